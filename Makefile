@@ -1,0 +1,41 @@
+# One door for people and for CI. Every target sets up what it needs.
+PYTHON ?= python3
+VENV := .venv
+STAMP := $(VENV)/.installed
+BIN := $(VENV)/bin
+
+.PHONY: demo test test-all check bench lock clean
+
+$(STAMP): requirements.lock pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing the locked packages into $(VENV) (about a minute) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+demo: $(STAMP) ## the whole loop: one hub, three sites, real images
+	@$(BIN)/dizuo demo
+
+check: $(STAMP) ## style, types and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: check ## what CI runs
+	$(BIN)/python -m pytest -m "not slow" --cov --cov-report=term
+
+test-all: check ## the slow campaigns too
+	$(BIN)/python -m pytest --cov --cov-report=term
+
+bench: $(STAMP) ## every figure in docs/benchmarks.md
+	@for name in $$(ls benchmarks | sed -n 's/^\([a-z]\w*\)\.py$$/\1/p'); do $(BIN)/python -m benchmarks.$$name || exit 1; done
+
+lock: ## renew requirements.lock from pyproject.toml
+	rm -rf build/lock && $(PYTHON) -m venv build/lock
+	build/lock/bin/python -m pip install --quiet torch==2.13.0
+	build/lock/bin/python -m pip install --quiet ".[dev]"
+	build/lock/bin/python -m pip freeze --exclude dizuo | sed 's/+cpu$$//' > requirements.lock
+
+clean:
+	rm -rf build dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .dizuo-demo

@@ -1,0 +1,1 @@
+"""The hash-chained audit log: every state change writes an entry in its own transaction."""

@@ -1,0 +1,70 @@
+"""Writing to the chain and proving it whole."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from dizuo.audit import store
+from dizuo.audit.model import GENESIS, AuditEntry, AuditVerdict
+from dizuo.core.clock import now_ms
+from dizuo.database.tables import DEFAULT_PROJECT
+
+_CHAIN_LOCK = 0x64697A756F  # an arbitrary fixed key ("dizuo") for PostgreSQL's advisory lock
+
+
+def record(
+    session: Session,
+    actor: str,
+    action: str,
+    subject: str,
+    detail: dict[str, Any] | None = None,
+    *,
+    project_id: str = DEFAULT_PROJECT,
+) -> AuditEntry:
+    """Append an entry in the caller's transaction: both commit, or neither does.
+
+    Writers queue up on the chain's head: by `BEGIN IMMEDIATE` on SQLite, by an advisory lock held
+    to the end of the transaction on PostgreSQL.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CHAIN_LOCK})
+    head = store.last(session)
+    entry = AuditEntry(
+        sequence=head.sequence + 1 if head else 1,
+        project_id=project_id,
+        at_ms=now_ms(),
+        actor=actor,
+        action=action,
+        subject=subject,
+        detail=detail or {},
+        previous=head.digest if head else GENESIS,
+        digest="",
+    )
+    entry = replace(entry, digest=entry.expected_digest())
+    store.add(session, entry)
+    return entry
+
+
+def verify(session: Session) -> AuditVerdict:
+    """Walk the chain from its first entry and recompute every digest."""
+    previous, count = GENESIS, 0
+    for entry in store.stream(session):
+        reason = _fault(entry, previous, count + 1)
+        if reason:
+            return AuditVerdict(count, previous, broken_at=entry.sequence, reason=reason)
+        previous, count = entry.digest, count + 1
+    return AuditVerdict(count, previous)
+
+
+def _fault(entry: AuditEntry, previous: str, expected_sequence: int) -> str:
+    if entry.sequence != expected_sequence:
+        return f"entry {expected_sequence} is missing"
+    if entry.previous != previous:
+        return f"entry {entry.sequence} does not follow the one before it"
+    if entry.digest != entry.expected_digest():
+        return f"entry {entry.sequence} was changed after it was written"
+    return ""

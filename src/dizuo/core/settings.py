@@ -1,0 +1,70 @@
+"""Settings, declared once.
+
+A program's settings are one `Settings` subclass: each field has a type, a default, bounds and a
+sentence. From that come its environment name (`DIZUO_` and the field's name in capitals), its row
+in `docs/settings.md` and, with `typer_option`, its CLI flag. Nothing else reads the environment.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from dizuo.core.errors import InvalidInput
+
+ENVIRONMENT_PREFIX = "DIZUO_"
+
+
+class InvalidSetting(InvalidInput):
+    """A setting has a value of the wrong type or out of bounds."""
+
+    code = "invalid_setting"
+
+
+class Settings(BaseSettings):
+    """Base of the settings of each program."""
+
+    model_config = SettingsConfigDict(env_prefix=ENVIRONMENT_PREFIX, extra="ignore", frozen=True)
+
+    home: Path = Field(
+        default=Path.home() / ".dizuo", description="The folder in which everything is kept."
+    )
+
+    @classmethod
+    def load(cls, **flags: Any) -> Self:
+        """Settings from flags (those that are not None), then the environment, then defaults.
+
+        Raises:
+            InvalidSetting: one has a wrong value; the sentence names it.
+        """
+        given = {name: value for name, value in flags.items() if value is not None}
+        try:
+            return cls(**given)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = "_".join(str(part) for part in first["loc"])
+            raise InvalidSetting(
+                f"The setting {name} is wrong: {first['msg']}.",
+                next_step=f"Set --{name.replace('_', '-')} or {environment_name(name)}.",
+            ) from error
+
+    @classmethod
+    def rows(cls) -> list[tuple[str, str, str, str]]:
+        """(environment name, type, default, sentence) of each field, for the documentation."""
+        return [
+            (
+                environment_name(name),
+                getattr(field.annotation, "__name__", str(field.annotation)),
+                "~/.dizuo" if name == "home" else str(field.default),
+                field.description or "",
+            )
+            for name, field in cls.model_fields.items()
+        ]
+
+
+def environment_name(field: str) -> str:
+    """The environment variable of a field."""
+    return ENVIRONMENT_PREFIX + field.upper()

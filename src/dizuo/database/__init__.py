@@ -1,0 +1,1 @@
+"""The database: one metadata for all tables, sessions, migrations. Imports only `core`."""

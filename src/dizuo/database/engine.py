@@ -1,0 +1,105 @@
+"""Connections and transactions, the same on SQLite and PostgreSQL.
+
+On SQLite every writing transaction begins with `BEGIN IMMEDIATE`, so two writers queue up at the
+start instead of failing at the end, and reads run beside them (WAL).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from dizuo.core.errors import Unavailable
+
+_BUSY_TIMEOUT_SECONDS = 30
+
+
+class DatabaseUnavailable(Unavailable):
+    """The database does not answer, or another writer held it for too long."""
+
+    code = "database_unavailable"
+
+
+def sqlite_url(path: Path) -> str:
+    """The URL of a SQLite file."""
+    return f"sqlite:///{path}"
+
+
+class Database:
+    """One database. Thread-safe; sessions are not.
+
+    Args:
+        url: an SQLAlchemy URL, `sqlite:///…` or `postgresql+psycopg://…`.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.engine = _open(url)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """A session that commits when the block ends and rolls back when it raises.
+
+        Raises:
+            DatabaseUnavailable: it cannot be reached, or stayed locked.
+        """
+        with Session(self.engine, expire_on_commit=False) as session:
+            try:
+                if self.is_sqlite:
+                    session.connection(execution_options={"dizuo_begin": "IMMEDIATE"})
+                yield session
+                session.commit()
+            except OperationalError as error:
+                raise DatabaseUnavailable(
+                    "The database cannot be used now.",
+                    next_step="See that it runs and that the disk is not full, then try again.",
+                ) from error
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A session for reading only; whatever it changed is dropped.
+
+        Raises:
+            DatabaseUnavailable: it cannot be reached.
+        """
+        with Session(self.engine, expire_on_commit=False) as session:
+            try:
+                yield session
+            except OperationalError as error:
+                raise DatabaseUnavailable("The database cannot be read now.") from error
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether this is the embedded default."""
+        return self.engine.dialect.name == "sqlite"
+
+    def close(self) -> None:
+        """Give back every connection."""
+        self.engine.dispose()
+
+
+def _open(url: str) -> Engine:
+    if not url.startswith("sqlite"):
+        return create_engine(url, pool_pre_ping=True)
+    engine = create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_SECONDS})
+    event.listen(engine, "connect", _configure_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _configure_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # we send BEGIN ourselves, see _begin_sqlite
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    mode = connection.get_execution_options().get("dizuo_begin", "DEFERRED")
+    connection.exec_driver_sql(f"BEGIN {mode}")

@@ -1,0 +1,129 @@
+"""The bodies of `/edge/v1`. All calls start at the agent; all are idempotent.
+
+Limits are part of the contract: a body that breaks one is refused whole.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+MAX_SAMPLE_BYTES = 10_000_000
+MAX_SAMPLES_PER_UPLOAD = 64
+
+DigestText = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+NameText = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$")]
+
+
+class Body(BaseModel):
+    """Base of every body: unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class EnrolRequest(Body):
+    """A new site shows its one-time join secret."""
+
+    secret: Annotated[str, Field(max_length=200)]
+    site_name: NameText
+    agent_version: Annotated[str, Field(max_length=50)]
+
+
+class EnrolReply(Body):
+    """The site's own credentials: one for `/edge/v1`, one for `/v2` and `/tuf`."""
+
+    site_id: str
+    site_name: str
+    project: str
+    edge_credential: str
+    registry_credential: str
+
+
+class Direction(Body):
+    """One stack a site shall run: under which name it is served, and which signed version it is."""
+
+    served_as: NameText
+    name: NameText
+    version: Annotated[int, Field(ge=1)]
+    digest: DigestText
+    family: NameText
+    target: NameText
+
+
+class DesiredState(Body):
+    """The whole set a site shall run; `generation` grows with every change of the set."""
+
+    generation: Annotated[int, Field(ge=0)]
+    stacks: tuple[Direction, ...] = ()
+
+
+class SiteError(Body):
+    """Why the last attempt to reach the desired state failed."""
+
+    generation: int
+    step: str
+    code: str
+    message: Annotated[str, Field(max_length=2000)]
+    at_ms: int
+
+
+class CheckIn(Body):
+    """What a site says about itself. `running` is what really answers now."""
+
+    state: Literal["empty", "updating", "serving", "fallen_back"]
+    running: DesiredState
+    error: SiteError | None = None
+    bytes_first_install: Annotated[int, Field(ge=0)] = 0
+    bytes_last_update: Annotated[int, Field(ge=0)] = 0
+    egress_policy: Literal["none", "raw"] = "none"
+    samples_waiting: Annotated[int, Field(ge=0)] = 0
+    answers: Annotated[int, Field(ge=0)] = 0
+    inference_url: Annotated[str, Field(max_length=200)] = ""
+    agent_version: Annotated[str, Field(max_length=50)] = ""
+
+
+class CheckInReply(Body):
+    """What the hub wants of the site."""
+
+    desired: DesiredState
+    poll_seconds: Annotated[float, Field(gt=0)]
+
+
+class Sample(Body):
+    """One input with the model's answer and confidence.
+
+    `row` holds the input columns of the family, bytes as base64 under `{"base64": "…"}`.
+    `digest` is the digest of the canonical JSON of `row` and `stack_digest`: the same input to the
+    same stack is the same sample, however often it is sent.
+    """
+
+    digest: DigestText
+    family: NameText
+    served_as: NameText
+    stack_digest: DigestText
+    row: dict[str, Any]
+    answer: Any
+    confidence: Annotated[float, Field(ge=0, le=1)]
+    reason: Literal["uncertain", "novel", "control"]
+    taken_ms: int
+
+
+class SampleUpload(Body):
+    """Samples leaving a site."""
+
+    samples: Annotated[tuple[Sample, ...], Field(max_length=MAX_SAMPLES_PER_UPLOAD)]
+
+
+class RefusedSample(Body):
+    """A sample the hub will never take, and why; the site drops it."""
+
+    digest: str
+    reason: str
+
+
+class SampleReceipt(Body):
+    """What became of each sample: `accepted` includes those the hub already had."""
+
+    accepted: tuple[str, ...] = ()
+    refused: tuple[RefusedSample, ...] = ()

@@ -1,0 +1,211 @@
+"""What a family is: a package whose modules satisfy these protocols, found by entry point.
+
+A family named `vision` registers its package under the entry-point group `dizuo.families`; its
+modules `spec`, `score` and `runtime` are light (no PyTorch: the agent imports them), `tune` and
+`export` are heavy. `dizuo.families.registry` finds a family and hands out one module at a time.
+
+A *row* is one sample of a dataset: a mapping with the columns that the family's spec names. A
+*request* is the JSON body of one call to an engine, an *answer* what the engine says about one row
+of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dizuo.artifacts.model import LayerFile, Level, StackFiles
+from dizuo.core.progress import Reporter
+
+Row = Mapping[str, Any]
+"""One sample: `{"image": <PNG bytes>, "label": "7"}` in the vision family."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something wrong with a recipe: `path` leads to the key in the YAML (`("method", "rank")`)."""
+
+    path: tuple[str | int, ...]
+    message: str
+    next_step: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What an engine says about one row of a request.
+
+    `answer` is JSON; `confidence` is calibrated, 0 to 1; the percentiles say where this row lies
+    among the held-out rows the layer was calibrated on, 0 to 1: a low `confidence_percentile` means
+    unusually unsure, a high `novelty_percentile` unusually far from what was learned.
+    """
+
+    answer: Any
+    confidence: float
+    confidence_percentile: float
+    novelty_percentile: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An engine's reply: the response body for the caller, and one observation per row."""
+
+    response: dict[str, Any]
+    observations: tuple[Observation, ...]
+
+
+class Engine(Protocol):
+    """One base with a fixed set of stacks on it. Calls may come from several threads."""
+
+    def infer(self, stack: str, request: Mapping[str, Any]) -> Answer:
+        """Answer a request with the stack served under this name.
+
+        Raises:
+            UnknownStack: the engine does not hold it.
+            InvalidInput: the request does not have the family's form.
+        """
+
+    def describe(self, stack: str) -> dict[str, Any]:
+        """The model's metadata in the protocol its family speaks (inputs, outputs, versions)."""
+
+    def close(self) -> None:
+        """Give back memory and files."""
+
+
+class Spec(Protocol):
+    """`<family>/spec.py`: what the family takes and refuses. Light."""
+
+    NAME: str
+    TARGETS: tuple[str, ...]
+    COLUMNS: tuple[str, ...]
+    NEAR_DUPLICATE_SIMILARITY: float
+
+    def check_recipe(
+        self, level: Level, method: Mapping[str, Any], task: Mapping[str, Any]
+    ) -> list[Problem]:
+        """Every problem of a recipe's `method` and `task`; an empty list accepts it."""
+
+    def check_row(self, row: Row) -> str:
+        """Why a row cannot be used (`the image cannot be read`), or an empty string."""
+
+    def fingerprints(self, rows: Sequence[Row]) -> NDArray[np.float32]:
+        """Unit vectors, shape (rows, d); a dot product at or above NEAR_DUPLICATE_SIMILARITY makes
+        two rows near duplicates."""
+
+    def truth(self, row: Row) -> Any:
+        """The right answer that a row carries, in the form of `Observation.answer`."""
+
+    def request(self, rows: Sequence[Row]) -> dict[str, Any]:
+        """The request that asks an engine about these rows."""
+
+    def rows(self, request: Mapping[str, Any], indices: Sequence[int]) -> list[dict[str, Any]]:
+        """The input columns of the rows at `indices` of a request, as a sample keeps them."""
+
+
+class Scorer(Protocol):
+    """`<family>/score.py`: metrics. Light."""
+
+    METRICS: tuple[str, ...]
+
+    def score(self, metric: str, answers: Sequence[Any], truths: Sequence[Any]) -> float:
+        """The metric over paired answers and truths, 0 (worst) to 1 (best).
+
+        Raises:
+            InvalidInput: the family has no such metric, or there is nothing to score.
+        """
+
+    def agrees(self, expected: Mapping[str, Any], observed: Observation) -> bool:
+        """Whether an observation equals an expected one (`answer`, `confidence`) within the
+        family's stated tolerance."""
+
+
+class Runtime(Protocol):
+    """`<family>/runtime.py`: runs exported stacks. Light."""
+
+    def open_engine(self, stacks: Mapping[str, StackFiles], *, threads: int) -> Engine:
+        """One engine for stacks that share a base, keyed by the name they are served under.
+
+        Raises:
+            LayerRefused: a layer does not fit this base or this engine; says why.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class TuneJob:
+    """What a tuner is given.
+
+    `parent` is the parent stack in the `safetensors` target, or None to start from scratch.
+    `output` and `checkpoints` are folders the tuner may fill; `checkpoints` may hold those of an
+    attempt that was killed, and the result must then be the same as without the kill.
+    """
+
+    name: str
+    level: Level
+    seed: int
+    method: Mapping[str, Any]
+    task: Mapping[str, Any]
+    rows: Sequence[Row]
+    parent: StackFiles | None
+    output: Path
+    checkpoints: Path
+
+
+@dataclass(frozen=True, slots=True)
+class TunedLayer:
+    """What a tuner returns: the layer's files in the `safetensors` target, and its metrics."""
+
+    files: tuple[LayerFile, ...]
+    metrics: dict[str, float]
+
+
+class Cancelled(Exception):
+    """Raised inside long work when `cancelled()` says so; not an error."""
+
+
+class Tuner(Protocol):
+    """`<family>/tune.py`: makes a layer. Heavy."""
+
+    def tune(self, job: TuneJob, report: Reporter, cancelled: Callable[[], bool]) -> TunedLayer:
+        """Train one layer.
+
+        Raises:
+            Cancelled: `cancelled()` became true.
+            InvalidInput: the rows cannot be trained on.
+        """
+
+
+class Exporter(Protocol):
+    """`<family>/export.py`: turns a layer into a target's form. Heavy."""
+
+    def export(
+        self, stack: StackFiles, target: str, output: Path, report: Reporter
+    ) -> tuple[LayerFile, ...]:
+        """The files of the stack's own (last) layer in `target`'s form.
+
+        Args:
+            stack: all layers in the `safetensors` target.
+            target: one of the spec's TARGETS other than `safetensors`.
+            output: an empty folder to write to.
+        """
+
+
+class Importer(Protocol):
+    """`<family>/importing.py`: brings an open model in as an L0 layer. `inspect` is light."""
+
+    def inspect(self, directory: Path) -> dict[str, Any]:
+        """What the directory holds (architecture, labels, number of parameters), from headers.
+
+        Raises:
+            ModelRefused: it cannot become a layer; says why and what to do.
+        """
+
+    def import_model(self, directory: Path, output: Path, report: Reporter) -> TunedLayer:
+        """The model as an L0 layer in the `safetensors` target.
+
+        Raises:
+            ModelRefused: as `inspect`.
+        """

@@ -1,0 +1,29 @@
+"""What can go wrong with models and layers, in every family."""
+
+from __future__ import annotations
+
+from dizuo.core.errors import IntegrityError, InvalidInput, NotFound
+
+
+class UnknownFamily(NotFound):
+    """No installed package offers this family."""
+
+    code = "unknown_family"
+
+
+class UnknownStack(NotFound):
+    """This engine does not serve a stack of that name."""
+
+    code = "unknown_model"
+
+
+class LayerRefused(IntegrityError):
+    """A layer does not fit the base, the preprocessing or the engine it was to run on."""
+
+    code = "layer_refused"
+
+
+class ModelRefused(InvalidInput):
+    """A model directory that cannot become a layer."""
+
+    code = "model_refused"

@@ -1,0 +1,63 @@
+"""Finding families by entry point; built-in ones are registered the same way as a stranger's."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import cast
+
+from dizuo.families.base import Exporter, Importer, Runtime, Scorer, Spec, Tuner
+from dizuo.families.errors import UnknownFamily
+
+ENTRY_POINT_GROUP = "dizuo.families"
+
+
+@cache
+def family_packages() -> dict[str, str]:
+    """Installed families: name to package."""
+    return {point.name: point.value for point in entry_points(group=ENTRY_POINT_GROUP)}
+
+
+def _part(family: str, module: str) -> object:
+    package = family_packages().get(family)
+    if package is None:
+        known = ", ".join(sorted(family_packages())) or "none"
+        raise UnknownFamily(
+            f"There is no family {family!r}.", next_step=f"Installed families: {known}."
+        )
+    return import_module(f"{package}.{module}")
+
+
+def spec(family: str) -> Spec:
+    """What the family takes and refuses.
+
+    Raises:
+        UnknownFamily: nothing offers it (also for the other parts below).
+    """
+    return cast(Spec, _part(family, "spec"))
+
+
+def scorer(family: str) -> Scorer:
+    """The family's metrics."""
+    return cast(Scorer, _part(family, "score"))
+
+
+def runtime(family: str) -> Runtime:
+    """The family's engine."""
+    return cast(Runtime, _part(family, "runtime"))
+
+
+def tuner(family: str) -> Tuner:
+    """How the family makes layers. Needs the hub's packages."""
+    return cast(Tuner, _part(family, "tune"))
+
+
+def exporter(family: str) -> Exporter:
+    """How the family turns layers into targets. Needs the hub's packages."""
+    return cast(Exporter, _part(family, "export"))
+
+
+def importer(family: str) -> Importer:
+    """How the family takes in open models. Needs the hub's packages."""
+    return cast(Importer, _part(family, "importing"))

