@@ -11,10 +11,13 @@ import binascii
 from collections.abc import Callable
 from typing import Annotated, cast
 
-from fastapi import Depends, Request
+from fastapi import Depends, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
 
 from dizuo.access import service
 from dizuo.access.model import Principal, Role, Surface
+from dizuo.core.errors import DizuoError, InvalidInput, Unauthenticated
 from dizuo.database.engine import Database
 
 
@@ -65,3 +68,26 @@ Builder = Annotated[Principal, Depends(operator(Role.BUILDER))]
 Releaser = Annotated[Principal, Depends(operator(Role.RELEASER))]
 Admin = Annotated[Principal, Depends(operator(Role.ADMIN))]
 Site = Annotated[Principal, Depends(principal(Surface.EDGE))]
+
+
+def install_error_handler(app: FastAPI) -> None:
+    """Make an app answer every expected error in the one JSON shape, with its class's status."""
+    app.add_exception_handler(DizuoError, _answer_error)
+    app.add_exception_handler(RequestValidationError, _answer_validation_error)
+
+
+def _answer_error(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, DizuoError)
+    headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, Unauthenticated) else None
+    return JSONResponse(error.as_dict(), status_code=error.http_status, headers=headers)
+
+
+def _answer_validation_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    refused = InvalidInput(
+        f"The request is wrong at {where}: {first['msg']}.",
+        next_step="See /api/v1/docs for the form of this request.",
+    )
+    return _answer_error(request, refused)
