@@ -72,3 +72,8 @@ def revoke(session: Session, actor: str, surface: Surface, name: str) -> int:
         detail = {"surface": surface.value, "num_revoked": len(live)}
         audit.record(session, actor, "credential.revoked", f"credential:{name}", detail)
     return len(live)
+
+
+def has_any(session: Session, surface: Surface) -> bool:
+    """Whether any credential was ever issued on `surface`."""
+    return any(row.surface == surface.value for row in store.every(session))

@@ -1,0 +1,87 @@
+"""Scores as an application sees them: over HTTP, from the stack that a site serves."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import httpx2
+import numpy as np
+
+from dizuo.core.errors import Unavailable
+from dizuo.demo.digits import Images, Labelled
+
+_Z_95 = 1.959963984540054
+
+
+class SiteSilent(Unavailable):
+    """A site did not answer a request of the demo."""
+
+    code = "demo_site_silent"
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A share of right answers with its 95% Wilson score interval.
+
+    Source: E. B. Wilson, "Probable inference, the law of succession, and statistical inference",
+    Journal of the American Statistical Association 22 (1927).
+    """
+
+    score: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, num_right: int, num_asked: int) -> Score:
+        """The score of `num_right` out of `num_asked` (at least 1)."""
+        share = num_right / num_asked
+        scale = 1 + _Z_95**2 / num_asked
+        centre = (share + _Z_95**2 / (2 * num_asked)) / scale
+        spread = _Z_95 * math.sqrt(share * (1 - share) / num_asked + _Z_95**2 / (4 * num_asked**2))
+        return cls(share, centre - spread / scale, centre + spread / scale)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One answer of a site: the label, its confidence, and the digest of the stack that gave it."""
+
+    label: str
+    confidence: float
+    stack_digest: str
+
+
+def read_meters(client: httpx2.Client, model: str, images: Images) -> list[Reading]:
+    """Ask a site's inference address about each image, one request for each.
+
+    Raises:
+        SiteSilent: it answered something else than 200.
+    """
+    return [_read_one(client, model, image[np.newaxis]) for image in images]
+
+
+def _read_one(client: httpx2.Client, model: str, image: Images) -> Reading:
+    body = {
+        "inputs": [
+            {
+                "name": "image",
+                "datatype": "UINT8",
+                "shape": list(image.shape),
+                "data": image.ravel().tolist(),
+            }
+        ]
+    }
+    answer = client.post(f"/v2/models/{model}/infer", json=body)
+    if answer.status_code != 200:
+        raise SiteSilent(f"{client.base_url} answered {answer.status_code}: {answer.text[:200]}")
+    reply = answer.json()
+    outputs = {output["name"]: output["data"] for output in reply["outputs"]}
+    digest = reply["parameters"]["stack_digest"]
+    return Reading(outputs["label"][0], outputs["confidence"][0], digest)
+
+
+def score_site(client: httpx2.Client, model: str, part: Labelled) -> Score:
+    """How often a site reads `part` right."""
+    readings = read_meters(client, model, part.images)
+    pairs = zip(readings, part.labels, strict=True)
+    return Score.of(sum(reading.label == label for reading, label in pairs), len(part))

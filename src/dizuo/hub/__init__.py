@@ -1,0 +1,1 @@
+"""The hub's composition: settings, home, app, start. Decides nothing of its own."""

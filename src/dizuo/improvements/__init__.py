@@ -1,0 +1,1 @@
+"""The improve loop: reviewed samples → dataset version → tune → gate → release → rollout."""

@@ -1,0 +1,83 @@
+"""`/api/v1/improvements`: parse and delegate."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any, cast
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from dizuo.access.http import Builder, DatabaseDep, Reader, Releaser
+from dizuo.edge.wire import NameText
+from dizuo.improvements import service, store
+from dizuo.improvements.model import Improvement, ImprovementRequest
+from dizuo.improvements.steps import Improver
+
+router = APIRouter(prefix="/api/v1/improvements", tags=["improvements"])
+
+
+class ImprovementBody(BaseModel):
+    """What starts an improvement; see `ImprovementRequest`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    recipe: Annotated[str, Field(max_length=262_144)]
+    dataset: NameText
+    family: NameText
+    sites: Annotated[list[NameText], Field(min_length=1)]
+    served_as: NameText | None = None
+    from_site: NameText | None = None
+    holdout: Annotated[float, Field(gt=0, le=0.5)] = 0.2
+
+
+def _improver(request: Request) -> Improver:
+    return cast(Improver, request.app.state.improver)
+
+
+def as_json(improvement: Improvement) -> dict[str, Any]:
+    """The JSON form."""
+    return asdict(improvement)
+
+
+@router.post("", status_code=201)
+def start(
+    body: ImprovementBody, request: Request, caller: Builder, database: DatabaseDep
+) -> dict[str, Any]:
+    """Start the loop on what was reviewed."""
+    wanted = ImprovementRequest(
+        recipe=body.recipe,
+        dataset=body.dataset,
+        family=body.family,
+        sites=tuple(body.sites),
+        served_as=body.served_as or "",
+        from_site=body.from_site or "",
+        holdout=body.holdout,
+    )
+    return as_json(_improver(request).start(wanted, caller))
+
+
+@router.get("")
+def listing(caller: Reader, database: DatabaseDep) -> dict[str, Any]:
+    """Every improvement, newest first."""
+    with database.reading() as session:
+        return {"items": [as_json(one) for one in store.listing(session, caller.project_id)]}
+
+
+@router.get("/{improvement_id}")
+def show(improvement_id: str, _caller: Reader, database: DatabaseDep) -> dict[str, Any]:
+    """One improvement."""
+    with database.reading() as session:
+        return as_json(service.get(session, improvement_id))
+
+
+@router.post("/{improvement_id}/approve")
+def approve(improvement_id: str, request: Request, caller: Releaser) -> dict[str, Any]:
+    """Let it be released."""
+    return as_json(_improver(request).decide(improvement_id, caller, approve=True))
+
+
+@router.post("/{improvement_id}/reject")
+def reject(improvement_id: str, request: Request, caller: Releaser) -> dict[str, Any]:
+    """End it without a release."""
+    return as_json(_improver(request).decide(improvement_id, caller, approve=False))

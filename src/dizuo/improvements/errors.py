@@ -1,0 +1,23 @@
+"""What can be wrong with an improvement."""
+
+from __future__ import annotations
+
+from dizuo.core.errors import Conflict, InvalidInput, NotFound
+
+
+class ImprovementNotFound(NotFound):
+    """No improvement has this id."""
+
+    code = "improvement_not_found"
+
+
+class ImprovementRefused(InvalidInput):
+    """The request cannot be started as it is; nothing was changed."""
+
+    code = "improvement_refused"
+
+
+class NothingReviewed(Conflict):
+    """There are no reviewed samples to learn from."""
+
+    code = "nothing_reviewed"

@@ -1,0 +1,132 @@
+"""Starting an improvement, deciding on it, and doing the work of each of its states.
+
+Every state's work ends in one transaction that writes what the step made, the next state and the
+audit entry. What lies outside the database (a Lance version, a signature) is idempotent, so a state
+whose work was cut off is simply done again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy.orm import Session
+
+from dizuo.audit import service as audit
+from dizuo.core.clock import now_ms
+from dizuo.core.errors import DizuoError
+from dizuo.core.ids import new_id
+from dizuo.database.engine import Database
+from dizuo.database.tables import DEFAULT_PROJECT
+from dizuo.improvements import store
+from dizuo.improvements.errors import ImprovementNotFound, ImprovementRefused
+from dizuo.improvements.model import (
+    IMPROVEMENT_MACHINE,
+    Improvement,
+    ImprovementRequest,
+    State,
+)
+
+_MAX_HOLDOUT = 0.5
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one state's work led to: the rule to apply, what was made, and why."""
+
+    rule: str
+    made: Mapping[str, object]
+    reason: str = ""
+
+
+def start(
+    session: Session, request: ImprovementRequest, actor: str, *, needs_approval: bool
+) -> Improvement:
+    """Write a new improvement, ready for its workflow.
+
+    Raises:
+        ImprovementRefused: the holdout is out of bounds, or no site is named.
+    """
+    if not 0 < request.holdout <= _MAX_HOLDOUT:
+        raise ImprovementRefused(
+            f"The holdout {request.holdout} is out of bounds.",
+            next_step=f"Choose a share above 0 and at most {_MAX_HOLDOUT}.",
+        )
+    if not request.sites:
+        raise ImprovementRefused(
+            "No site is named to get the result.", next_step="Name at least one with --site."
+        )
+    now = now_ms()
+    improvement = Improvement(
+        id=new_id(),
+        project_id=DEFAULT_PROJECT,
+        state=State.COLLECTING,
+        request=request,
+        needs_approval=needs_approval,
+        actor=actor,
+        created_ms=now,
+        updated_ms=now,
+    )
+    store.add(session, improvement)
+    detail = {"dataset": request.dataset, "sites": list(request.sites)}
+    audit.record(session, actor, "improvement.started", _subject(improvement.id), detail)
+    return improvement
+
+
+def get(session: Session, improvement_id: str) -> Improvement:
+    """The improvement with this id.
+
+    Raises:
+        ImprovementNotFound: there is none.
+    """
+    improvement = store.get(session, improvement_id)
+    if improvement is None:
+        raise ImprovementNotFound(
+            f"There is no improvement {improvement_id!r}.",
+            next_step="List them with: dizuo improve status",
+        )
+    return improvement
+
+
+def decide(session: Session, improvement_id: str, actor: str, *, approve: bool) -> Improvement:
+    """A person's word on an improvement that waits for it.
+
+    Raises:
+        ImprovementNotFound: there is none.
+        TransitionRefused: it does not wait for approval.
+    """
+    improvement = get(session, improvement_id)
+    rule = "approve" if approve else "reject"
+    reason = f"{'approved' if approve else 'rejected'} by {actor}"
+    return move(session, improvement, Step(rule, {}, reason), actor)
+
+
+def move(session: Session, improvement: Improvement, step: Step, actor: str) -> Improvement:
+    """Apply one rule: the new state, what was made and the audit entry, in this transaction.
+
+    Raises:
+        TransitionRefused: the rule does not lead from the present state.
+    """
+    state = State(IMPROVEMENT_MACHINE.apply(improvement.state, step.rule))
+    made = dict(step.made)
+    store.update(
+        session,
+        improvement.id,
+        state=state,
+        updated_ms=now_ms(),
+        reason=step.reason,
+        made=made,
+    )
+    detail = {"state": state.value, "reason": step.reason, **made}
+    detail.pop("recipe_used", None)
+    audit.record(
+        session, actor, f"improvement.{step.rule}", _subject(improvement.id), detail
+    )
+    return get(session, improvement.id)
+
+
+def _subject(improvement_id: str) -> str:
+    return f"improvement:{improvement_id}"
