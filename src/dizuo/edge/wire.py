@@ -11,6 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 MAX_SAMPLE_BYTES = 10_000_000
 MAX_SAMPLES_PER_UPLOAD = 64
+MAX_UPLOAD_BYTES = 32_000_000
+"""Of one body of `/edge/v1/samples`; a site splits what is larger into several uploads."""
+MAX_CHECK_IN_BYTES = 256_000
+"""Of any other body of `/edge/v1`."""
 
 DigestText = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 NameText = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$")]
