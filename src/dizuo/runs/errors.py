@@ -1,0 +1,53 @@
+"""What can go wrong with runs."""
+
+from __future__ import annotations
+
+from dizuo.core.errors import Conflict, DizuoError, InvalidInput, NotFound, Unavailable
+
+
+class RunNotFound(NotFound):
+    """There is no run with this id."""
+
+    code = "run_not_found"
+
+
+class RunKeyReused(Conflict):
+    """The same key was used before for a different run."""
+
+    code = "run_key_reused"
+
+
+class UnknownRunKind(InvalidInput):
+    """Nothing installed can do this kind of run."""
+
+    code = "unknown_run_kind"
+
+
+class UploadNotFound(NotFound):
+    """The directory or upload that a run should read is not there."""
+
+    code = "upload_not_found"
+
+
+class StaleFence(Conflict):
+    """The run has moved on to another attempt; this one no longer counts."""
+
+    code = "stale_fence"
+
+
+class WorkerLost(DizuoError):
+    """The run's process ended without a result, more often than is tried again."""
+
+    code = "worker_lost"
+
+
+class RunCrashed(DizuoError):
+    """The run stopped on an error that nobody foresaw; its log has the details."""
+
+    code = "run_crashed"
+
+
+class RunTimeout(Unavailable):
+    """The run did not end within the time the caller wanted to wait."""
+
+    code = "run_timeout"
