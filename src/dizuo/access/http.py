@@ -13,11 +13,19 @@ from typing import Annotated, cast
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
 
 from dizuo.access import service
 from dizuo.access.model import Principal, Role, Surface
-from dizuo.core.errors import DizuoError, InvalidInput, Unauthenticated
+from dizuo.core.errors import DizuoError, InvalidInput, NotFound, TooLarge, Unauthenticated
 from dizuo.database.engine import Database
+
+
+class MethodRefused(InvalidInput):
+    """The address exists, but not with this method."""
+
+    code = "method_refused"
+    http_status = 405
 
 
 def database_of(request: Request) -> Database:
@@ -73,12 +81,34 @@ def install_error_handler(app: FastAPI) -> None:
     """Make an app answer every expected error in the one JSON shape, with its class's status."""
     app.add_exception_handler(DizuoError, _answer_error)
     app.add_exception_handler(RequestValidationError, _answer_validation_error)
+    app.add_exception_handler(HTTPException, _answer_http_exception)
+    app.add_exception_handler(Exception, _answer_unexpected)
 
 
 def _answer_error(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, DizuoError)
     headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, Unauthenticated) else None
     return JSONResponse(error.as_dict(), status_code=error.http_status, headers=headers)
+
+
+def _answer_http_exception(request: Request, error: Exception) -> JSONResponse:
+    """What the framework itself refuses: no such address, or a method the address has not."""
+    assert isinstance(error, HTTPException)
+    known = {404: NotFound, 405: MethodRefused, 413: TooLarge}.get(error.status_code, InvalidInput)
+    refused = known(
+        f"{request.method} {request.url.path[:200]}: {str(error.detail).rstrip('.')}.",
+        next_step="See /api/v1/docs for what this hub answers.",
+    )
+    return JSONResponse(refused.as_dict(), status_code=error.status_code, headers=error.headers)
+
+
+def _answer_unexpected(request: Request, _error: Exception) -> JSONResponse:
+    """A fault of ours. The server logs the traceback; the caller gets one sentence."""
+    fault = DizuoError(
+        f"The hub failed while it answered {request.method} {request.url.path[:200]}.",
+        next_step="Look into the hub's log; it holds the details.",
+    )
+    return _answer_error(request, fault)
 
 
 def _answer_validation_error(request: Request, error: Exception) -> JSONResponse:

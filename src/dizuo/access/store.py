@@ -36,6 +36,14 @@ def by_name(session: Session, surface: str, name: str) -> list[CredentialRow]:
     return list(session.scalars(query))
 
 
+def live(session: Session, surface: str) -> list[CredentialRow]:
+    """Every credential of one surface that is not revoked, locked where the database can."""
+    query = select(CredentialRow).where(
+        CredentialRow.surface == surface, CredentialRow.revoked_ms.is_(None)
+    )
+    return list(session.scalars(query.order_by(CredentialRow.id).with_for_update()))
+
+
 def every(session: Session) -> list[CredentialRow]:
     """Every credential, oldest first."""
     return list(session.scalars(select(CredentialRow).order_by(CredentialRow.id)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +13,7 @@ from sqlalchemy.orm import Session
 from dizuo.audit import store
 from dizuo.audit.model import GENESIS, AuditEntry, AuditVerdict
 from dizuo.core.clock import now_ms
+from dizuo.core.digests import canonical_json
 from dizuo.database.tables import DEFAULT_PROJECT
 
 _CHAIN_LOCK = 0x64697A756F  # an arbitrary fixed key ("dizuo") for PostgreSQL's advisory lock
@@ -28,7 +31,12 @@ def record(
     """Append an entry in the caller's transaction: both commit, or neither does.
 
     Writers queue up on the chain's head: by `BEGIN IMMEDIATE` on SQLite, by an advisory lock held
-    to the end of the transaction on PostgreSQL.
+    to the end of the transaction on PostgreSQL. `detail` is digested in the form in which it comes
+    back from the database (text keys, lists), so that what holds now still holds when it is read.
+
+    Raises:
+        ValueError: `detail` holds a NaN, an infinity or text that is not Unicode.
+        TypeError: `detail` is not JSON.
     """
     if session.get_bind().dialect.name == "postgresql":
         session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CHAIN_LOCK})
@@ -40,7 +48,7 @@ def record(
         actor=actor,
         action=action,
         subject=subject,
-        detail=detail or {},
+        detail=json.loads(canonical_json(detail or {})),
         previous=head.digest if head else GENESIS,
         digest="",
     )
@@ -49,14 +57,24 @@ def record(
     return entry
 
 
-def verify(session: Session) -> AuditVerdict:
-    """Walk the chain from its first entry and recompute every digest."""
+def verify(session: Session, *, expected: str = "") -> AuditVerdict:
+    """Walk the chain from its first entry and recompute every digest.
+
+    A chain alone cannot show that its newest entries were cut off, or that all of it was written
+    anew. Whoever noted the head of an earlier verdict can: `expected` must still be in the chain.
+    """
     previous, count = GENESIS, 0
-    for entry in store.stream(session):
-        reason = _fault(entry, previous, count + 1)
-        if reason:
-            return AuditVerdict(count, previous, broken_at=entry.sequence, reason=reason)
-        previous, count = entry.digest, count + 1
+    seen = expected in ("", GENESIS)
+    with closing(store.stream(session)) as entries:
+        for entry in entries:
+            reason = _fault(entry, previous, count + 1)
+            if reason:
+                return AuditVerdict(count, previous, broken_at=entry.sequence, reason=reason)
+            previous, count = entry.digest, count + 1
+            seen = seen or entry.digest == expected
+    if not seen:
+        reason = "the entry that was the head is gone: the end was cut off, or all was rewritten"
+        return AuditVerdict(count, previous, broken_at=count + 1, reason=reason)
     return AuditVerdict(count, previous)
 
 

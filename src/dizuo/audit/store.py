@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from sqlalchemy import Text, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
@@ -65,8 +65,25 @@ def add(session: Session, entry: AuditEntry) -> None:
     session.flush()
 
 
-def stream(session: Session, *, after: int = 0) -> Iterator[AuditEntry]:
+def page(session: Session, project_id: str, after: int, limit: int) -> list[AuditEntry]:
+    """The first `limit` entries of a project after sequence number `after`, in order."""
+    query = select(AuditRow).where(AuditRow.sequence > after, AuditRow.project_id == project_id)
+    return [_entry(row) for row in session.scalars(query.order_by(AuditRow.sequence).limit(limit))]
+
+
+def newest(session: Session, project_id: str, limit: int) -> list[AuditEntry]:
+    """The last `limit` entries of a project, in order."""
+    query = select(AuditRow).where(AuditRow.project_id == project_id)
+    rows = session.scalars(query.order_by(AuditRow.sequence.desc()).limit(limit))
+    return [_entry(row) for row in rows][::-1]
+
+
+def stream(session: Session, *, after: int = 0) -> Generator[AuditEntry, None, None]:
     """Entries in order, those after sequence number `after`."""
     query = select(AuditRow).where(AuditRow.sequence > after).order_by(AuditRow.sequence)
-    for row in session.scalars(query.execution_options(yield_per=500)):
-        yield _entry(row)
+    result = session.scalars(query.execution_options(yield_per=500))
+    try:
+        for row in result:
+            yield _entry(row)
+    finally:
+        result.close()  # a reader may stop early; the server's cursor must not outlive it

@@ -25,6 +25,15 @@ def fsync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
+def make_directories(directory: Path) -> None:
+    """Create `directory` and the missing folders above it, each name durable."""
+    if directory.is_dir():
+        return
+    make_directories(directory.parent)
+    directory.mkdir(exist_ok=True)
+    fsync_directory(directory.parent)
+
+
 @contextmanager
 def open_atomic(path: Path, *, mode: int = 0o644) -> Iterator[BinaryIO]:
     """Write `path` through a temporary name; it appears, whole and durable, when the block ends.
@@ -35,7 +44,7 @@ def open_atomic(path: Path, *, mode: int = 0o644) -> Iterator[BinaryIO]:
     Raises:
         OSError: the disk is full, or the folder cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_directories(path.parent)
     temporary = path.with_name(f".{path.name}.{new_id()}.tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:

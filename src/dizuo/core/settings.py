@@ -2,15 +2,16 @@
 
 A program's settings are one `Settings` subclass: each field has a type, a default, bounds and a
 sentence. From that come its environment name (`DIZUO_` and the field's name in capitals), its row
-in `docs/settings.md` and, with `typer_option`, its CLI flag. Nothing else reads the environment.
+in `docs/settings.md` and, with `dizuo.cli.options.setting`, its CLI flag. Nothing else reads the
+environment.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from dizuo.core.errors import InvalidInput
@@ -29,8 +30,9 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=ENVIRONMENT_PREFIX, extra="ignore", frozen=True)
 
-    home: Path = Field(
-        default=Path.home() / ".dizuo", description="The folder in which everything is kept."
+    home: Annotated[Path, AfterValidator(Path.expanduser)] = Field(
+        default_factory=lambda: Path.home() / ".dizuo",
+        description="The folder in which everything is kept.",
     )
 
     @classmethod

@@ -72,7 +72,7 @@ class StateMachine:
             if rule.name == name and state in rule.sources:
                 return rule.target
         raise TransitionRefused(
-            f"A {self.thing} that is {state} cannot {name.replace('_', ' ')}.",
+            f"This {self.thing} is {state} and cannot {name.replace('_', ' ')}.",
             next_step=f"From {state} it can: {', '.join(self.allowed(state)) or 'nothing'}.",
         )
 

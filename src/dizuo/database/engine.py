@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from dizuo.core.errors import Unavailable
@@ -46,7 +47,7 @@ class Database:
         """A session that commits when the block ends and rolls back when it raises.
 
         Raises:
-            DatabaseUnavailable: it cannot be reached, or stayed locked.
+            DatabaseUnavailable: it cannot be reached, stayed locked, or has no connection free.
         """
         with Session(self.engine, expire_on_commit=False) as session:
             try:
@@ -54,7 +55,7 @@ class Database:
                     session.connection(execution_options={"dizuo_begin": "IMMEDIATE"})
                 yield session
                 session.commit()
-            except OperationalError as error:
+            except (OperationalError, PoolTimeout) as error:
                 raise DatabaseUnavailable(
                     "The database cannot be used now.",
                     next_step="See that it runs and that the disk is not full, then try again.",
@@ -70,7 +71,7 @@ class Database:
         with Session(self.engine, expire_on_commit=False) as session:
             try:
                 yield session
-            except OperationalError as error:
+            except (OperationalError, PoolTimeout) as error:
                 raise DatabaseUnavailable("The database cannot be read now.") from error
 
     @property
