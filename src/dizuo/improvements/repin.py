@@ -1,13 +1,12 @@
-"""Moving a recipe's dataset pins to new versions; all else stays as its author wrote it."""
+"""Moving a recipe's dataset pins to new versions; every other character stays as it was written."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from dizuo.improvements.errors import ImprovementRefused
 
@@ -15,34 +14,28 @@ from dizuo.improvements.errors import ImprovementRefused
 def repin(recipe: str, versions: Mapping[str, int]) -> str:
     """`recipe` with every pin `name@n` of a dataset in `versions` moved to that version.
 
-    Comments, order and layout stay. A pin that is not in `versions` stays too.
-
     Raises:
         ImprovementRefused: the text is not YAML.
     """
-    yaml = YAML()
-    yaml.preserve_quotes = True
     try:
-        document = yaml.load(recipe)
+        root = YAML().compose(recipe)
     except YAMLError as error:
         raise ImprovementRefused("The recipe is not YAML.") from error
-    moved = _moved(document, versions)
-    output = io.StringIO()
-    yaml.dump(moved, output)
-    return output.getvalue()
-
-
-def _moved(node: Any, versions: Mapping[str, int]) -> Any:
-    if isinstance(node, dict):
-        for key, value in node.items():
-            node[key] = _moved(value, versions)
-        return node
-    if isinstance(node, list):
-        for index, value in enumerate(node):
-            node[index] = _moved(value, versions)
-        return node
-    if isinstance(node, str):
-        name, at, number = node.partition("@")
+    for node in reversed(list(_scalars(root))):  # from the end, so earlier positions still hold
+        name, at, number = node.value.partition("@")
         if at and number.isdecimal() and name in versions:
-            return f"{name}@{versions[name]}"
-    return node
+            start, end = node.start_mark.index, node.end_mark.index
+            written = recipe[start:end].replace(node.value, f"{name}@{versions[name]}")
+            recipe = recipe[:start] + written + recipe[end:]
+    return recipe
+
+
+def _scalars(node: Node | None) -> Iterator[ScalarNode]:
+    if isinstance(node, ScalarNode):
+        yield node
+    elif isinstance(node, MappingNode):
+        for _key, value in node.value:
+            yield from _scalars(value)
+    elif isinstance(node, SequenceNode):
+        for value in node.value:
+            yield from _scalars(value)
