@@ -1,0 +1,1 @@
+"""A client of the hub's `/api/v1`, for the command line and for programs."""

@@ -1,0 +1,286 @@
+"""`HubClient`: one method for each route of `/api/v1`.
+
+Every method raises `HubError` with the hub's own words when the hub refuses, `HubUnreachable` when
+it does not answer and `NotAHub` when something else does. Answers are JSON, as the hub gives them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from dizuo.client.credentials import Credentials
+from dizuo.client.events import Patience, follow_run
+from dizuo.client.packing import Parcel, pack
+from dizuo.client.transport import Params, Transport, api_path
+from dizuo.core.ids import new_id
+from dizuo.core.progress import Progress, Reporter, silent
+
+Json = dict[str, Any]
+
+
+class HubClient(AbstractContextManager["HubClient"]):
+    """A hub, for one operator. Close it, or use it as a context manager.
+
+    Args:
+        url: the hub's address, `http://127.0.0.1:8420`.
+        token: an operator's token.
+    """
+
+    def __init__(self, url: str, token: str) -> None:
+        self._transport = Transport(Credentials(url, token))
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back the connection."""
+        self._transport.close()
+
+    @property
+    def url(self) -> str:
+        """The hub's address."""
+        return self._transport.url
+
+    def _get(self, *parts: str | int, params: Params | None = None) -> Json:
+        answer: Json = self._transport.call("GET", api_path(*parts), params=params)
+        return answer
+
+    def _items(self, *parts: str | int, params: Params | None = None) -> list[Json]:
+        items: list[Json] = self._get(*parts, params=params)["items"]
+        return items
+
+    def _post(self, *parts: str | int, body: Mapping[str, Any] | None = None) -> Json:
+        answer: Json = self._transport.call("POST", api_path(*parts), body=body)
+        return answer
+
+    def _delete(self, *parts: str | int) -> Json:
+        answer: Json = self._transport.call("DELETE", api_path(*parts))
+        return answer
+
+    # the hub itself
+
+    def health(self) -> Json:
+        """How the hub is."""
+        return self._get("health")
+
+    # uploads
+
+    def upload(self, path: Path, report: Reporter = silent) -> Json:
+        """Send a file, or a folder as one tar archive: `{"digest", "size_bytes"}`.
+
+        Sending the same bytes again changes nothing.
+
+        Raises:
+            CannotSend: it cannot be read, or holds nothing.
+        """
+        parcel = pack(path)
+        pieces = _reported(parcel, path.name, report)
+        answer: Json = self._transport.send(api_path("uploads"), pieces, parcel.size_bytes)
+        return answer
+
+    # datasets
+
+    def add_dataset_version(self, name: str, body: Mapping[str, Any]) -> Json:
+        """Make a version from an upload.
+
+        Args:
+            name: the dataset.
+            body: `upload`, `format` (jsonl, csv, parquet or images), `family`, `mode` (append or
+                replace) and perhaps `holdout`.
+        """
+        return self._post("datasets", name, "versions", body=body)
+
+    def datasets(self) -> list[Json]:
+        """Every dataset with its newest version."""
+        return self._items("datasets")
+
+    def dataset(self, name: str) -> Json:
+        """One dataset with its versions."""
+        return self._get("datasets", name)
+
+    def dataset_version(self, name: str, version: int) -> Json:
+        """One version."""
+        return self._get("datasets", name, "versions", version)
+
+    def dataset_rejects(self, name: str, version: int) -> list[Json]:
+        """The rows that were not taken into a version, each with why."""
+        return self._items("datasets", name, "versions", version, "rejects")
+
+    def dataset_diff(self, name: str, before: int, after: int) -> Json:
+        """What changed from one version to another."""
+        return self._get("datasets", name, "diff", params={"from": before, "to": after})
+
+    # review
+
+    def review_queue(self, params: Params | None = None) -> list[Json]:
+        """Returned samples; `params` may hold `state`, `site`, `limit`."""
+        return self._items("review", params=params)
+
+    def sample(self, sample_id: str) -> Json:
+        """One returned sample with its row."""
+        return self._get("review", sample_id)
+
+    def review(self, sample_id: str, body: Mapping[str, Any]) -> Json:
+        """Give a sample its label (`{"label": …}`), or say that it has none."""
+        return self._post("review", sample_id, body=body)
+
+    def review_dataset(self, body: Mapping[str, Any]) -> Json:
+        """Make a dataset version from reviewed samples."""
+        return self._post("review", "dataset", body=body)
+
+    # recipes and stacks
+
+    def check_recipe(self, recipe: str) -> Json:
+        """Whether a recipe would be accepted, without running it."""
+        return self._post("recipes", "check", body={"recipe": recipe})
+
+    def stacks(self) -> list[Json]:
+        """Every stack version."""
+        return self._items("stacks")
+
+    def stack_versions(self, name: str) -> list[Json]:
+        """The versions of one stack."""
+        return self._items("stacks", name)
+
+    def stack(self, name: str, version: int) -> Json:
+        """One stack version."""
+        return self._get("stacks", name, version)
+
+    def trace(self, name: str, version: int) -> Json:
+        """Where a stack version comes from, down to the samples it learned from."""
+        return self._get("stacks", name, version, "trace")
+
+    def report(self, name: str, version: int) -> Json:
+        """The newest gate report of a stack version."""
+        return self._get("stacks", name, version, "report")
+
+    # runs
+
+    def submit_run(self, body: Mapping[str, Any], *, key: str = "") -> Json:
+        """Ask for a run; asking again with the same `key` changes nothing."""
+        headers = {"Idempotency-Key": key or new_id()}
+        answer: Json = self._transport.call("POST", api_path("runs"), body=body, headers=headers)
+        return answer
+
+    def runs(self, params: Params | None = None) -> list[Json]:
+        """The newest runs; `params` may hold `kind`, `state`, `limit`."""
+        return self._items("runs", params=params)
+
+    def run(self, run_id: str) -> Json:
+        """One run."""
+        return self._get("runs", run_id)
+
+    def follow_run(
+        self, run_id: str, report: Reporter = silent, patience: Patience | None = None
+    ) -> Json:
+        """Report a run's progress as it happens, and return the run when it has ended."""
+        return follow_run(self._transport, run_id, report, patience)
+
+    def run_log(self, run_id: str) -> str:
+        """What a run's processes printed."""
+        return self._transport.text(api_path("runs", run_id, "log"))
+
+    def cancel_run(self, run_id: str) -> Json:
+        """Ask a run to stop."""
+        return self._post("runs", run_id, "cancel")
+
+    # releases and sites
+
+    def release(self, stack: str) -> Json:
+        """Sign a stack version (`name:version`) as fit to run."""
+        return self._post("releases", body={"stack": stack})
+
+    def releases(self) -> list[Json]:
+        """The newest releases."""
+        return self._items("releases")
+
+    def withdraw_release(self, release_id: str) -> Json:
+        """Take a release back."""
+        return self._post("releases", release_id, "withdraw")
+
+    def make_join_token(self, body: Mapping[str, Any]) -> Json:
+        """A one-time token with which a new site can join."""
+        return self._post("join-tokens", body=body)
+
+    def sites(self) -> list[Json]:
+        """Every site."""
+        return self._items("sites")
+
+    def site(self, name: str) -> Json:
+        """One site."""
+        return self._get("sites", name)
+
+    def remove_site(self, name: str) -> Json:
+        """Cut a site off: its credentials are worthless from now on."""
+        return self._delete("sites", name)
+
+    def start_rollout(self, stack: str, sites: list[str] | str, served_as: str = "") -> Json:
+        """Direct sites to a released stack; `sites` are names, or the word `all`."""
+        body: Json = {"stack": stack, "sites": sites}
+        if served_as:
+            body["served_as"] = served_as
+        return self._post("rollouts", body=body)
+
+    def rollouts(self) -> list[Json]:
+        """The newest rollouts."""
+        return self._items("rollouts")
+
+    def rollout(self, rollout_id: str) -> Json:
+        """One rollout, with where each site is."""
+        return self._get("rollouts", rollout_id)
+
+    def stop_rollout(self, rollout_id: str) -> Json:
+        """Stop directing further sites."""
+        return self._post("rollouts", rollout_id, "stop")
+
+    # the improve loop
+
+    def start_improvement(self, body: Mapping[str, Any]) -> Json:
+        """Start the loop on what was reviewed."""
+        return self._post("improvements", body=body)
+
+    def improvements(self) -> list[Json]:
+        """Every improvement, newest first."""
+        return self._items("improvements")
+
+    def improvement(self, improvement_id: str) -> Json:
+        """One improvement."""
+        return self._get("improvements", improvement_id)
+
+    def decide_improvement(self, improvement_id: str, *, approve: bool) -> Json:
+        """Let it be released, or end it."""
+        return self._post("improvements", improvement_id, "approve" if approve else "reject")
+
+    # audit and tokens
+
+    def audit(self, *, after: int | None = None, limit: int = 100) -> list[Json]:
+        """Entries of the audit log: those after a sequence number, or else the newest."""
+        return self._items("audit", params={"after": after, "limit": limit})
+
+    def audit_verify(self, head: str = "") -> Json:
+        """Whether the log is whole, and still holds the entry that once was its `head`."""
+        return self._get("audit", "verify", params={"head": head or None})
+
+    def tokens(self) -> list[Json]:
+        """Every operator token, without its secret."""
+        return self._items("tokens")
+
+    def create_token(self, name: str, role: str) -> Json:
+        """A new token; its secret is in this answer only."""
+        return self._post("tokens", body={"name": name, "role": role})
+
+    def revoke_token(self, name: str) -> Json:
+        """Make a token worthless."""
+        return self._delete("tokens", name)
+
+
+def _reported(parcel: Parcel, name: str, report: Reporter) -> Iterator[bytes]:
+    done = 0
+    report(Progress("upload", 0, parcel.size_bytes, "byte", name))
+    for piece in parcel.pieces():
+        yield piece
+        done += len(piece)
+        report(Progress("upload", done, parcel.size_bytes, "byte", name))
