@@ -1,0 +1,48 @@
+"""A gate report for people."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from dizuo.gates.report import GateReport, RuleResult, Verdict
+
+_WORDS = {
+    Verdict.PASS: ("met", "green"),
+    Verdict.FAIL: ("not met", "red"),
+    Verdict.CANNOT_TELL: ("cannot tell", "yellow"),
+}
+_MAX_SHOWN = 3
+
+
+def render(report: GateReport) -> RenderableType:
+    """The report as a table, a sentence, and the worst rows of the rules that were not met."""
+    parts: list[RenderableType] = [_table(report)] if report.rules else []
+    parts.append(Text(report.summary(), style="bold green" if report.passed else "bold red"))
+    missed = [rule for rule in report.rules if not rule.passed]
+    rows = dict.fromkeys(example.row for rule in missed for example in rule.worst[:_MAX_SHOWN])
+    examples = {e.row: e for rule in missed for e in rule.worst if e.row in rows}
+    for example in examples.values():
+        where = example.source or example.row
+        parts.append(
+            Text(
+                f"  {where}: answered {example.answer!r}, right is {example.truth!r}"
+                f" (confidence {example.confidence:.2f})"
+            )
+        )
+    return Group(*parts)
+
+
+def _table(report: GateReport) -> Table:
+    table = Table(title=f"Gates of {report.stack}", title_justify="left")
+    for heading in ("gate", "answer", "measured"):
+        table.add_column(heading, overflow="fold")
+    for rule in report.rules:
+        word, style = _WORDS[rule.verdict]
+        table.add_row(Text(rule.sentence), Text(word, style=style), _reason(rule))
+    return table
+
+
+def _reason(rule: RuleResult) -> Text:
+    return Text(f"{rule.reason} [{rule.target}]" if rule.target else rule.reason)
