@@ -94,8 +94,13 @@ class Bench:
 
     def lines(self) -> list[str]:
         """The diary, without who wrote it."""
-        text = (self.diary / "steps").read_text()
-        return [line.split(" ", 1)[1] for line in text.splitlines()]
+        diary = self.diary / "steps"
+        lines = diary.read_text().splitlines() if diary.exists() else []
+        return [line.split(" ", 1)[1] for line in lines]
+
+    def began(self, times: int) -> None:
+        """Wait until the work has been begun that often."""
+        until(lambda: sum(line.startswith("begin") for line in self.lines()) == times)
 
     def actions(self) -> list[str]:
         """What the audit log holds, in order."""

@@ -91,7 +91,11 @@ class _Counting:
     def __init__(self, job: Mapping[str, Any], cancelled: Callable[[], bool]) -> None:
         self._diary = Path(job["diary"])
         self._hold = job.get("hold", [])
-        self._cancelled = (lambda: False) if job.get("deaf") else cancelled
+        self._is_deaf = bool(job.get("deaf"))
+        self._listen = cancelled
+
+    def _cancelled(self) -> bool:
+        return not self._is_deaf and self._listen()
 
     def note(self, line: str) -> None:
         with (self._diary / "steps").open("a") as stream:
