@@ -1,0 +1,1 @@
+"""Versioned tables of samples: import, splits, diffs, overlaps, and the review of returned ones."""

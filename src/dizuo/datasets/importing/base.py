@@ -1,0 +1,70 @@
+"""One way in for every format: a path becomes a stream of candidates and rejects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from pathlib import Path
+
+from dizuo.datasets.errors import SourceRefused
+from dizuo.datasets.importing.bundle import open_bundle
+from dizuo.datasets.importing.delimited import read_csv
+from dizuo.datasets.importing.folders import read_folders
+from dizuo.datasets.importing.jsonl import read_jsonl
+from dizuo.datasets.importing.parquet import read_parquet
+from dizuo.datasets.importing.tables import TableSource
+from dizuo.datasets.model import LABEL_COLUMN, Candidate, Reject
+
+
+class Format(StrEnum):
+    """What a source is."""
+
+    JSONL = "jsonl"
+    CSV = "csv"
+    PARQUET = "parquet"
+    IMAGES = "images"
+
+
+_SUFFIXES = {
+    Format.JSONL: (".jsonl", ".ndjson"),
+    Format.CSV: (".csv",),
+    Format.PARQUET: (".parquet",),
+}
+
+
+def read_source(
+    path: Path, form: Format, columns: Sequence[str], scratch: Path
+) -> Iterator[Candidate | Reject]:
+    """Every row of a source, in order.
+
+    Args:
+        path: a file, a folder, or a tar file of a folder.
+        form: its format. A folder or tar file may hold several tables of the format.
+        columns: the family's columns; all but the label are inputs.
+        scratch: an empty folder to unpack into.
+
+    Raises:
+        SourceRefused: while reading, when the source as a whole is not of this format.
+    """
+    inputs = tuple(name for name in columns if name != LABEL_COLUMN)
+    bundle = open_bundle(path, scratch)
+    yield from bundle.rejects
+    if form is Format.IMAGES:
+        yield from read_folders(bundle, inputs[0])
+        return
+    tables = bundle.tables(_SUFFIXES[form])
+    if not tables:
+        raise SourceRefused(
+            f"There is no {_SUFFIXES[form][0]} file in {path.name}.",
+            next_step="Put the table at any place in the folder, with that ending.",
+        )
+    for name, table in tables:
+        source = TableSource(table, name if len(tables) > 1 else "", bundle.files, inputs)
+        yield from _READERS[form](source)
+
+
+_READERS = {
+    Format.JSONL: read_jsonl,
+    Format.CSV: read_csv,
+    Format.PARQUET: read_parquet,
+}

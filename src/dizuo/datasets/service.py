@@ -1,0 +1,126 @@
+"""Datasets as the rest of the hub asks for them: look up, pin, compare, add a version."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy.orm import Session
+
+from dizuo.database.tables import DEFAULT_PROJECT
+from dizuo.datasets import store
+from dizuo.datasets.adding import Warehouse, add_version, import_file
+from dizuo.datasets.diffing import diff, overlaps
+from dizuo.datasets.errors import DatasetMissing
+from dizuo.datasets.model import DatasetPin, DatasetSummary, DatasetVersion
+from dizuo.datasets.names import DatasetRef, parse_ref
+from dizuo.datasets.rejects import read_rejects
+
+__all__ = [
+    "Warehouse",
+    "add_version",
+    "diff",
+    "find",
+    "import_file",
+    "listing",
+    "overlaps",
+    "pin",
+    "read_rejects",
+    "root_of",
+    "show",
+    "version_by_id",
+    "versions",
+]
+
+
+def root_of(home: Path) -> Path:
+    """Where a hub keeps its tables."""
+    return home / "datasets"
+
+
+def listing(session: Session, project_id: str = DEFAULT_PROJECT) -> list[DatasetSummary]:
+    """Every dataset of a project, by name."""
+    return [_summary(session, row) for row in store.datasets(session, project_id)]
+
+
+def show(session: Session, name: str, project_id: str = DEFAULT_PROJECT) -> DatasetSummary:
+    """One dataset.
+
+    Raises:
+        DatasetMissing: there is none of that name.
+    """
+    return _summary(session, _owner(session, project_id, name))
+
+
+def versions(
+    session: Session, name: str, project_id: str = DEFAULT_PROJECT
+) -> list[DatasetVersion]:
+    """Every version of a dataset, oldest first.
+
+    Raises:
+        DatasetMissing: there is no dataset of that name.
+    """
+    return store.versions(session, _owner(session, project_id, name))
+
+
+def find(session: Session, ref: DatasetRef) -> DatasetVersion:
+    """The version that a reference names.
+
+    Raises:
+        DatasetMissing: there is no such dataset or version; says which versions there are.
+    """
+    owner = _owner(session, ref.project, ref.name)
+    found = store.version(session, owner, ref.version)
+    if found is None:
+        newest = store.version(session, owner, None)
+        raise DatasetMissing(
+            f"The dataset {ref.name} has no version {ref.version}.",
+            next_step=f"Its newest is {newest.pin.ref}." if newest else "",
+        )
+    return found
+
+
+def pin(
+    session: Session, text: str, *, allow_latest: bool = False, project: str = DEFAULT_PROJECT
+) -> DatasetPin:
+    """The pin of `[project/]name@version`; everything needed to read it without a database.
+
+    Raises:
+        PinRefused: the text does not name one version (`latest` needs `allow_latest`).
+        DatasetMissing: there is no such dataset or version.
+    """
+    return find(session, parse_ref(text, allow_latest=allow_latest, project=project)).pin
+
+
+def version_by_id(session: Session, version_id: str) -> DatasetVersion:
+    """The version with this id.
+
+    Raises:
+        DatasetMissing: there is none.
+    """
+    found = store.version_by_id(session, version_id)
+    if found is None:
+        raise DatasetMissing(f"There is no dataset version with the id {version_id[:80]}.")
+    return found
+
+
+def _owner(session: Session, project_id: str, name: str) -> store.DatasetRow:
+    owner = store.dataset(session, project_id, name)
+    if owner is None:
+        raise DatasetMissing(
+            f"There is no dataset {name[:80]!r}.",
+            next_step="See `dizuo data ls` for those there are, or add it with `dizuo data add`.",
+        )
+    return owner
+
+
+def _summary(session: Session, owner: store.DatasetRow) -> DatasetSummary:
+    latest = store.version(session, owner, None)
+    assert latest is not None  # a dataset row is written with its first version
+    return DatasetSummary(
+        name=owner.name,
+        project_id=owner.project_id,
+        family=owner.family,
+        holdout=owner.holdout,
+        num_versions=store.num_versions(session, owner),
+        latest=latest,
+    )

@@ -1,0 +1,131 @@
+"""Reading a dataset version: one Lance table per dataset, one Lance tag per version.
+
+Lance's own version numbers move with every write and its cleanup removes what is untagged, so a
+version of ours is a tag. What is read is checked against the pinned digest, always.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import lance
+import pyarrow as pa
+
+from dizuo.datasets.columns import from_batch
+from dizuo.datasets.content import content_digest, row_digest
+from dizuo.datasets.errors import DatasetDamaged, RowRefused
+from dizuo.datasets.model import DatasetPin, StoredRow
+from dizuo.families.base import Row
+
+BATCH_ROWS = 64
+_READAHEAD_BATCHES = 2  # bounds memory: rows may hold some megabytes each
+# Lance reports most faults as OSError or ValueError; a decoder that meets garbage may also raise
+# what its Rust code does, which arrives as RuntimeError.
+_LANCE_FAULTS = (OSError, ValueError, KeyError, TypeError, RuntimeError, RowRefused)
+
+
+@contextmanager
+def faults_as_damage(pin: DatasetPin) -> Iterator[None]:
+    """Turn whatever Lance says about a table that cannot be read into one sentence.
+
+    Raises:
+        DatasetDamaged: the block raised.
+    """
+    try:
+        yield
+    except _LANCE_FAULTS as error:
+        raise DatasetDamaged(
+            f"The data of {pin.ref} cannot be read.",
+            next_step="Restore the datasets folder from a backup, or import the data again.",
+        ) from error
+
+
+def open_version(pin: DatasetPin) -> Any:
+    """The Lance dataset at the pinned version.
+
+    Raises:
+        DatasetDamaged: it is not there.
+    """
+    with faults_as_damage(pin):
+        return lance.dataset(pin.uri, version=pin.tag)
+
+
+def iterate_rows(pin: DatasetPin) -> Iterator[StoredRow]:
+    """Every row of a version in the order of the table, each checked against its own digest; at
+    the end, the whole against the pinned digest.
+
+    Raises:
+        DatasetDamaged: a row, or the set of rows, is not what was pinned. Rows yielded before are
+            then not to be trusted as a whole.
+    """
+    dataset = open_version(pin)
+    digests: list[str] = []
+    with faults_as_damage(pin):
+        batches = dataset.to_batches(
+            batch_size=BATCH_ROWS, batch_readahead=_READAHEAD_BATCHES, scan_in_order=True
+        )
+        for batch in batches:
+            for row in _verified(pin, batch):
+                digests.append(row.row_digest)
+                yield row
+    if len(digests) != pin.num_rows or content_digest(digests) != pin.digest:
+        raise DatasetDamaged(
+            f"The rows of {pin.ref} are not those that were pinned.",
+            next_step="Restore the datasets folder from a backup, or import the data again.",
+        )
+
+
+def read_rows(pin: DatasetPin) -> list[Row]:
+    """Every row of a version, sorted by row digest: the order depends on nothing but the content,
+    so that training on equal data is equal.
+
+    Raises:
+        DatasetDamaged: what lies in the table is not what was pinned.
+    """
+    rows = sorted(iterate_rows(pin), key=lambda row: row.row_digest)
+    return [row.columns for row in rows]
+
+
+def read_page(pin: DatasetPin, offset: int, limit: int) -> list[StoredRow]:
+    """`limit` rows from `offset` in the order of the table, each checked against its own digest.
+
+    Raises:
+        DatasetDamaged: the table cannot be read, or a row is not what it was.
+    """
+    dataset = open_version(pin)
+    rows: list[StoredRow] = []
+    with faults_as_damage(pin):
+        for batch in dataset.to_batches(offset=offset, limit=limit, batch_size=BATCH_ROWS):
+            rows.extend(_verified(pin, batch))
+    return rows
+
+
+def read_digests(pin: DatasetPin) -> dict[str, str]:
+    """Input digest to row digest of every row, without reading the rows themselves.
+
+    Raises:
+        DatasetDamaged: the digests are not those of the pinned version.
+    """
+    dataset = open_version(pin)
+    with faults_as_damage(pin):
+        table = dataset.to_table(columns=["input_digest", "row_digest"])
+        rows = table["row_digest"].to_pylist()
+        known = dict(zip(table["input_digest"].to_pylist(), rows, strict=True))
+    if content_digest(rows) != pin.digest:
+        raise DatasetDamaged(
+            f"The rows of {pin.ref} are not those that were pinned.",
+            next_step="Restore the datasets folder from a backup, or import the data again.",
+        )
+    return known
+
+
+def _verified(pin: DatasetPin, batch: pa.RecordBatch) -> Iterator[StoredRow]:
+    for row in from_batch(batch):
+        if row_digest(row.columns) != row.row_digest:
+            raise DatasetDamaged(
+                f"A row of {pin.ref} was changed after it was written.",
+                next_step="Restore the datasets folder from a backup, or import the data again.",
+            )
+        yield row
