@@ -1,0 +1,209 @@
+"""The rows of join tokens, sites, and the sets that sites were directed to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from sqlalchemy import JSON, CursorResult, String, UniqueConstraint, delete, select, update
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from dizuo.database.tables import Id, Millis, Name, ProjectId, Row
+from dizuo.edge.wire import DesiredState, SiteError
+from dizuo.sites.model import Site
+
+_Stacks = list[dict[str, Any]]
+
+
+class JoinTokenRow(Row):
+    """A one-time join token; only the hash of its secret is kept."""
+
+    __tablename__ = "join_tokens"
+
+    id: Mapped[Id]
+    project_id: Mapped[ProjectId]
+    secret_hash: Mapped[str] = mapped_column(String(71), unique=True)
+    actor: Mapped[Name]
+    created_ms: Mapped[Millis]
+    expires_ms: Mapped[Millis]
+    used_ms: Mapped[Millis | None]
+
+
+class SiteRow(Row):
+    """A site: what it shall run, what it says it runs, and its last words.
+
+    A check-in reads and writes this one row and, while nothing changes, nothing else.
+    """
+
+    __tablename__ = "sites"
+    __table_args__ = (UniqueConstraint("project_id", "name"),)
+
+    id: Mapped[Id]
+    project_id: Mapped[ProjectId]
+    name: Mapped[Name]
+    state: Mapped[Name]
+    desired_generation: Mapped[int]
+    desired_stacks: Mapped[_Stacks] = mapped_column(JSON)
+    told_generation: Mapped[int]
+    running_generation: Mapped[int]
+    running_stacks: Mapped[_Stacks] = mapped_column(JSON)
+    error: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    egress_policy: Mapped[Name]
+    inference_url: Mapped[str] = mapped_column(String(200))
+    agent_version: Mapped[Name]
+    bytes_first_install: Mapped[Millis]
+    bytes_last_update: Mapped[Millis]
+    samples_waiting: Mapped[Millis]
+    answers: Mapped[Millis]
+    joined_ms: Mapped[Millis]
+    last_seen_ms: Mapped[Millis]
+
+
+class SiteDirectionRow(Row):
+    """One generation of a site's desired set, kept for the trace; `cause` says what made it."""
+
+    __tablename__ = "site_directions"
+    __table_args__ = (UniqueConstraint("site_id", "generation"),)
+
+    id: Mapped[Id]
+    project_id: Mapped[ProjectId]
+    site_id: Mapped[str] = mapped_column(String(36))
+    generation: Mapped[int]
+    stacks: Mapped[_Stacks] = mapped_column(JSON)
+    cause: Mapped[Name]
+    created_ms: Mapped[Millis]
+
+
+_PLAIN = (
+    "id",
+    "project_id",
+    "name",
+    "state",
+    "told_generation",
+    "egress_policy",
+    "inference_url",
+    "agent_version",
+    "bytes_first_install",
+    "bytes_last_update",
+    "samples_waiting",
+    "answers",
+    "joined_ms",
+    "last_seen_ms",
+)
+
+
+def _site(row: SiteRow) -> Site:
+    return Site(
+        **{name: getattr(row, name) for name in _PLAIN},
+        desired=_desired(row.desired_generation, row.desired_stacks),
+        running=_desired(row.running_generation, row.running_stacks),
+        error=None if row.error is None else SiteError.model_validate(row.error),
+    )
+
+
+def _desired(generation: int, stacks: _Stacks) -> DesiredState:
+    return DesiredState.model_validate({"generation": generation, "stacks": stacks})
+
+
+def _columns(changes: dict[str, Any]) -> dict[str, Any]:
+    """Fields of `Site` as columns: the two sets and the error are spread out."""
+    columns = dict(changes)
+    for name in ("desired", "running"):
+        if name in columns:
+            state = columns.pop(name)
+            columns[f"{name}_generation"] = state.generation
+            columns[f"{name}_stacks"] = [one.model_dump() for one in state.stacks]
+    if columns.get("error") is not None:
+        columns["error"] = columns["error"].model_dump()
+    return columns
+
+
+def add_token(session: Session, row: JoinTokenRow) -> None:
+    """Write a new join token."""
+    session.add(row)
+    session.flush()
+
+
+def token_by_hash(session: Session, secret_hash: str) -> JoinTokenRow | None:
+    """The join token with this hash."""
+    return session.scalar(select(JoinTokenRow).where(JoinTokenRow.secret_hash == secret_hash))
+
+
+def use_token(session: Session, token_id: str, now_ms: int) -> bool:
+    """Mark a join token as used. Of several transactions that try, exactly one is told True."""
+    query = (
+        update(JoinTokenRow)
+        .where(JoinTokenRow.id == token_id, JoinTokenRow.used_ms.is_(None))
+        .values(used_ms=now_ms)
+        .execution_options(synchronize_session=False)
+    )
+    return cast(CursorResult[Any], session.execute(query)).rowcount == 1
+
+
+def add(session: Session, site: Site) -> None:
+    """Write a new site."""
+    values = {name: getattr(site, name) for name in (*_PLAIN, "desired", "running", "error")}
+    session.add(SiteRow(**_columns(values)))
+    session.flush()
+
+
+def change(session: Session, site_id: str, changes: dict[str, Any]) -> Site:
+    """Change fields of a site and return it as it is then."""
+    row = session.get_one(SiteRow, site_id)
+    for name, value in _columns(changes).items():
+        setattr(row, name, value)
+    session.flush()
+    return _site(row)
+
+
+def by_name(
+    session: Session, project_id: str, name: str, *, for_update: bool = False
+) -> Site | None:
+    """The site of this name; `for_update` keeps other writers off it in this transaction."""
+    query = select(SiteRow).where(SiteRow.project_id == project_id, SiteRow.name == name)
+    row = session.scalar(query.with_for_update() if for_update else query)
+    return _site(row) if row else None
+
+
+def every(session: Session, project_id: str) -> list[Site]:
+    """Every site of a project, by name."""
+    query = select(SiteRow).where(SiteRow.project_id == project_id).order_by(SiteRow.name)
+    return [_site(row) for row in session.scalars(query)]
+
+
+def locked(session: Session, project_id: str, names: Sequence[str] | None) -> list[Site]:
+    """Sites of these names (or all) that no other transaction changes until this one ends.
+
+    They are locked in the order of their names, so that two rollouts never wait for each other.
+    """
+    query = select(SiteRow).where(SiteRow.project_id == project_id).order_by(SiteRow.name)
+    if names is not None:
+        query = query.where(SiteRow.name.in_(names))
+    query = query.with_for_update().execution_options(populate_existing=True)
+    return [_site(row) for row in session.scalars(query)]
+
+
+def remove(session: Session, site_id: str) -> None:
+    """Remove a site and the sets it was directed to."""
+    session.execute(delete(SiteDirectionRow).where(SiteDirectionRow.site_id == site_id))
+    session.execute(delete(SiteRow).where(SiteRow.id == site_id))
+
+
+def add_direction(session: Session, row: SiteDirectionRow) -> None:
+    """Keep one generation of a site's desired set."""
+    session.add(row)
+
+
+def directions(session: Session, site_id: str) -> list[dict[str, Any]]:
+    """Every generation a site was directed to, newest first, in JSON form."""
+    query = select(SiteDirectionRow).where(SiteDirectionRow.site_id == site_id)
+    rows = session.scalars(query.order_by(SiteDirectionRow.generation.desc()))
+    return [
+        {
+            "generation": row.generation,
+            "stacks": row.stacks,
+            "cause": row.cause,
+            "created_ms": row.created_ms,
+        }
+        for row in rows
+    ]
