@@ -14,8 +14,8 @@ from dizuo.artifacts.errors import StackRefused
 from dizuo.artifacts.manifests import INDEX_MEDIA_TYPE, MANIFEST_MEDIA_TYPE, parse_json
 from dizuo.core.digests import DIGEST_PATTERN
 
-_MAX_DOCUMENTS = 100_000
 BLOB_MEDIA_TYPE = "application/octet-stream"
+"""How a blob is served that is not itself an index or a manifest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,4 @@ def reachable(roots: Iterable[str], read: Callable[[str], bytes | None]) -> dict
         for blob in node.blobs:
             found.setdefault(blob, BLOB_MEDIA_TYPE)
         waiting.extend(node.documents)
-        if len(found) > _MAX_DOCUMENTS:
-            raise StackRefused(f"An index leads to more than {_MAX_DOCUMENTS} blobs.")
     return found
