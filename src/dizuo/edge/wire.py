@@ -5,9 +5,12 @@ Limits are part of the contract: a body that breaks one is refused whole.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from dizuo.core.digests import sha256_json
 
 MAX_SAMPLE_BYTES = 10_000_000
 MAX_SAMPLES_PER_UPLOAD = 64
@@ -111,6 +114,19 @@ class Sample(Body):
     confidence: Annotated[float, Field(ge=0, le=1)]
     reason: Literal["uncertain", "novel", "control"]
     taken_ms: int
+
+
+def sample_digest(row: Mapping[str, Any], stack_digest: str) -> str:
+    """The digest that a sample of this row and stack must carry.
+
+    Args:
+        row: the input columns as `Sample.row` holds them.
+        stack_digest: the stack that answered.
+
+    Raises:
+        ValueError, TypeError: the row is not JSON.
+    """
+    return sha256_json({"row": dict(row), "stack_digest": stack_digest})
 
 
 class SampleUpload(Body):
