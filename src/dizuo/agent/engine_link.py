@@ -1,0 +1,154 @@
+"""One engine process as the agent holds it: its pid, its socket, and the calls under way.
+
+A link lives as long as its process; starting a fresh process is a fresh link. Everything here runs
+on the agent's event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from dizuo.agent.errors import EngineGone, EngineProtocolBroken
+from dizuo.agent.frames import Frame, receive_frame
+from dizuo.core.errors import DizuoError, InvalidInput, error_tree
+from dizuo.families.errors import LayerRefused
+
+_STREAM_LIMIT_BYTES = 1 << 20
+_KILL_AFTER_SECONDS = 2.0
+
+
+class EngineLink:
+    """A running engine process. Make one with `spawn`."""
+
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        self._process = process
+        self._reader = reader
+        self._writer = writer
+        self._numbers = itertools.count()
+        self._pending: dict[int, asyncio.Future[Frame]] = {}
+        self.gone = asyncio.Event()
+        """Set once the process can answer no more."""
+        self._listener = asyncio.create_task(self._listen())
+
+    @classmethod
+    async def spawn(cls, log: Path) -> EngineLink:
+        """Start a process; what it prints is appended to the file `log`.
+
+        Raises:
+            OSError: no process can be started.
+        """
+        ours, theirs = socket.socketpair()
+        with theirs, log.open("ab") as output:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "dizuo.agent.engine_process", "--fd", str(theirs.fileno())),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,
+            )
+        ours.setblocking(False)
+        reader, writer = await asyncio.open_connection(sock=ours, limit=_STREAM_LIMIT_BYTES)
+        return cls(process, reader, writer)
+
+    @property
+    def pid(self) -> int:
+        """The process."""
+        return self._process.pid
+
+    def memory_bytes(self) -> int:
+        """What the process holds in memory now; 0 once it is gone."""
+        try:
+            return int(psutil.Process(self.pid).memory_info().rss)
+        except psutil.Error:
+            return 0
+
+    async def call(self, header: dict[str, Any], body: bytes = b"") -> Frame:
+        """Send one call and wait for its reply.
+
+        Raises:
+            EngineGone: the process ended before it answered.
+            DizuoError: what the engine answered instead of a result.
+        """
+        if self.gone.is_set():
+            raise _gone()
+        number = next(self._numbers)
+        future: asyncio.Future[Frame] = asyncio.get_running_loop().create_future()
+        self._pending[number] = future
+        try:
+            self._writer.write(Frame({**header, "id": number}, body).encode())
+            await self._writer.drain()
+            reply = await future
+        except ConnectionError as error:
+            raise _gone() from error
+        finally:
+            self._pending.pop(number, None)
+        if "error" in reply.header:
+            raise relayed(reply.header)
+        return reply
+
+    async def _listen(self) -> None:
+        try:
+            while (frame := await receive_frame(self._reader)) is not None:
+                future = self._pending.get(frame.header.get("id", -1))
+                if future is not None and not future.done():
+                    future.set_result(frame)
+        except EngineProtocolBroken:
+            self._process.kill()
+        finally:
+            self.gone.set()
+            for future in self._pending.values():
+                if not future.done():
+                    future.set_exception(_gone())
+
+    async def close(self) -> int:
+        """End the process and wait until it is gone; returns its exit status."""
+        self._writer.close()
+        try:
+            async with asyncio.timeout(_KILL_AFTER_SECONDS):
+                await self._process.wait()
+        except TimeoutError:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+        status = await self._process.wait()
+        await self._listener
+        with contextlib.suppress(ConnectionError):
+            await self._writer.wait_closed()
+        return status
+
+    def kill(self) -> None:
+        """End the process at once, without waiting."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+
+
+def _gone() -> EngineGone:
+    return EngineGone(
+        "The engine of this model is being started again.", next_step="Try again in a moment."
+    )
+
+
+def relayed(header: dict[str, Any]) -> DizuoError:
+    """The error that an engine's reply carries, as an exception of the class its code names.
+
+    A family may have codes that this process has not loaded; those become the class of their HTTP
+    status that promises least.
+    """
+    fields = header["error"]
+    known = {cls.code: cls for cls in reversed(error_tree())}
+    fallback = InvalidInput if header["http_status"] < 422 else LayerRefused
+    cls = known.get(fields["code"], fallback)
+    return cls(fields["message"], next_step=fields["next_step"])

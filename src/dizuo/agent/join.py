@@ -1,0 +1,105 @@
+"""Joining a hub: from a line of text to a site with its own credentials and a pinned root.
+
+The order is the point: the root is fetched and pinned against the digest in the token before the
+one-time secret is shown to anybody, so whoever answers at the hub's address without the hub's keys
+learns nothing. Nothing is left behind unless all of it worked.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+from pydantic import ValidationError
+
+from dizuo import __version__
+from dizuo.agent.errors import AlreadyJoined
+from dizuo.agent.home import AgentHome, Enrolment
+from dizuo.agent.hub_client import HubClient, open_client
+from dizuo.core.errors import InvalidInput
+from dizuo.core.ids import new_id
+from dizuo.edge.join import JoinToken, decode
+from dizuo.edge.trust import TrustStore, find_root
+from dizuo.edge.tuf_fetcher import HttpFetcher
+from dizuo.edge.wire import EnrolReply, EnrolRequest
+
+
+@dataclass(frozen=True, slots=True)
+class JoinRequest:
+    """What a person brings to a new site: the token, and the name it shall have."""
+
+    token: str
+    site_name: str
+    hub_ca: Path | None = None
+    timeout_seconds: float = 20.0
+
+
+def join(home: AgentHome, request: JoinRequest) -> Enrolment:
+    """Make this folder a site of the token's hub.
+
+    Raises:
+        AlreadyJoined: it is one already.
+        HomeInUse: an agent works in it.
+        InvalidInput: the token or the name is not of its form.
+        TrustRefused: the hub does not have the root that the token names.
+        TrustUnreachable, HubUnreachable: the hub does not answer; the token was not used.
+        HubRefused: the token is expired, used or unknown; says which.
+    """
+    token = decode(request.token)
+    enrolling = _enrol_request(token, request.site_name)
+    with home.locked():
+        if home.site_file.exists():
+            site = home.read_enrolment()
+            raise AlreadyJoined(
+                f"{home.root} is already the site {site.site_name} of {site.hub_url}.",
+                next_step="Use another folder with --home for another site.",
+            )
+        aside = home.root / f".joining-{new_id()}"
+        try:
+            return _join(home, request, token, enrolling, aside)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+
+
+def _enrol_request(token: JoinToken, site_name: str) -> EnrolRequest:
+    try:
+        return EnrolRequest(secret=token.secret, site_name=site_name, agent_version=__version__)
+    except ValidationError as error:
+        raise InvalidInput(
+            f"{site_name[:80]!r} cannot be the name of a site.",
+            next_step="Use 1 to 63 lower-case letters, digits, dots, dashes and underscores.",
+        ) from error
+
+
+def _join(
+    home: AgentHome, request: JoinRequest, token: JoinToken, enrolling: EnrolRequest, aside: Path
+) -> Enrolment:
+    with open_client(
+        token.url, ca=request.hub_ca, timeout_seconds=request.timeout_seconds
+    ) as client:
+        _pin(client, token, aside)
+        reply = HubClient(client).enrol(enrolling)
+    enrolment = _enrolment(token, reply)
+    shutil.rmtree(home.tuf, ignore_errors=True)  # of a join that was killed before it was done
+    os.replace(aside, home.tuf)
+    home.write_enrolment(enrolment)
+    return enrolment
+
+
+def _pin(client: httpx2.Client, token: JoinToken, directory: Path) -> None:
+    root = find_root(HttpFetcher(client), token.root_sha256)
+    TrustStore(directory).pin_root(root, token.root_sha256)
+
+
+def _enrolment(token: JoinToken, reply: EnrolReply) -> Enrolment:
+    return Enrolment(
+        hub_url=token.url,
+        site_id=reply.site_id,
+        site_name=reply.site_name,
+        project=reply.project,
+        edge_credential=reply.edge_credential,
+        registry_credential=reply.registry_credential,
+    )

@@ -1,0 +1,193 @@
+"""What applications on the site call: Open Inference Protocol v2, and OpenAI's list of models.
+
+Errors. The Open Inference Protocol wants `{"error": "<string>"}`, the project's own shape has an
+object there. Under `/v2` an error is therefore `{"error": "<sentence>", "code": …, "message": …,
+"next_step": …, "retryable": …}`: a client of the protocol reads the string, ours reads the rest.
+Everywhere else the project's shape holds, which is also the one OpenAI clients read.
+
+A request body is bounded while it arrives and passed on to the engine as it is; the engine parses
+it, so a body that is not JSON is refused there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route as HttpRoute
+
+from dizuo import __version__
+from dizuo.agent.sampler import Answered
+from dizuo.agent.slots import Route, Slots
+from dizuo.agent.state import SiteState
+from dizuo.core.errors import DizuoError, InvalidInput, NotFound, TooLarge
+from dizuo.families.errors import UnknownStack
+
+RETRY_AFTER_SECONDS = 1
+
+
+@dataclass(frozen=True, slots=True)
+class LocalApi:
+    """The routes and what they ask.
+
+    Args:
+        slots: who answers.
+        state: what the site does now.
+        request_bytes_at_most: the largest body.
+        answered: told about every answer, for the sampler; never waits.
+    """
+
+    slots: Slots
+    state: SiteState
+    request_bytes_at_most: int
+    answered: Callable[[Answered], None]
+
+    def app(self) -> Starlette:
+        """The ASGI application."""
+        model = "/v2/models/{name}"
+        versioned = model + "/versions/{version}"
+        routes = [
+            HttpRoute("/v1/models", self.list_models),
+            HttpRoute("/status", self.status),
+            HttpRoute("/v2", self.server_metadata),
+            HttpRoute("/v2/health/live", self.live),
+            HttpRoute("/v2/health/ready", self.ready),
+        ]
+        for prefix in (model, versioned):
+            routes += [
+                HttpRoute(prefix, self.model_metadata),
+                HttpRoute(prefix + "/ready", self.model_ready),
+                HttpRoute(prefix + "/infer", self.infer, methods=["POST"]),
+            ]
+        return Starlette(
+            routes=routes,
+            exception_handlers={DizuoError: _answer_error, HTTPException: _answer_http_error},
+        )
+
+    async def list_models(self, _request: Request) -> Response:
+        """OpenAI's list form; the stack's digest and version come along."""
+        models = [_model_entry(name, route) for name, route in sorted(self.slots.routes.items())]
+        return JSONResponse({"object": "list", "data": models})
+
+    async def status(self, _request: Request) -> Response:
+        """What `dizuo agent status` shows."""
+        return JSONResponse(self.state.as_dict())
+
+    async def server_metadata(self, _request: Request) -> Response:
+        """Who answers."""
+        return JSONResponse({"name": "dizuo", "version": __version__, "extensions": []})
+
+    async def live(self, _request: Request) -> Response:
+        """Always, while the agent runs."""
+        return JSONResponse({"live": True})
+
+    async def ready(self, _request: Request) -> Response:
+        """Whether every model could answer now; 503 if not."""
+        return _readiness({"ready": self.slots.ready})
+
+    async def model_metadata(self, request: Request) -> Response:
+        """Inputs, outputs and version of a model."""
+        route = self._route(request)
+        direction = route.direction
+        parameters = {"stack_digest": direction.digest}
+        return JSONResponse(
+            {
+                **route.metadata,
+                "name": direction.served_as,
+                "versions": [str(direction.version)],
+                "parameters": {**route.metadata.get("parameters", {}), **parameters},
+            }
+        )
+
+    async def model_ready(self, request: Request) -> Response:
+        """Whether this model could answer now; 503 if not."""
+        route = self._route(request)
+        return _readiness({"name": route.direction.served_as, "ready": route.host.alive})
+
+    async def infer(self, request: Request) -> Response:
+        """Answer one inference request."""
+        body = await self._body(request)
+        route = self._route(request)
+        # Nothing may be awaited between these two lines: see EngineHost.infer.
+        answer = await route.host.infer(route.direction.served_as, body)
+        self.state.num_answers += 1
+        self.answered(Answered(route.direction, body, answer.observations))
+        return Response(answer.body, media_type="application/json")
+
+    def _route(self, request: Request) -> Route:
+        name, version = request.path_params["name"], request.path_params.get("version")
+        route = self.slots.route(name)
+        if version is not None and version != str(route.direction.version):
+            raise UnknownStack(
+                f"This site serves {name} in version {route.direction.version}, not "
+                f"{version[:20]!r}.",
+                next_step="Leave the version out to ask whatever serves.",
+            )
+        return route
+
+    async def _body(self, request: Request) -> bytes:
+        limit = self.request_bytes_at_most
+        told = request.headers.get("content-length", "")
+        if told.isdigit() and int(told) > limit:
+            raise _too_large(limit)
+        if "content-encoding" in request.headers:
+            raise InvalidInput(
+                "Compressed request bodies are not accepted.",
+                next_step="Send the JSON without Content-Encoding.",
+            )
+        body = bytearray()
+        async for piece in request.stream():
+            body += piece
+            if len(body) > limit:
+                raise _too_large(limit)
+        return bytes(body)
+
+
+def _too_large(limit: int) -> TooLarge:
+    return TooLarge(
+        f"The request body is larger than the {limit} bytes accepted here.",
+        next_step="Send fewer rows at a time.",
+    )
+
+
+def _model_entry(name: str, route: Route) -> dict[str, object]:
+    return {
+        "id": name,
+        "object": "model",
+        "created": 0,  # nobody here knows; the field is required
+        "owned_by": "dizuo",
+        "stack": f"{route.direction.name}:{route.direction.version}",
+        "digest": route.direction.digest,
+    }
+
+
+def _readiness(body: dict[str, object]) -> Response:
+    return JSONResponse(body, status_code=200 if body["ready"] else 503)
+
+
+async def _answer_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, DizuoError)
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if error.retryable else None
+    body = error.as_dict()
+    if request.url.path.startswith("/v2"):
+        fields = body["error"]
+        assert isinstance(fields, dict)
+        body = {**fields, "error": str(error)}
+    return JSONResponse(body, status_code=error.http_status, headers=headers)
+
+
+async def _answer_http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == 405:
+        told: DizuoError = InvalidInput(f"{request.method} is not for this address.")
+    else:
+        told = NotFound(
+            "There is nothing at this address.", next_step="See GET /v2 and /v1/models."
+        )
+    answer = await _answer_error(request, told)
+    answer.status_code = error.status_code
+    return answer

@@ -1,0 +1,51 @@
+"""Whether two generations fit in memory side by side, decided before anything is started."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from dizuo.agent.fleet import Fleet
+from dizuo.agent.generations import Generation
+
+PROCESS_BYTES = 120_000_000
+"""What an engine process takes before it holds weights: the interpreter, NumPy and the runtime
+(measured at 70 to 110 MB with ONNX Runtime 1.31)."""
+WEIGHTS_FACTOR = 1.5
+"""Weights as files, times this, is what they take when loaded (measured at up to 1.4)."""
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryRules:
+    """Bounds on memory, in bytes. A limit of 0 asks the machine, or the container, what is free."""
+
+    engines_at_most: int = 0
+    reserve: int = 128_000_000
+
+
+def estimate_bytes(generation: Generation) -> int:
+    """What the engines of a generation will take, roughly and rather too much."""
+    bases = {(stack.direction.family, stack.base) for stack in generation.stacks}
+    return len(bases) * PROCESS_BYTES + int(generation.size_bytes * WEIGHTS_FACTOR)
+
+
+def fits_beside(current: Fleet, new: Generation, rules: MemoryRules) -> bool:
+    """Whether the engines of `new` can run while those of `current` still do."""
+    needed = estimate_bytes(new)
+    if rules.engines_at_most:
+        return current.memory_bytes() + needed <= rules.engines_at_most
+    return needed + rules.reserve <= free_bytes()
+
+
+def free_bytes(cgroup: Path = _CGROUP) -> int:
+    """Memory that can still be taken: by the machine, or by the container if that has less."""
+    free = int(psutil.virtual_memory().available)
+    try:
+        limit = (cgroup / "memory.max").read_text().strip()
+        used = int((cgroup / "memory.current").read_text())
+    except (OSError, ValueError):
+        return free
+    return free if not limit.isdigit() else min(free, max(0, int(limit) - used))

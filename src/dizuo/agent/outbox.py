@@ -1,0 +1,98 @@
+"""Samples on disk, on their way to the hub.
+
+One file a sample, named by the sample's digest: queueing the same sample twice is queueing it once,
+and a file is removed only when the hub has said what became of it. Files sort by age, so the oldest
+leave first.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from dizuo.core.digests import canonical_json
+from dizuo.core.files import write_atomic
+from dizuo.edge.wire import Sample
+
+_SUFFIX = ".json"
+_log = logging.getLogger(__name__)
+
+
+def encode_sample(sample: Sample) -> bytes:
+    """The bytes of a sample, as they are queued, counted and sent."""
+    return canonical_json(sample.model_dump(mode="json"))
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A queued file: the sample's digest, and its size."""
+
+    digest: str
+    path: Path
+    size_bytes: int
+
+
+class Outbox:
+    """A folder of samples. One process writes, threads may call at once.
+
+    Args:
+        directory: the folder; made when the first sample comes.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        for torn in directory.glob(".*.tmp"):  # left by a killed process, never part of the queue
+            torn.unlink()
+
+    def waiting(self) -> list[Waiting]:
+        """What is queued, oldest first."""
+        found = []
+        for path in self._directory.glob(f"*{_SUFFIX}"):
+            taken, _, hexadecimal = path.name.removesuffix(_SUFFIX).partition("-")
+            if taken.isdigit():
+                size = path.stat().st_size
+                found.append((int(taken), Waiting(f"sha256:{hexadecimal}", path, size)))
+        return [item for _, item in sorted(found, key=lambda pair: (pair[0], pair[1].digest))]
+
+    def count(self) -> int:
+        """How many samples wait."""
+        return sum(1 for _ in self._directory.glob(f"*{_SUFFIX}"))
+
+    def size_bytes(self) -> int:
+        """The bytes that wait."""
+        return sum(item.size_bytes for item in self.waiting())
+
+    def holds(self, digest: str) -> bool:
+        """Whether a sample of this digest waits."""
+        return any(self._directory.glob(f"*-{digest.removeprefix('sha256:')}{_SUFFIX}"))
+
+    def put(self, sample: Sample, encoded: bytes) -> None:
+        """Queue a sample, durably.
+
+        Args:
+            sample: what to queue.
+            encoded: `encode_sample(sample)`, which the caller had to make to know its size.
+
+        Raises:
+            OSError: it cannot be written; nothing is left behind.
+        """
+        name = f"{sample.taken_ms:015d}-{sample.digest.removeprefix('sha256:')}{_SUFFIX}"
+        write_atomic(self._directory / name, encoded, mode=0o600)
+
+    def read(self, item: Waiting) -> Sample | None:
+        """The sample of a queued file; None, and the file is dropped, if it cannot be one."""
+        try:
+            return Sample.model_validate_json(item.path.read_bytes())
+        except ValidationError:
+            _log.warning("dropped %s: it is not a sample of this version", item.path.name)
+            item.path.unlink(missing_ok=True)
+            return None
+
+    def remove(self, items: Sequence[Waiting]) -> None:
+        """Forget files that the hub has answered for."""
+        for item in items:
+            item.path.unlink(missing_ok=True)

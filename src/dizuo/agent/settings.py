@@ -1,0 +1,167 @@
+"""The agent's settings."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from dizuo.core.settings import InvalidSetting, Settings
+
+
+class AgentSettings(Settings):
+    """What the people of a site can set; everything else follows from it."""
+
+    home: Annotated[Path, AfterValidator(Path.expanduser)] = Field(
+        default_factory=lambda: Path.home() / ".dizuo" / "agent",
+        description="The folder in which the agent keeps everything.",
+    )
+    host: str = Field(
+        default="127.0.0.1",
+        description="The address of the local API; anything but loopback needs TLS.",
+    )
+    port: int = Field(
+        default=8421, ge=0, le=65535, description="The port of the local API; 0 takes a free one."
+    )
+    tls_certificate: Path | None = Field(
+        default=None, description="A PEM file with the certificate chain of the local API."
+    )
+    tls_key: Path | None = Field(default=None, description="The PEM file with its private key.")
+    hub_ca: Path | None = Field(
+        default=None, description="A PEM file with the authority that signed the hub's certificate."
+    )
+    poll_seconds: float = Field(
+        default=30.0,
+        ge=0.2,
+        le=3600,
+        description="How often to check in while the hub has not said how often.",
+    )
+    retry_seconds: float = Field(
+        default=5.0,
+        ge=0.1,
+        le=3600,
+        description="How long to wait after a first failure; doubles with each further one.",
+    )
+    retry_seconds_at_most: float = Field(
+        default=900.0, ge=0.1, le=86_400, description="The longest wait between two attempts."
+    )
+    http_timeout_seconds: float = Field(
+        default=20.0, ge=0.1, le=600, description="How long the hub may stay silent."
+    )
+    egress_policy: Literal["none", "raw"] = Field(
+        default="none", description="What may leave this site: nothing, or inputs as they are."
+    )
+    sample_bytes_per_day: int = Field(
+        default=20_000_000, ge=0, description="How many bytes of samples may be queued in a day."
+    )
+    outbox_bytes_at_most: int = Field(
+        default=200_000_000, ge=0, description="How many bytes of samples may wait to be sent."
+    )
+    control_share: float = Field(
+        default=0.02, ge=0, le=1, description="The share of all rows returned at random."
+    )
+    uncertain_at_most: float = Field(
+        default=0.05,
+        ge=0,
+        le=1,
+        description="Rows whose confidence percentile is this low are returned as uncertain.",
+    )
+    novel_at_least: float = Field(
+        default=0.98,
+        ge=0,
+        le=1,
+        description="Rows whose novelty percentile is this high are returned as novel.",
+    )
+    sampler_scores: tuple[str, ...] = Field(
+        default=("uncertainty", "novelty"),
+        description="Why rows are returned, beside the random share.",
+    )
+    sampler_seed: int | None = Field(
+        default=None, description="Makes the sampler's random choices repeatable."
+    )
+    engine_threads: int = Field(
+        default=1, ge=1, le=256, description="How many threads one engine computes with."
+    )
+    engine_timeout_seconds: float = Field(
+        default=60.0,
+        ge=0.1,
+        le=3600,
+        description="An engine that takes longer for one answer is replaced.",
+    )
+    engine_start_seconds: float = Field(
+        default=120.0, ge=1, le=3600, description="How long an engine may take to load its stacks."
+    )
+    requests_in_flight: int = Field(
+        default=64, ge=1, le=10_000, description="How many requests one engine takes at a time."
+    )
+    request_bytes_at_most: int = Field(
+        default=16_000_000, ge=1_000, le=1_000_000_000, description="The largest request body."
+    )
+    drain_seconds: float = Field(
+        default=30.0,
+        ge=0,
+        le=600,
+        description="How long requests in flight may take when their engine is to stop.",
+    )
+    probe_agreement_at_least: float = Field(
+        default=0.85,
+        ge=0,
+        le=1,
+        description="The share of golden rows a new stack must answer as expected.",
+    )
+    probe_p95_ms_at_most: float = Field(
+        default=5_000.0, gt=0, description="The slowest 95th percentile of a probe, milliseconds."
+    )
+    engine_bytes_at_most: int = Field(
+        default=0, ge=0, description="The memory one engine may take; 0 sets no limit."
+    )
+    memory_bytes_at_most: int = Field(
+        default=0,
+        ge=0,
+        description="The memory all engines together may take; 0 asks the machine what is free.",
+    )
+    memory_reserve_bytes: int = Field(
+        default=128_000_000,
+        ge=0,
+        description="Free memory that two generations side by side must leave to the machine.",
+    )
+    watch_seconds: float = Field(
+        default=20.0,
+        ge=0,
+        le=3600,
+        description="How long a new generation is watched before the old one is let go.",
+    )
+    watch_answers: int = Field(
+        default=100,
+        ge=0,
+        description="After this many good answers the watch ends early; 0 always waits.",
+    )
+
+    @property
+    def has_tls(self) -> bool:
+        """Whether both halves of TLS are set."""
+        return self.tls_certificate is not None and self.tls_key is not None
+
+    def require_safe_address(self) -> None:
+        """Refuse to listen beyond loopback without TLS.
+
+        Raises:
+            InvalidSetting: the host is not loopback and TLS is not configured.
+        """
+        if self.has_tls or _is_loopback(self.host):
+            return
+        raise InvalidSetting(
+            f"The local API would listen on {self.host} without TLS.",
+            next_step="Set DIZUO_TLS_CERTIFICATE and DIZUO_TLS_KEY, or --host 127.0.0.1.",
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,166 @@
+"""The agent's two conversations: checking in with the hub, and following what it asks for.
+
+They are apart so that a long update does not silence the site: the hub sees every step of it, and a
+newer desired state is known when the update ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from dizuo.agent.hub_client import HubClient
+from dizuo.agent.state import SiteState
+from dizuo.agent.threads import in_thread
+from dizuo.agent.updater import Updater
+from dizuo.core.clock import Clock
+from dizuo.core.errors import DizuoError
+from dizuo.edge.site_machine import FALLEN_BACK
+from dizuo.edge.wire import CheckIn, CheckInReply, DesiredState
+
+STUBBORN_FACTOR = 10
+"""A failure that will not pass by itself waits so many times longer than one that may."""
+_JITTER = 0.1
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Backoff:
+    """When a generation that failed may be tried again: longer each time, at once when the hub asks
+    for another generation. Times are in seconds of any one clock."""
+
+    first_seconds: float
+    most_seconds: float
+    generation: int | None = None
+    num_failures: int = 0
+    not_before: float = 0.0
+    may_pass: bool = False
+
+    def failed(self, generation: int, now: float, *, may_pass: bool) -> None:
+        """An attempt at this generation failed."""
+        if generation != self.generation:
+            self.generation, self.num_failures = generation, 0
+        self.num_failures += 1
+        self.may_pass = may_pass
+        first = self.first_seconds * (1 if may_pass else STUBBORN_FACTOR)
+        wait = min(first * 2 ** min(self.num_failures - 1, 30), self.most_seconds)
+        self.not_before = now + wait
+
+    def relent(self) -> None:
+        """The hub is back: what failed for want of it may be tried at once."""
+        if self.may_pass:
+            self.not_before = 0.0
+
+    def wait_seconds(self, generation: int, now: float) -> float:
+        """How long to wait before this generation may be tried; 0 is now."""
+        return max(0.0, self.not_before - now) if generation == self.generation else 0.0
+
+
+class Sync:
+    """Runs until cancelled."""
+
+    def __init__(
+        self,
+        hub: HubClient,
+        updater: Updater,
+        state: SiteState,
+        backoff: Backoff,
+        *,
+        poll_seconds: float,
+        clock: Clock,
+    ) -> None:
+        self._hub = hub
+        self._updater = updater
+        self._state = state
+        self._backoff = backoff
+        self._poll_seconds = poll_seconds
+        self._clock = clock
+        self._news = asyncio.Event()
+        self._report = asyncio.Event()
+
+    async def run(self) -> None:
+        """Serve what is on disk, then check in and follow, for ever."""
+        await self._updater.restore()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._check_in_for_ever())
+            group.create_task(self._follow_for_ever())
+
+    async def _check_in_for_ever(self) -> None:
+        while True:
+            self._report.clear()
+            await self._check_in()
+            jitter = random.uniform(1 - _JITTER, 1 + _JITTER)  # so that sites do not come in step
+            await wait_for_event(self._report, self._poll_seconds * jitter)
+
+    async def _check_in(self) -> None:
+        try:
+            reply = await _say(self._hub.check_in, self._state.check_in())
+        except DizuoError as error:
+            if not self._state.hub_error:
+                _log.warning("check-in failed: %s", error)
+            self._state.hub_error = str(error)
+        else:
+            if self._state.hub_error:
+                _log.info("the hub answers again")
+                self._backoff.relent()
+            self._state.hub_error = ""
+            self._state.hub_contact_ms = self._clock()
+            self._state.desired = reply.desired
+            self._poll_seconds = reply.poll_seconds
+        self._state.save()
+        self._news.set()
+
+    async def _follow_for_ever(self) -> None:
+        while True:
+            self._news.clear()
+            desired = self._wanted()
+            if desired is None:
+                await self._news.wait()
+                continue
+            now = asyncio.get_running_loop().time()
+            wait = self._backoff.wait_seconds(desired.generation, now)
+            if wait:
+                await wait_for_event(self._news, wait)
+                continue
+            await self._attempt(desired)
+            self._report.set()
+
+    def _wanted(self) -> DesiredState | None:
+        """What to work towards; None where the site is there, or the hub has not spoken yet."""
+        desired = self._state.desired
+        if desired is None:
+            return None
+        if desired != self._state.running:
+            return desired
+        self._state.error = None
+        if self._state.state == FALLEN_BACK:
+            self._state.apply("resume_serving")
+        return None
+
+    async def _attempt(self, desired: DesiredState) -> None:
+        try:
+            if not self._updater.serves:
+                await self._updater.restore()
+            await self._updater.update(desired)
+        except DizuoError as error:
+            self._failed(desired, may_pass=error.retryable)
+
+    def _failed(self, desired: DesiredState, *, may_pass: bool) -> None:
+        now = asyncio.get_running_loop().time()
+        self._backoff.failed(desired.generation, now, may_pass=may_pass)
+
+
+async def _say(call: Callable[[CheckIn], CheckInReply], body: CheckIn) -> CheckInReply:
+    return await in_thread(lambda: call(body), name="check-in")
+
+
+async def wait_for_event(event: asyncio.Event, seconds: float) -> None:
+    """Return when the event is set, or after so many seconds."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        pass
