@@ -7,6 +7,7 @@ fixture), so hub and worker find it as they find any stranger's.
 from __future__ import annotations
 
 import json
+import math
 import os
 import threading
 from collections.abc import Callable, Mapping
@@ -28,7 +29,8 @@ from dizuo.runs.model import Run
 class CountingKind:
     """Spec and job: `steps`; `diary` (a folder: one append-only file `steps`, files `at-*` appear
     where it is, files `go-*` let it go on); `hold`: names of places to wait at; `deaf`: does not
-    listen to cancel; `fail` or `crash`: how it ends; `refuse`: what check says."""
+    listen to cancel; `fork`: a child is left behind; `fail`, `crash` or `infinite`: how it ends;
+    `refuse`, `known`, `unprepared`, `unfinished`, `broken`: what the hub's half says."""
 
     name = "counting"
 
@@ -57,6 +59,8 @@ class CountingKind:
         saved = workspace.checkpoints / "state.json"
         step, value = json.loads(saved.read_bytes()) if saved.exists() else (0, "start")
         counting.note(f"begin {step}")
+        if job.get("fork") and step == 0 and os.fork() == 0:
+            threading.Event().wait()
         (workspace.scratch / "big").write_bytes(b"0" * 100)
         while step < job["steps"]:
             counting.reach(f"step-{step}")
@@ -74,7 +78,7 @@ class CountingKind:
         if "crash" in job:
             raise ZeroDivisionError(job["crash"])
         counting.note("end")
-        return {"value": value}
+        return {"value": math.inf if job.get("infinite") else value}
 
     def finish(
         self, context: RunContext, session: Session, run: Run, result: Mapping[str, Any]

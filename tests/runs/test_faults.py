@@ -65,6 +65,15 @@ def test_killed_worker_is_replaced_and_goes_on(bench: Bench, place: str) -> None
     assert "run.requeued" in bench.actions()
 
 
+def test_child_of_a_killed_worker_is_ended_before_the_next_begins(bench: Bench) -> None:
+    run = bench.submit(STEPS, hold=["step-2"], fork=True)
+    supervisor = bench.supervise()
+    bench.reached("step-2")
+    kill_worker(bench, run, 1, signal.SIGKILL)
+    bench.release("step-2")
+    assert_counted_once(bench, supervisor.wait(run.id, WAIT_SECONDS))
+
+
 def test_worker_that_always_dies_fails_the_run(bench: Bench) -> None:
     run = bench.submit(STEPS, hold=["step-0"])
     supervisor = bench.supervise(replace(QUICK, max_lost=1))

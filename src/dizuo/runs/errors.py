@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from dizuo.core.errors import Conflict, DizuoError, InvalidInput, NotFound, Unavailable
+from dizuo.core.errors import (
+    Conflict,
+    DizuoError,
+    IntegrityError,
+    InvalidInput,
+    NotFound,
+    Unavailable,
+)
 
 
 class RunNotFound(NotFound):
@@ -51,3 +58,9 @@ class RunTimeout(Unavailable):
     """The run did not end within the time the caller wanted to wait."""
 
     code = "run_timeout"
+
+
+class RunFormatUnknown(IntegrityError):
+    """The run's job was written by a version of dizuo whose format this one does not read."""
+
+    code = "run_format_unknown"

@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from dizuo.core.files import write_atomic, write_json
+from dizuo.runs.errors import RunFormatUnknown
 
 JOB_FORMAT = 1
 
@@ -177,8 +178,14 @@ class RunFolder:
 
         Raises:
             FileNotFoundError: it was not prepared.
+            RunFormatUnknown: another version of dizuo prepared it.
         """
         stored = json.loads((self.path / "job.json").read_bytes())
+        if stored["format"] != JOB_FORMAT:
+            raise RunFormatUnknown(
+                f"The run's job has format {stored['format']}; this version reads {JOB_FORMAT}.",
+                next_step="Submit the run again.",
+            )
         return stored["kind"], stored["job"]
 
     def attempt(self, fence: int) -> AttemptFolder:
