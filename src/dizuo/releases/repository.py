@@ -154,7 +154,7 @@ class Repository:
         path = target_path(project, name, version)
         return self._edit(project, lambda role: role.targets.pop(path, None) is not None)
 
-    def keep_fresh(self) -> tuple[str, ...]:
+    def refresh(self) -> tuple[str, ...]:
         """Sign again whatever has used up half of its lifetime; the names of those roles.
 
         Root and top-level targets are not among them: their keys are with people.
