@@ -77,9 +77,14 @@ class Engine(Protocol):
 
 
 class Spec(Protocol):
-    """`<family>/spec.py`: what the family takes and refuses. Light."""
+    """`<family>/spec.py`: what the family takes and refuses. Light.
+
+    CODE_VERSION is raised whenever the same recipe on the same data would train or export to other
+    bytes than before; what was built under another one is not found again.
+    """
 
     NAME: str
+    CODE_VERSION: int
     TARGETS: tuple[str, ...]
     COLUMNS: tuple[str, ...]
     NEAR_DUPLICATE_SIMILARITY: float

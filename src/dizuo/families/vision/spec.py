@@ -17,6 +17,8 @@ from dizuo.families.vision.imaging import decode, encode_png
 from dizuo.families.vision.protocol import bytes_request, request_images
 
 NAME = "vision"
+CODE_VERSION = 1
+"""Raised when the same recipe and data would become other bytes; see `families.base.Spec`."""
 TARGETS: tuple[str, ...] = ("safetensors", "onnx")
 COLUMNS: tuple[str, ...] = ("image", "label")
 NEAR_DUPLICATE_SIMILARITY = 0.995
