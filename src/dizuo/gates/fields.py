@@ -6,18 +6,17 @@ Used for gates here and for whole recipes by `dizuo.stacks`.
 from __future__ import annotations
 
 import difflib
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from dizuo.artifacts.reference import require_name
+from dizuo.core.errors import InvalidInput
+from dizuo.datasets.names import parse_ref
 from dizuo.families.base import Problem
 
 Path = tuple[str | int, ...]
 """Where something stands in a recipe: `("gates", 0, "metric")`."""
 
-NAME_PATTERN = re.compile(r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*")
-"""Names of recipes, stacks and datasets: one grammar, that of OCI repositories."""
-MAX_NAME_LENGTH = 63
 _MAX_WHOLE_NUMBER = 2**53 - 1
 
 
@@ -81,7 +80,11 @@ class Fields:
 
     def refuse(self, key: str, message: str, next_step: str = "") -> None:
         """Add a problem with what stands under `key`."""
-        self._say((*self._path, key), message, next_step)
+        self.refuse_at((key,), message, next_step)
+
+    def refuse_at(self, path: Path, message: str, next_step: str = "") -> None:
+        """Add a problem with what stands at `path` inside this mapping."""
+        self._say((*self._path, *path), message, next_step)
 
     def value(self, key: str, *, required: bool = True) -> Any:
         """Whatever stands under `key`, or None with a problem if it must be there and is not."""
@@ -112,25 +115,22 @@ class Fields:
 
     def name(self, key: str) -> str | None:
         """A name of a recipe or a stack."""
-        value = self.text(key)
-        if value is None or is_name(value):
-            return value
-        self.refuse(
-            key,
-            f"{value[:80]!r} is not a name.",
-            f"Use up to {MAX_NAME_LENGTH} lower-case letters and digits, parted by single dots,"
-            " underscores or dashes.",
-        )
-        return None
+        return self._follows(key, require_name)
 
     def pin(self, key: str) -> str | None:
         """A dataset version, `name@version`."""
+        return self._follows(key, parse_ref)
+
+    def _follows(self, key: str, grammar: Callable[[str], object]) -> str | None:
         value = self.text(key)
-        if value is None or is_pin(value):
-            return value
-        step = "Write name@version, such as tickets@3; the version keeps the result repeatable."
-        self.refuse(key, f"{value[:80]!r} does not name one version of a dataset.", step)
-        return None
+        if value is None:
+            return None
+        try:
+            grammar(value)
+        except InvalidInput as error:
+            self.refuse(key, error.message, error.next_step)
+            return None
+        return value
 
     def integer(self, key: str, *, least: int, default: int) -> int:
         """A whole number of at least `least`."""
@@ -152,17 +152,6 @@ class Fields:
         ends = f"between {low:g} and {high:g}" if open_ends else f"from {low:g} to {high:g}"
         self.refuse(key, f"{key!r} must be a number {ends}, not {describe(value)}.")
         return None
-
-
-def is_name(text: str) -> bool:
-    """Whether `text` follows the grammar of names."""
-    return len(text) <= MAX_NAME_LENGTH and NAME_PATTERN.fullmatch(text) is not None
-
-
-def is_pin(text: str) -> bool:
-    """Whether `text` is `name@version` with a version from 1."""
-    name, at, version = text.partition("@")
-    return bool(at) and is_name(name) and re.fullmatch(r"[1-9][0-9]{0,8}", version) is not None
 
 
 def _within(value: float, low: float, high: float, open_ends: bool) -> bool:

@@ -16,8 +16,10 @@ from dizuo.gates.rules import (
     LatencyAtMost,
     NotWorseThanIncumbent,
     Rule,
-    SuiteRule,
 )
+
+SUITE_RULES = (AtLeast, NotWorseThanIncumbent, DropAtMost)
+"""The rules that are measured on a suite."""
 
 
 class Side(StrEnum):
@@ -91,8 +93,8 @@ class Visit:
     latency: bool = False
 
 
-def other_side(rule: SuiteRule) -> Side | None:
-    """Which stack a rule compares the candidate with."""
+def other_side(rule: Rule) -> Side | None:
+    """Which stack a rule compares the candidate with, if any."""
     if isinstance(rule, NotWorseThanIncumbent):
         return Side.INCUMBENT
     return Side.PARENT if isinstance(rule, DropAtMost) else None
@@ -104,18 +106,14 @@ def plan_visits(job: GateJob) -> tuple[Visit, ...]:
     for rule in job.rules:
         target = job.target_of(rule)
         places.setdefault((Side.CANDIDATE, target), []).append(rule)
-        side = other_side(rule) if not isinstance(rule, _TARGET_RULES) else None
+        side = other_side(rule)
         if side is not None and job.files(side) is not None:
             places.setdefault((side, target), []).append(rule)
     return tuple(_visit(side, target, rules) for (side, target), rules in places.items())
 
 
-_TARGET_RULES = (AgreementWithTrained, LatencyAtMost)
-_SUITE_RULES = (AtLeast, NotWorseThanIncumbent, DropAtMost)
-
-
 def _visit(side: Side, target: str, rules: Iterable[Rule]) -> Visit:
-    suites = dict.fromkeys(rule.suite for rule in rules if isinstance(rule, _SUITE_RULES))
+    suites = dict.fromkeys(rule.suite for rule in rules if isinstance(rule, SUITE_RULES))
     return Visit(
         side=side,
         target=target,

@@ -1,0 +1,1 @@
+"""Recipes, stack versions, lineage and trace."""
