@@ -63,3 +63,9 @@ class NothingReviewed(Conflict):
     """No reviewed sample is waiting to go into a dataset."""
 
     code = "nothing_reviewed"
+
+
+class SampleDamaged(IntegrityError):
+    """The content of a sample is gone or is not what the site sent."""
+
+    code = "sample_damaged"

@@ -22,6 +22,7 @@ __all__ = [
     "find",
     "import_file",
     "listing",
+    "newest",
     "overlaps",
     "pin",
     "read_rejects",
@@ -77,6 +78,13 @@ def find(session: Session, ref: DatasetRef) -> DatasetVersion:
             next_step=f"Its newest is {newest.pin.ref}." if newest else "",
         )
     return found
+
+
+def newest(session: Session, name: str, project_id: str = DEFAULT_PROJECT) -> int:
+    """The number of the newest version of a dataset, 0 if there is no such dataset."""
+    owner = store.dataset(session, project_id, name)
+    found = store.version(session, owner, None) if owner else None
+    return found.version if found else 0
 
 
 def pin(

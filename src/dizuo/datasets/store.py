@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import JSON, ForeignKey, Text, UniqueConstraint, func, select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from dizuo.database.tables import Digest, Id, Millis, Name, ProjectId, Row
@@ -172,6 +174,22 @@ def num_versions(session: Session, owner: DatasetRow) -> int:
     """How many versions a dataset has."""
     query = select(func.count()).where(DatasetVersionRow.dataset_id == owner.id)
     return session.scalar(query) or 0
+
+
+def known_samples(session: Session, project_id: str, digests: Sequence[str]) -> set[str]:
+    """Which of these samples the hub has already."""
+    query = select(SampleRow.digest).where(
+        SampleRow.project_id == project_id, SampleRow.digest.in_(digests)
+    )
+    return set(session.scalars(query))
+
+
+def add_sample(session: Session, values: Mapping[str, Any]) -> bool:
+    """Write a sample unless its digest is there already; returns whether it was new."""
+    on_postgresql = session.get_bind().dialect.name == "postgresql"
+    insert = postgresql.insert(SampleRow) if on_postgresql else sqlite.insert(SampleRow)
+    query = insert.values(**values).on_conflict_do_nothing(index_elements=["project_id", "digest"])
+    return session.execute(query.returning(SampleRow.id)).first() is not None
 
 
 def to_sample(row: SampleRow) -> Sample:

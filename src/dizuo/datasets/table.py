@@ -121,6 +121,18 @@ def read_digests(pin: DatasetPin) -> dict[str, str]:
     return known
 
 
+def read_sources(pin: DatasetPin) -> list[str]:
+    """Where each row came from, in the order of the table: `sample:<digest>` for a returned one.
+
+    Raises:
+        DatasetDamaged: the table cannot be read.
+    """
+    dataset = open_version(pin)
+    with faults_as_damage(pin):
+        sources: list[str] = dataset.to_table(columns=["source"])["source"].to_pylist()
+    return sources
+
+
 def _verified(pin: DatasetPin, batch: pa.RecordBatch) -> Iterator[StoredRow]:
     for row in from_batch(batch):
         if row_digest(row.columns) != row.row_digest:
