@@ -8,10 +8,8 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from dizuo.access.http import DatabaseDep, Reader, Releaser
-from dizuo.artifacts.reference import parse_reference
 from dizuo.releases import service
 from dizuo.releases.repository import Repository
-from dizuo.stacks import service as stacks
 
 router = APIRouter(prefix="/api/v1/releases", tags=["releases"])
 
@@ -34,8 +32,8 @@ def release(
 ) -> dict[str, Any]:
     """Sign a stack version whose gates were passed."""
     with database.transaction() as session:
-        stack = stacks.get(session, parse_reference(body.stack))
-        return service.release(session, _repository(request), stack, caller.actor).as_dict()
+        made = service.release_named(session, _repository(request), body.stack, caller)
+    return made.as_dict()
 
 
 @router.get("")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
+from dizuo.access.model import Principal
 from dizuo.artifacts.reference import parse_reference
 from dizuo.audit import service as audit
 from dizuo.core.clock import now_ms
@@ -23,6 +24,7 @@ from dizuo.releases.errors import GateNotPassed, ReleaseNotFound, ReleaseWithdra
 from dizuo.releases.model import RELEASE_MACHINE, Release, ReleaseState
 from dizuo.releases.repository import Repository
 from dizuo.stacks import service as stacks
+from dizuo.stacks.errors import StackNotFound
 from dizuo.stacks.model import StackVersion
 
 RECONCILER = "hub:reconcile"
@@ -55,6 +57,24 @@ def release(session: Session, repository: Repository, stack: StackVersion, actor
         )
     repository.add_target(known.as_target())
     return known
+
+
+def release_named(
+    session: Session, repository: Repository, stack: str, caller: Principal
+) -> Release:
+    """Sign the version that a reference names, in the caller's own project; see `release`.
+
+    Raises:
+        InvalidReference: `stack` is not a reference.
+        StackNotFound: the caller's project has no such version.
+    """
+    reference = parse_reference(stack)
+    if reference.project != caller.project_id:
+        raise StackNotFound(
+            f"There is no stack {reference} in the project {caller.project_id}.",
+            next_step="Use a token of the stack's own project.",
+        )
+    return release(session, repository, stacks.get(session, reference), caller.actor)
 
 
 def withdraw(

@@ -7,6 +7,7 @@ is refused before a byte of the body is read.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Annotated, TypeVar, cast
 
 from fastapi import APIRouter, Depends, Request
@@ -14,13 +15,17 @@ from pydantic import ValidationError
 
 from dizuo.access.http import DatabaseDep, Site
 from dizuo.core.errors import InvalidInput, TooLarge
+from dizuo.datasets import samples
 from dizuo.edge.wire import (
     MAX_CHECK_IN_BYTES,
+    MAX_UPLOAD_BYTES,
     Body,
     CheckIn,
     CheckInReply,
     EnrolReply,
     EnrolRequest,
+    SampleReceipt,
+    SampleUpload,
 )
 from dizuo.sites import service
 
@@ -53,6 +58,7 @@ def bounded(limit_bytes: int) -> Callable[[Request], Awaitable[bytes]]:
 
 
 SmallBody = Annotated[bytes, Depends(bounded(MAX_CHECK_IN_BYTES))]
+LargeBody = Annotated[bytes, Depends(bounded(MAX_UPLOAD_BYTES))]
 
 
 @router.post("/enrol")
@@ -70,6 +76,16 @@ def check_in(site: Site, body: SmallBody, request: Request, database: DatabaseDe
     poll_seconds = cast(float, request.app.state.settings.poll_seconds)
     with database.transaction() as session:
         return service.check_in(session, site.name, said, poll_seconds, project_id=site.project_id)
+
+
+@router.post("/samples")
+def take_samples(
+    site: Site, body: LargeBody, request: Request, database: DatabaseDep
+) -> SampleReceipt:
+    """Take in what a site returned; sending it again is harmless."""
+    upload = parse(SampleUpload, body)
+    home = cast(Path, request.app.state.home)
+    return samples.receive(database, home, site.name, upload.samples, project_id=site.project_id)
 
 
 def parse(kind: type[_Parsed], body: bytes) -> _Parsed:
