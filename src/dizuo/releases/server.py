@@ -4,6 +4,9 @@ Metadata is open to every registry credential: what it says about one project's 
 names, sizes and digests. Targets are served too, under the names a TUF client asks for
 (`/tuf/targets/<project>/<name>/<sha256>.<version>.json`); they are the stacks' OCI indexes, and go
 only to a caller of their own project and only while they are signed.
+
+Root metadata needs no credential: a site holds it against its join token before it has one, and
+before it shows its one-time secret to anybody.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from dizuo.artifacts.server import Authorise
 from dizuo.core.errors import DizuoError, NotFound, Unauthenticated
 from dizuo.releases.repository import Repository
 
+_ROOT = re.compile(r"[0-9]+\.root\.json")
 _METADATA = re.compile(r"[0-9]+\.[a-z0-9._-]+\.json|timestamp\.json")
 _TARGET = re.compile(r"(?P<stem>(?P<project>[^/]+)/[^/]+/)(?P<hex>[0-9a-f]{64})\.(?P<rest>[^/]+)")
 _CHALLENGE = {"WWW-Authenticate": 'Basic realm="dizuo", charset="UTF-8"'}
@@ -41,7 +45,7 @@ def tuf_routes(repository: Repository, layout: Layout, authorise: Authorise) -> 
     Args:
         repository: whose metadata is served.
         layout: where the indexes lie.
-        authorise: as for `/v2/`; the registry's credentials open both.
+        authorise: as for `/v2/`; the registry's credentials open both. Not asked about roots.
     """
 
     def metadata(request: Request, _project: str) -> Response:
@@ -58,8 +62,15 @@ def tuf_routes(repository: Repository, layout: Layout, authorise: Authorise) -> 
 
     return [
         Route("/tuf/targets/{path:path}", _answer(target, authorise), methods=_READING),
-        Route("/tuf/{name}", _answer(metadata, authorise), methods=_READING),
+        Route("/tuf/{name}", _answer(metadata, _unless_root(authorise)), methods=_READING),
     ]
+
+
+def _unless_root(authorise: Authorise) -> Authorise:
+    def for_root(request: Request) -> str | None:
+        return "" if _ROOT.fullmatch(request.path_params["name"]) else authorise(request)
+
+    return for_root
 
 
 def _answer(
