@@ -28,6 +28,8 @@ from dizuo.core.errors import DizuoError, InvalidInput, NotFound, TooLarge
 from dizuo.families.errors import UnknownStack
 
 RETRY_AFTER_SECONDS = 1
+SAMPLE_HEADER = "dizuo-sample"
+"""A caller sets it to `no` for health checks and measurements, which teach nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +111,14 @@ class LocalApi:
         return _readiness({"name": route.direction.served_as, "ready": route.host.alive})
 
     async def infer(self, request: Request) -> Response:
-        """Answer one inference request."""
+        """Answer one inference request; with `Dizuo-Sample: no` it never becomes a sample."""
         body = await self._body(request)
         route = self._route(request)
         # Nothing may be awaited between these two lines: see EngineHost.infer.
         answer = await route.host.infer(route.direction.served_as, body)
         self.state.num_answers += 1
-        self.answered(Answered(route.direction, body, answer.observations))
+        if request.headers.get(SAMPLE_HEADER, "").lower() != "no":
+            self.answered(Answered(route.direction, body, answer.observations))
         return Response(answer.body, media_type="application/json")
 
     def _route(self, request: Request) -> Route:

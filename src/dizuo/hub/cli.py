@@ -3,13 +3,64 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
-from typing import Annotated
+from typing import Any
 
-import typer
 import uvicorn
 
-from dizuo.cli.output import console
-from dizuo.hub import home
+from dizuo.cli.options import JsonFlag
+from dizuo.cli.output import print_fields, print_json, say
+from dizuo.cli.settings_command import with_settings
+from dizuo.hub import home as homes
 from dizuo.hub.app import create_app
 from dizuo.hub.settings import HubSettings
+
+_DRAIN_SECONDS = 5
+
+
+@with_settings(HubSettings)
+def up(settings: HubSettings, as_json: JsonFlag = False) -> None:
+    """Start the hub and keep it running until Ctrl-C or SIGTERM.
+
+    The first start makes an admin's token and leaves it in credentials.json in the home folder,
+    where the other commands find it.
+
+    Example: dizuo up --home ~/.dizuo --port 8420
+    """
+    homes.check_address(settings)
+    homes.make_folders(settings.home)
+    with homes.exclusive(settings.home):
+        is_first = homes.prepare(settings)
+        _announce(settings, is_first=is_first, as_json=as_json)
+        _serve(settings)
+
+
+def _announce(settings: HubSettings, *, is_first: bool, as_json: bool) -> None:
+    facts: dict[str, Any] = {
+        "url": settings.url,
+        "home": str(settings.home),
+        "credentials": str(settings.home / "credentials.json"),
+        "api": f"{settings.url}/api/v1/docs",
+        "first_start": is_first,
+        "keys": (settings.home / "keys" / "online").is_dir(),
+    }
+    if as_json:
+        print_json(facts)
+        return
+    say(f"The hub starts at {settings.url}.", style="bold")
+    print_fields((name, facts[name]) for name in ("home", "credentials", "api"))
+    if not facts["keys"]:
+        say(f"To sign releases it needs keys: dizuo --home {settings.home} keys init")
+
+
+def _serve(settings: HubSettings) -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    uvicorn.run(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        ssl_certfile=settings.tls_certificate,
+        ssl_keyfile=settings.tls_key,
+        access_log=False,
+        log_level="warning",
+        timeout_graceful_shutdown=_DRAIN_SECONDS,
+    )

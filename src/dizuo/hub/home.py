@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import ipaddress
+import json
 import os
 import socket
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from dizuo.hub.errors import HomeRefused, HubRunning, PortTaken, UnsafeAddress
 from dizuo.hub.settings import HubSettings
 
 FIRST_ADMIN = "admin"
+FIRST_START = "hub:first-start"
 _FOLDERS = ("layout", "datasets", "samples", "runs", "uploads", "tuf", "keys")
 
 
@@ -105,22 +107,27 @@ def workflow_database_url(settings: HubSettings) -> str:
     return settings.database_url or sqlite_url(settings.home / "dbos.db")
 
 
-def first_start(database: Database, settings: HubSettings) -> bool:
-    """On the very first start make the admin's token and leave it in `credentials.json` (0600).
+def prepare(settings: HubSettings) -> bool:
+    """Bring the database to this version, and on the very first start make the admin's token.
 
-    The file is written before the token counts: a crash between the two leaves a file that the next
-    start replaces, never a token that nobody knows. Returns whether this was the first start.
+    The token is left in `credentials.json` (0600) with the hub's address, where the CLI on this
+    machine finds both. The file is written before the token counts: a crash between the two leaves
+    a file that the next start replaces, never a token that nobody knows. Returns whether this was
+    the first start.
     """
-    with database.transaction() as session:
-        if access.has_any(session, Surface.API):
-            return False
-        token = access.issue(session, "hub:first-start", Surface.API, FIRST_ADMIN, role=Role.ADMIN)
-        write_credentials(settings, token)
-    return True
-
-
-def write_credentials(settings: HubSettings, token: str) -> None:
-    """What the CLI on this machine reads to find the hub and sign in."""
-    write_json(
-        settings.home / "credentials.json", {"url": settings.url, "token": token}, mode=0o600
-    )
+    database = open_database(settings)
+    path = settings.home / "credentials.json"
+    try:
+        with database.transaction() as session:
+            is_first = not access.has_any(session, Surface.API)
+            if is_first:
+                token = access.issue(
+                    session, FIRST_START, Surface.API, FIRST_ADMIN, role=Role.ADMIN
+                )
+                write_json(path, {"url": settings.url, "token": token}, mode=0o600)
+    finally:
+        database.close()
+    if not is_first and path.exists():
+        known = json.loads(path.read_bytes())
+        write_json(path, {**known, "url": settings.url}, mode=0o600)
+    return is_first

@@ -29,6 +29,7 @@ class ImprovementBody(BaseModel):
     served_as: NameText | None = None
     from_site: NameText | None = None
     holdout: Annotated[float, Field(gt=0, le=0.5)] = 0.2
+    no_cache: bool = False
 
 
 def _improver(request: Request) -> Improver:
@@ -41,9 +42,7 @@ def as_json(improvement: Improvement) -> dict[str, Any]:
 
 
 @router.post("", status_code=201)
-def start(
-    body: ImprovementBody, request: Request, caller: Builder, database: DatabaseDep
-) -> dict[str, Any]:
+def start(body: ImprovementBody, request: Request, caller: Builder) -> dict[str, Any]:
     """Start the loop on what was reviewed."""
     wanted = ImprovementRequest(
         recipe=body.recipe,
@@ -53,6 +52,7 @@ def start(
         served_as=body.served_as or "",
         from_site=body.from_site or "",
         holdout=body.holdout,
+        no_cache=body.no_cache,
     )
     return as_json(_improver(request).start(wanted, caller))
 

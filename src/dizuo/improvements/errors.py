@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dizuo.core.errors import Conflict, InvalidInput, NotFound
+from dizuo.core.errors import InvalidInput, NotFound
 
 
 class ImprovementNotFound(NotFound):
@@ -15,9 +15,3 @@ class ImprovementRefused(InvalidInput):
     """The request cannot be started as it is; nothing was changed."""
 
     code = "improvement_refused"
-
-
-class NothingReviewed(Conflict):
-    """There are no reviewed samples to learn from."""
-
-    code = "nothing_reviewed"

@@ -56,6 +56,7 @@ class ImprovementRequest:
         served_as: the name it is served under there; empty means its own.
         from_site: take only samples of this site; empty means of all sites.
         holdout: the share of the reviewed samples held out of training for the gates, 0 to 0.5.
+        no_cache: build anew even if a stack from the same inputs is there.
     """
 
     recipe: str
@@ -65,6 +66,7 @@ class ImprovementRequest:
     served_as: str = ""
     from_site: str = ""
     holdout: float = 0.2
+    no_cache: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,17 +8,14 @@ whose work was cut off is simply done again.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from sqlalchemy.orm import Session
 
 from dizuo.audit import service as audit
 from dizuo.core.clock import now_ms
-from dizuo.core.errors import DizuoError
 from dizuo.core.ids import new_id
-from dizuo.database.engine import Database
 from dizuo.database.tables import DEFAULT_PROJECT
 from dizuo.improvements import store
 from dizuo.improvements.errors import ImprovementNotFound, ImprovementRefused
@@ -122,9 +119,7 @@ def move(session: Session, improvement: Improvement, step: Step, actor: str) -> 
     )
     detail = {"state": state.value, "reason": step.reason, **made}
     detail.pop("recipe_used", None)
-    audit.record(
-        session, actor, f"improvement.{step.rule}", _subject(improvement.id), detail
-    )
+    audit.record(session, actor, f"improvement.{step.rule}", _subject(improvement.id), detail)
     return get(session, improvement.id)
 
 

@@ -13,6 +13,11 @@ from dizuo.access.model import Principal
 from dizuo.artifacts.reference import parse_reference
 from dizuo.core.errors import DizuoError
 from dizuo.database.engine import Database
+from dizuo.datasets import service as datasets
+from dizuo.datasets.adding import Warehouse
+from dizuo.datasets.errors import DatasetMissing, NothingReviewed
+from dizuo.datasets.model import TEST_SUFFIX, DatasetPin
+from dizuo.datasets.review import Collection, collect
 from dizuo.gates import service as gates
 from dizuo.improvements import service, store, workflow
 from dizuo.improvements.model import IMPROVEMENT_MACHINE, Improvement, ImprovementRequest, State
@@ -108,46 +113,71 @@ class Improver:
             improvement = service.get(session, improvement_id)
         if improvement.is_final or improvement.state == State.AWAITING_APPROVAL:
             return improvement.state
-        actor = f"workflow:{improvement_id}"
         try:
-            self._wait(improvement)
-            with self._parts.database.transaction() as session:
-                improvement = service.get(session, improvement_id)
-                step = self._work[improvement.state](session, improvement)
-                return service.move(session, improvement, step, actor).state
+            self._before(improvement)
+            return self._change(improvement_id, self._work[improvement.state])
         except DizuoError as error:
             if error.retryable:
                 raise
-            return self._fail(improvement_id, str(error), actor)
+            reason = str(error)
+            return self._change(improvement_id, lambda _session, _one: Step("fail", {}, reason))
 
-    def _fail(self, improvement_id: str, reason: str, actor: str) -> State:
+    def _change(self, improvement_id: str, work: Work) -> State:
         with self._parts.database.transaction() as session:
             improvement = service.get(session, improvement_id)
-            return service.move(session, improvement, Step("fail", {}, reason), actor).state
+            step = work(session, improvement)
+            moved = service.move(session, improvement, step, f"workflow:{improvement_id}")
+        self._parts.supervisor.wake()
+        return moved.state
 
-    def _wait(self, improvement: Improvement) -> None:
-        """Wait outside any transaction for the run that the present state depends on."""
-        run_id = {
-            State.TUNING: improvement.tune_run_id,
-            State.GATING: improvement.gate_run_id,
-        }.get(improvement.state)
-        if run_id:
-            self._parts.supervisor.wait(run_id, _WAIT_SECONDS)
+    def _before(self, improvement: Improvement) -> None:
+        """What the present state needs first, outside its transaction; may be repeated."""
+        if improvement.state == State.COLLECTING:
+            self._gather(improvement)
+        elif improvement.state == State.TUNING:
+            self._parts.supervisor.wait(improvement.tune_run_id, _WAIT_SECONDS)
+        elif improvement.state == State.GATING:
+            self._parts.supervisor.wait(improvement.gate_run_id, _WAIT_SECONDS)
+
+    def _gather(self, improvement: Improvement) -> None:
+        """Put the reviewed samples into a dataset version, once for each improvement.
+
+        Where none is waiting, what was labelled before is learned from: an unchanged version leads
+        to an unchanged stack, which is found and not built again.
+        """
+        request = improvement.request
+        collection = Collection(
+            name=request.dataset,
+            family=request.family,
+            origin=f"improvement:{improvement.id}",
+            site=request.from_site,
+            holdout=request.holdout,
+            project_id=improvement.project_id,
+        )
+        warehouse = Warehouse(self._parts.database, datasets.root_of(self._parts.home))
+        try:
+            collect(warehouse, self._parts.home, collection, improvement.actor)
+        except NothingReviewed:
+            with self._parts.database.reading() as session:
+                if not _newest(session, request.dataset, improvement.project_id):
+                    raise
 
     def _collect(self, session: Session, improvement: Improvement) -> Step:
-        request = improvement.request
-        versions = collect_labels(session, self._parts.home, improvement)
-        recipe = repin(request.recipe, versions)
+        request, project = improvement.request, improvement.project_id
+        names = (request.dataset, request.dataset + TEST_SUFFIX)
+        found = [pin for name in names if (pin := _newest(session, name, project))]
+        recipe = repin(request.recipe, {pin.name: pin.version for pin in found})
         parse_recipe(recipe, "recipe")
         run = runs.submit(
             session,
             "tune",
-            {"recipe": recipe, "project": improvement.project_id, "no_cache": False},
+            {"recipe": recipe, "no_cache": request.no_cache, "project": project},
             f"improvement:{improvement.id}:tune",
             improvement.actor,
+            project_id=project,
         )
         made = {
-            "dataset_versions": [f"{name}@{number}" for name, number in versions.items()],
+            "dataset_versions": [pin.ref for pin in found],
             "recipe_used": recipe,
             "tune_run_id": run.id,
         }
@@ -164,6 +194,7 @@ class Improver:
             {"stack": stack, "project": improvement.project_id},
             f"improvement:{improvement.id}:gate",
             improvement.actor,
+            project_id=improvement.project_id,
         )
         return Step("tune", {"stack": stack, "gate_run_id": gate.id})
 
@@ -195,6 +226,13 @@ class Improver:
             key=f"improvement:{improvement.id}",
         )
         return Step("roll_out", {"rollout_id": rollout.id})
+
+
+def _newest(session: Session, name: str, project_id: str) -> DatasetPin | None:
+    try:
+        return datasets.show(session, name, project_id).latest.pin
+    except DatasetMissing:
+        return None
 
 
 def _why(run: Run) -> str:

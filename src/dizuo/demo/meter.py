@@ -1,0 +1,204 @@
+"""The story of the meters: a camera is mounted differently, and the site learns to read again."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx2
+import numpy as np
+from PIL import Image
+
+from dizuo.demo.digits import DRIFT, DigitSplit, Labelled, drift, frames, png_rows, split_digits
+from dizuo.demo.hub import FAMILY, Built, DemoHub, recipe_text, wait_for
+from dizuo.demo.measure import Reading, Score, read_meters, score_site
+from dizuo.demo.report import StoryScores
+from dizuo.demo.screen import Bars, Screen
+from dizuo.demo.shapes import shape_rows
+
+SITES = ("site1", "site2", "site3")
+DRIFTED_SITE = "site3"
+SERVED_AS = "meter-reading"
+NUM_SHAPES = 6000
+NUM_FRAMES = 1200
+MAX_LABELS = 300
+HOLDOUT = 0.15
+NUM_COMPARED = 60
+NUM_STEPS = 10
+
+
+@dataclass(slots=True)
+class MeterStory:
+    """The story's steps in their order; each leaves what the next ones need."""
+
+    hub: DemoHub
+    screen: Screen
+    seed: int
+    digits: DigitSplit = field(init=False)
+    cached: dict[str, bool] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.digits = split_digits(self.seed)
+
+    def build_base(self) -> Built:
+        """L0, from generated shapes and strokes, never from digits."""
+        with self.screen.step("Build L0: a base that has only seen generated shapes") as bars:
+            self.hub.add_images("shapes", shape_rows(NUM_SHAPES, self.seed), bars.report)
+            return self._build("shapes", bars)
+
+    def build_industry(self) -> Built:
+        """L1, from clean digits."""
+        with self.screen.step("Build and gate L1: reading meters, from clean digits") as bars:
+            rows = png_rows(self.digits.training)
+            self.hub.add_images("meter-digits", rows, bars.report, holdout=0.2)
+            return self._build("meter-reading", bars)
+
+    def _build(self, name: str, bars: Bars) -> Built:
+        built = self.hub.build(recipe_text(name), bars.report)
+        self.cached[name] = built.cached
+        bars.summary = f"{built.ref}{' (found, not built again)' if built.cached else ''}"
+        return built
+
+    def serve_everywhere(self, industry: Built) -> None:
+        """Sign L1 and direct all sites to it."""
+        with self.screen.step("Sign L1 and bring it to three sites") as bars:
+            self.hub.client.release(industry.ref)
+            self.hub.roll_out(industry.ref, list(SITES), SERVED_AS)
+            bars.summary = f"{industry.ref} signed, serving at {', '.join(SITES)}"
+
+    def measure(self, title: str, site: httpx2.Client, part: Labelled) -> Score:
+        """One score, through the site's own address."""
+        with self.screen.step(title) as bars:
+            score = score_site(site, SERVED_AS, part)
+            bars.summary = f"{score.score:.1%} of {len(part)} images"
+            return score
+
+    def drifted_test(self) -> Labelled:
+        """The held-out images as site 3's camera sees them now."""
+        test = self.digits.test
+        return Labelled(drift(test.images, self.seed + 1000), test.labels)
+
+    def work_with_moved_camera(self, site: httpx2.Client) -> tuple[Labelled, int]:
+        """The camera was mounted differently; the site goes on and returns what it is unsure of."""
+        with self.screen.step("The camera at site 3 is mounted differently") as bars:
+            bars.note(DRIFT)
+            stream = frames(self.digits.stream, NUM_FRAMES, self.seed + 2000)
+            read_meters(site, SERVED_AS, stream.images, sample=True)
+            num_returned = self._wait_for_samples(site)
+            bars.summary = f"{num_returned} of {len(stream)} frames returned"
+            return stream, num_returned
+
+    def _wait_for_samples(self, site: httpx2.Client) -> int:
+        def all_sent() -> int | None:
+            waiting = site.get("/status").json()["samples_waiting"]
+            return None if waiting else len(self._samples())
+
+        return wait_for("the samples to be returned", all_sent)
+
+    def _samples(self, **wanted: str) -> list[dict[str, Any]]:
+        params: dict[str, str | int | None] = {"site": DRIFTED_SITE, "limit": 1000, **wanted}
+        return self.hub.client.review_queue(params)
+
+    def review(self, stream: Labelled) -> int:
+        """A stand-in reviewer labels at most MAX_LABELS, the most informative first."""
+        with self.screen.step("A stand-in reviewer gives the true labels of those") as bars:
+            truth = {
+                image.tobytes(): label
+                for image, label in zip(stream.images, stream.labels, strict=True)
+            }
+            num_labels = len(self._samples(state="reviewed")) + len(self._samples(state="used"))
+            for sample in self._samples(state="returned")[: MAX_LABELS - num_labels]:
+                row = self.hub.client.sample(sample["digest"])["row"]
+                self.hub.client.review(sample["digest"], {"label": truth[_pixels(row)]})
+                num_labels += 1
+            bars.summary = f"{num_labels} labels"
+            return num_labels
+
+    def random_arm(self, stream: Labelled, num_labels: int) -> Built:
+        """The same update from as many labels of frames chosen at random, for comparison."""
+        with self.screen.step(f"For comparison: an L2 from {num_labels} random labels") as bars:
+            order = np.random.default_rng(self.seed + 3000).permutation(len(stream))
+            chosen = stream.take(order[:num_labels].tolist())
+            rows = png_rows(chosen)
+            self.hub.add_images("meter-site3-random", rows, bars.report, holdout=HOLDOUT)
+            built = self._build("meter-reading-site3-random", bars)
+            self.hub.client.release(built.ref)
+            self.hub.roll_out(built.ref, [DRIFTED_SITE], SERVED_AS)
+            return built
+
+    def improve(self) -> dict[str, Any]:
+        """The loop: reviewed samples → dataset version → tune → gate → release → rollout."""
+        with self.screen.step("The loop tunes, gates, signs and ships an L2 to site 3") as bars:
+            body = {
+                "recipe": recipe_text("meter-reading-site3"),
+                "dataset": "meter-site3",
+                "family": FAMILY,
+                "sites": [DRIFTED_SITE],
+                "served_as": SERVED_AS,
+                "from_site": DRIFTED_SITE,
+                "holdout": HOLDOUT,
+                "no_cache": self.hub.no_cache,
+            }
+            started = self.hub.client.start_improvement(body)
+            done = self.hub.wait_for_improvement(started["id"], bars.report)
+            run = self.hub.client.run(done["tune_run_id"])
+            self.cached["meter-reading-site3"] = bool(run["cached"])
+            self.hub.wait_for_rollout(done["rollout_id"])
+            bars.summary = f"{done['stack']} serving at {DRIFTED_SITE}"
+            return done
+
+    def answers(self, sites: Mapping[str, httpx2.Client]) -> dict[str, list[Reading]]:
+        """What the untouched sites say to the same images."""
+        images = self.digits.test.images[:NUM_COMPARED]
+        return {
+            name: read_meters(client, SERVED_AS, images, sample=False)
+            for name, client in sites.items()
+            if name != DRIFTED_SITE
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class StoryResult:
+    """What the story measured."""
+
+    scores: StoryScores
+    untouched_identical: bool
+    final_stack: str
+    cached: Mapping[str, bool]
+
+
+def tell(story: MeterStory, sites: Mapping[str, httpx2.Client]) -> StoryResult:
+    """The whole story, from an empty hub with three joined sites."""
+    story.build_base()
+    story.serve_everywhere(story.build_industry())
+    site = sites[DRIFTED_SITE]
+    untouched = story.answers(sites)
+    drifted = story.drifted_test()
+    before = story.measure("Read held-out meters at site 3", site, story.digits.test)
+    stream, num_returned = story.work_with_moved_camera(site)
+    after_drift = story.measure("Read held-out meters with the moved camera", site, drifted)
+    num_labels = story.review(stream)
+    story.random_arm(stream, num_labels)
+    random_arm = story.measure("Read them with the random arm's L2", site, drifted)
+    done = story.improve()
+    after_update = story.measure("Read them with the loop's L2", site, drifted)
+    scores = StoryScores(
+        before_drift=before,
+        after_drift=after_drift,
+        after_update=after_update,
+        random_arm=random_arm,
+        num_returned=num_returned,
+        num_labels=num_labels,
+        num_test=len(drifted),
+    )
+    same = story.answers(sites) == untouched
+    return StoryResult(scores, same, str(done["stack"]), story.cached)
+
+
+def _pixels(row: Mapping[str, Any]) -> bytes:
+    """The pixels of a returned sample's PNG, as the camera's bytes."""
+    image = Image.open(io.BytesIO(base64.b64decode(row["image"]["base64"])))
+    return np.asarray(image.convert("L"), dtype=np.uint8).tobytes()

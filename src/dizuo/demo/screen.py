@@ -1,0 +1,123 @@
+"""What a person sees while the demo works: the step, its bars, and the table at the end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from dizuo.core.progress import Progress as Event
+from dizuo.demo.report import DemoReport, StoryScores
+
+
+@dataclass(slots=True)
+class Screen:
+    """The demo's output. `num_steps` is how many steps the story has."""
+
+    console: Console
+    num_steps: int
+    started: float = field(default_factory=time.monotonic)
+    _step: int = 0
+
+    @contextmanager
+    def step(self, title: str) -> Iterator[Bars]:
+        """One numbered step: a live line while it runs, a tick and its seconds when it is done."""
+        self._step += 1
+        begun = time.monotonic()
+        label = f"[{self._step}/{self.num_steps}] {title}"
+        with Progress(
+            SpinnerColumn(finished_text="✓"),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[note]}"),
+            TimeElapsedColumn(),
+            console=self.console,
+            transient=True,
+        ) as progress:
+            bars = Bars(progress, progress.add_task(label, total=None, note=""))
+            yield bars
+        seconds = time.monotonic() - begun
+        self.console.print(f"[green]✓[/] {label} [dim]{bars.summary}[/] [dim]{seconds:.1f} s[/]")
+
+    def say(self, sentence: str) -> None:
+        """One line of the story."""
+        self.console.print(f"  {sentence}")
+
+    @property
+    def seconds(self) -> float:
+        """Since the demo began."""
+        return time.monotonic() - self.started
+
+
+@dataclass(slots=True)
+class Bars:
+    """The bars of one step: one line for each stage that reports progress."""
+
+    progress: Progress
+    main: TaskID
+    summary: str = ""
+    _stages: dict[str, TaskID] = field(default_factory=dict)
+
+    def report(self, event: Event) -> None:
+        """Draw a progress event; a `core.progress.Reporter`."""
+        if event.stage not in self._stages:
+            task = self.progress.add_task(f"      {event.stage}", total=None, note="")
+            self._stages[event.stage] = task
+        metrics = " ".join(f"{name} {value:.3g}" for name, value in (event.metrics or {}).items())
+        self.progress.update(
+            self._stages[event.stage],
+            completed=event.done,
+            total=event.total or None,
+            note=metrics or event.message,
+        )
+
+    def note(self, text: str) -> None:
+        """Words beside the step's own bar."""
+        self.progress.update(self.main, note=text)
+
+
+def scores_table(scores: StoryScores) -> Table:
+    """The story's scores for people."""
+    table = Table(title="Reading meters at site 3", title_justify="left")
+    table.add_column("when")
+    table.add_column("read right", justify="right")
+    table.add_column("95% interval", justify="right")
+    rows = (
+        ("before the camera moved", scores.before_drift),
+        ("after the camera moved", scores.after_drift),
+        (f"after the update from {scores.num_labels} labels", scores.after_update),
+        (f"the same from {scores.num_labels} random labels", scores.random_arm),
+    )
+    for words, score in rows:
+        table.add_row(words, f"{score.score:.1%}", f"{score.low:.1%} to {score.high:.1%}")
+    return table
+
+
+def sites_table(report: DemoReport) -> Table:
+    """What runs where, and what it cost to bring it there."""
+    table = Table(title="Sites", title_justify="left")
+    for column in ("site", "state", "runs", "digest"):
+        table.add_column(column)
+    table.add_column("first install", justify="right")
+    table.add_column("last update", justify="right")
+    for site in report.sites:
+        runs = ", ".join(f"{one['name']}:{one['version']}" for one in site["stacks"])
+        digests = ", ".join(one["digest"][7:19] for one in site["stacks"])
+        table.add_row(
+            site["name"],
+            site["state"],
+            runs,
+            digests,
+            _kilobytes(site["bytes_first_install"]),
+            _kilobytes(site["bytes_last_update"]),
+        )
+    return table
+
+
+def _kilobytes(num_bytes: int) -> str:
+    return f"{num_bytes / 1000:,.0f} kB"

@@ -1,0 +1,109 @@
+"""The demo's town: one hub and its sites, real processes on this machine."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+
+from dizuo.client.hub import HubClient
+from dizuo.demo.processes import Fleet, Process, ProcessFailed, free_port, wait_until_answers
+
+POLL_SECONDS = 0.5
+_COMMAND_SECONDS = 60
+_SITE_TIMEOUT_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Town:
+    """A running hub and its sites' inference addresses."""
+
+    hub: HubClient
+    hub_process: Process
+    sites: dict[str, httpx2.Client]
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """Where everything answers."""
+        return {
+            "hub": self.hub.url,
+            **{name: str(client.base_url) for name, client in self.sites.items()},
+        }
+
+
+@contextmanager
+def running_town(
+    home: Path, fleet: Fleet, names: Sequence[str], *, sampler_seed: int
+) -> Iterator[Town]:
+    """Start a hub in `home/hub` and let freshly set-up sites join it.
+
+    Raises:
+        ProcessFailed: one of them did not start; says where its log is.
+    """
+    with ExitStack() as cleanup:
+        process, client = _start_hub(home / "hub", fleet)
+        cleanup.enter_context(client)
+        for site in client.sites():
+            client.remove_site(site["name"])
+        sites = {}
+        for name in names:
+            site_client = _start_site(home, fleet, client, name, sampler_seed)
+            sites[name] = cleanup.enter_context(site_client)
+        yield Town(client, process, sites)
+
+
+def _start_hub(home: Path, fleet: Fleet) -> tuple[Process, HubClient]:
+    if not (home / "keys" / "online").is_dir() or not any((home / "keys" / "online").iterdir()):
+        run_command(["--home", str(home), "keys", "init"])
+    port = free_port()
+    arguments = ["up", "--home", str(home), "--port", str(port)]
+    process = fleet.start("hub", arguments, {"DIZUO_POLL_SECONDS": str(POLL_SECONDS)})
+    wait_until_answers(process, f"http://127.0.0.1:{port}/api/v1/health")
+    known = json.loads((home / "credentials.json").read_bytes())
+    return process, HubClient(known["url"], known["token"])
+
+
+def _start_site(
+    home: Path, fleet: Fleet, hub: HubClient, name: str, sampler_seed: int
+) -> httpx2.Client:
+    folder = home / name
+    shutil.rmtree(folder, ignore_errors=True)
+    token = hub.make_join_token({})["token"]
+    run_command(["agent", "join", token, "--name", name, "--home", str(folder)])
+    port = free_port()
+    process = fleet.start(
+        name,
+        ["agent", "run", "--home", str(folder), "--port", str(port), "--egress-policy", "raw"],
+        {
+            "DIZUO_SAMPLER_SEED": str(sampler_seed),
+            "DIZUO_WATCH_SECONDS": "1",
+            "DIZUO_RETRY_SECONDS": "0.5",
+        },
+    )
+    wait_until_answers(process, f"http://127.0.0.1:{port}/v2/health/live")
+    return httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=_SITE_TIMEOUT_SECONDS)
+
+
+def run_command(arguments: Sequence[str]) -> None:
+    """Run one `dizuo` command to its end.
+
+    Raises:
+        ProcessFailed: it failed; says what it said.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", "dizuo.cli.main", *arguments],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=_COMMAND_SECONDS,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise ProcessFailed(f"dizuo {' '.join(arguments[:3])} failed: {done.stderr.strip()}")
