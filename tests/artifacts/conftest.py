@@ -42,6 +42,7 @@ def draft(
     level: Level,
     name: str,
     parent: str | None,
+    *,
     targets: tuple[str, ...] = TARGETS,
     version: int = 1,
 ) -> StackDraft:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import socket
@@ -14,18 +15,16 @@ from pathlib import Path
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
+from tests.conftest import require_program
 
 from dizuo.artifacts.layout import Layout
 from dizuo.artifacts.server import registry_routes
-from tests.conftest import require_program
 
 CREDENTIALS = {"s3cret": "default", "other-s3cret": "elsewhere"}
 
 
 def authorise(request: Request) -> str | None:
     """The hub's rule in small: Basic password or bearer token to project."""
-    import base64
-
     scheme, _, value = request.headers.get("authorization", "").partition(" ")
     secret = base64.b64decode(value).decode().partition(":")[2] if scheme == "Basic" else value
     return CREDENTIALS.get(secret)
@@ -59,8 +58,8 @@ def docker_registry(folder: Path) -> Iterator[str]:
     folder.mkdir()
     config = folder / "config.yml"
     config.write_text(
-        f"version: 0.1\nlog: {{level: info}}\nstorage: {{filesystem: {{rootdirectory: {folder}/data}}}}\n"
-        "http: {addr: '127.0.0.1:0'}\n"
+        "version: 0.1\nlog: {level: info}\nhttp: {addr: '127.0.0.1:0'}\n"
+        f"storage: {{filesystem: {{rootdirectory: {folder}/data}}}}\n"
     )
     environment = {k: v for k, v in os.environ.items() if not k.startswith("REGISTRY_")}
     process = subprocess.Popen(

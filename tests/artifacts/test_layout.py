@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.artifacts.conftest import Family
 
 from dizuo.artifacts.errors import (
     BlobCorrupt,
@@ -22,7 +23,6 @@ from dizuo.artifacts.model import Blob
 from dizuo.artifacts.reference import InvalidReference
 from dizuo.core.digests import canonical_json, sha256_bytes
 from dizuo.core.errors import InvalidInput, TooLarge
-from tests.artifacts.conftest import Family
 
 ABSENT = "sha256:" + 64 * "0"
 

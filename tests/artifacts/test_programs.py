@@ -8,6 +8,8 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from tests.artifacts.conftest import WEIGHT_BYTES, Family, build_family
+from tests.artifacts.programs import docker_registry, registry_app, served, skopeo_copy
 
 from dizuo.artifacts.errors import FetchInterrupted, NotInRegistry, RegistryRefused
 from dizuo.artifacts.fetch import RegistrySource, fetch_stack
@@ -15,8 +17,6 @@ from dizuo.artifacts.layout import Layout
 from dizuo.artifacts.model import Level
 from dizuo.artifacts.stacks import read_stack, unpack
 from dizuo.core.digests import sha256_file
-from tests.artifacts.conftest import WEIGHT_BYTES, Family, build_family
-from tests.artifacts.programs import docker_registry, registry_app, served, skopeo_copy
 
 REPOSITORIES = ("shapes", "meter-reading", "site3")
 FROM_HUB = ("--src-tls-verify=false", "--src-creds", "someone:s3cret")
