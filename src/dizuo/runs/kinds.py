@@ -46,14 +46,14 @@ class Workspace:
 
 
 class Kind(Protocol):
-    """One kind of run. Everything it returns is JSON."""
+    """One kind of run. Everything it returns is JSON; arguments are given by position."""
 
     @property
     def name(self) -> str:
         """What a run's `kind` says."""
 
     def check(
-        self, context: RunContext, session: Session, spec: Mapping[str, Any]
+        self, context: RunContext, session: Session, spec: Mapping[str, Any], /
     ) -> dict[str, Any] | None:
         """Whether a run with this spec can be done, before anything is queued.
 
@@ -65,7 +65,7 @@ class Kind(Protocol):
         """
 
     def prepare(
-        self, context: RunContext, session: Session, spec: Mapping[str, Any]
+        self, context: RunContext, session: Session, spec: Mapping[str, Any], /
     ) -> dict[str, Any]:
         """The job: everything `work` needs to know, with all names resolved to digests.
 
@@ -91,7 +91,7 @@ class Kind(Protocol):
         """
 
     def finish(
-        self, context: RunContext, session: Session, run: Run, result: Mapping[str, Any]
+        self, context: RunContext, session: Session, run: Run, result: Mapping[str, Any], /
     ) -> dict[str, Any]:
         """Make the result count; its return value becomes the run's outcome.
 

@@ -1,0 +1,216 @@
+"""The kind `import`: a Hugging Face model directory, sent as a tar archive, becomes an L0 stack."""
+
+from __future__ import annotations
+
+import lzma
+import tarfile
+import tempfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any
+
+from pydantic import Field
+from sqlalchemy.orm import Session
+
+from dizuo.artifacts.disk import telling_full_disk
+from dizuo.artifacts.layout import Layout
+from dizuo.artifacts.model import Level
+from dizuo.core.digests import sha256_json
+from dizuo.core.progress import Progress, Reporter
+from dizuo.datasets.uploads import upload_path
+from dizuo.families import registry
+from dizuo.families.errors import ModelRefused
+from dizuo.runs.building import (
+    Build,
+    RunSpec,
+    outcome,
+    parse_spec,
+    register,
+    require_free_name,
+)
+from dizuo.runs.folder import run_folder
+from dizuo.runs.kinds import RunContext, Workspace
+from dizuo.runs.model import Run
+from dizuo.stacks import service as stacks
+from dizuo.stacks.model import NewStack
+
+MAX_MODEL_FILES = 1000
+MAX_MODEL_BYTES = 64 * 2**30
+_COPY_BYTES = 1 << 20
+_INPUTS_FORMAT = 1
+_TAR_FAULTS = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError, ValueError)
+
+
+class ImportSpec(RunSpec):
+    """`upload` is the digest of a tar archive of the directory, `name` the stack it becomes."""
+
+    upload: Annotated[str, Field(max_length=71)]
+    name: Annotated[str, Field(max_length=64)]
+    family: Annotated[str, Field(max_length=64)]
+    no_cache: bool = False
+
+
+class ImportKind:
+    """Satisfies `dizuo.runs.kinds.Kind`."""
+
+    name = "import"
+
+    def check(
+        self, context: RunContext, session: Session, spec: Mapping[str, Any]
+    ) -> dict[str, Any] | None:
+        """Look into the archive and let the family inspect the model; nothing is unpickled.
+
+        Raises:
+            InvalidInput: the spec is wrong, or the name belongs to another kind of stack.
+            UploadMissing: nothing was uploaded under this digest.
+            UnknownFamily: nothing installed offers it.
+            ModelRefused: the model cannot become a layer; says why.
+        """
+        asked = parse_spec(ImportSpec, spec)
+        importer = registry.importer(asked.family)
+        require_free_name(session, asked.name, Level.L0, family=asked.family, project=asked.project)
+        archive = upload_path(context.home, asked.upload)
+        known = stacks.find_by_inputs(session, _input_digest(asked), project_id=asked.project)
+        if known is not None and not asked.no_cache:
+            return outcome(known)
+        with tempfile.TemporaryDirectory(dir=context.home / "runs", prefix=".inspect-") as folder:
+            importer.inspect(unpack_model(archive, Path(folder) / "model"))
+        return None
+
+    def prepare(
+        self, context: RunContext, _session: Session, spec: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Where the archive lies and what it becomes.
+
+        Raises:
+            UploadMissing: it is no longer there.
+        """
+        asked = parse_spec(ImportSpec, spec)
+        return {
+            "layout": str(context.layout.root),
+            "archive": str(upload_path(context.home, asked.upload)),
+            "project": asked.project,
+            "name": asked.name,
+            "family": asked.family,
+            "targets": list(registry.spec(asked.family).TARGETS),
+            "input_digest": _input_digest(asked),
+        }
+
+    def work(
+        self,
+        job: Mapping[str, Any],
+        workspace: Workspace,
+        report: Reporter,
+        cancelled: Callable[[], bool],
+    ) -> dict[str, Any]:
+        """Bring the model in, export it, and put every file into the registry.
+
+        Raises:
+            Cancelled: somebody asked to stop.
+            ModelRefused: the model cannot become a layer.
+        """
+        layout, family, scratch = Layout(Path(job["layout"])), job["family"], workspace.scratch
+        report(Progress("unpack", message=job["name"]))
+        directory = unpack_model(Path(job["archive"]), scratch / "model")
+        output = scratch / "imported"
+        output.mkdir()
+        made = registry.importer(family).import_model(directory, output, report)
+        build = Build(layout, job["name"], Level.L0, family, scratch, report, cancelled)
+        stored = build.publish(made.files, None, job["targets"])
+        return {"targets": stored, "metrics": made.metrics}
+
+    def finish(
+        self, context: RunContext, session: Session, run: Run, result: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Register the stack version.
+
+        Raises:
+            BlobMissing: a blob was collected in the meantime.
+        """
+        _, job = run_folder(context.home, run.id).read_job()
+        new = NewStack(
+            run_id=run.id,
+            name=job["name"],
+            level=Level.L0,
+            family=job["family"],
+            parent_digest=None,
+            targets={},
+            input_digest=job["input_digest"],
+            project_id=job["project"],
+        )
+        made = register(context, session, run, new, result["targets"])
+        return {**made, "metrics": result["metrics"]}
+
+
+def _input_digest(asked: ImportSpec) -> str:
+    """The digest of everything that determines the imported stack's bytes."""
+    return sha256_json(
+        {
+            "format": _INPUTS_FORMAT,
+            "code": registry.spec(asked.family).CODE_VERSION,
+            "import": asked.upload,
+            "project": asked.project,
+            "name": asked.name,
+            "family": asked.family,
+        }
+    )
+
+
+def unpack_model(archive: Path, destination: Path) -> Path:
+    """The model directory of a tar archive, laid out in a new folder; returns where the model lies.
+
+    A directory that was packed together with its own name counts as the model itself.
+
+    Raises:
+        ModelRefused: it is no tar archive, is cut off, leads out of its folder, holds anything but
+            files and folders, or is too large.
+    """
+    destination.mkdir(parents=True)
+    try:
+        with tarfile.open(archive, "r:*") as opened:
+            for member in _bounded(opened):
+                if member.isfile():
+                    _unpack_member(opened, member, destination / member.name)
+    except _TAR_FAULTS as error:
+        raise ModelRefused(
+            "The model's archive is broken or was cut off.",
+            next_step="Send the directory again: dizuo model import PATH.",
+        ) from error
+    return _model_in(destination)
+
+
+def _bounded(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    num_bytes = 0
+    for num_files, member in enumerate(archive, start=1):
+        num_bytes += member.size
+        if num_files > MAX_MODEL_FILES or num_bytes > MAX_MODEL_BYTES:
+            raise ModelRefused(
+                f"The model has more than {MAX_MODEL_FILES:,} files or "
+                f"{MAX_MODEL_BYTES >> 30} GiB.",
+                next_step="Send the model's own files only.",
+            )
+        path = PurePosixPath(member.name)
+        if path.is_absolute() or ".." in path.parts or not (member.isfile() or member.isdir()):
+            raise ModelRefused(
+                f"The archive holds {member.name[:80]!r}, which is not a plain file inside it.",
+                next_step="Send a directory of plain files, without links.",
+            )
+        yield member
+
+
+def _unpack_member(archive: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    content = archive.extractfile(member)
+    assert content is not None  # only files come here
+    with telling_full_disk("the model"), target.open("xb") as stream:
+        while piece := content.read(_COPY_BYTES):
+            stream.write(piece)
+
+
+def _model_in(folder: Path) -> Path:
+    inside = list(folder.iterdir())
+    return inside[0] if len(inside) == 1 and inside[0].is_dir() else folder
+
+
+KIND = ImportKind()
