@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from collections.abc import Mapping
+from typing import Any
 
 from dizuo.core.errors import DizuoError, InvalidInput, Unauthenticated, Unavailable
 
@@ -18,30 +19,23 @@ class HubError(DizuoError):
 
     code = "hub_error"
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        next_step: str = "",
-        answered_code: str = code,
-        status: int = 500,
-        may_retry: bool = False,
-    ) -> None:
-        super().__init__(message, next_step=next_step)
-        self.answered_code = answered_code
-        self.status = status
-        self.may_retry = may_retry
-
-    @classmethod
-    def from_error(cls, error: dict[str, Any], status: int) -> Self:
-        """From the inner dict of an answered error (`DizuoError.as_dict()["error"]`)."""
-        return cls(
+    def __init__(self, answer: Mapping[str, Any], status: int) -> None:
+        """Take the JSON of the answer, `DizuoError.as_dict()` as the hub wrote it."""
+        error = answer["error"]
+        super().__init__(
             str(error.get("message") or "The hub gave no reason."),
             next_step=str(error.get("next_step") or ""),
-            answered_code=str(error.get("code") or cls.code),
-            status=status,
-            may_retry=error.get("retryable") is True,
         )
+        self.answered_code = str(error.get("code") or self.code)
+        self.status = status
+        self.may_retry = error.get("retryable") is True
+        self._beside = {name: value for name, value in answer.items() if name != "error"}
+
+    @property
+    def problems(self) -> list[dict[str, Any]]:
+        """What is wrong line by line, where the hub says so (a refused recipe), or nothing."""
+        found = self._beside.get("problems")
+        return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
     def as_dict(self) -> dict[str, object]:
         """The error as the hub answered it."""
@@ -51,7 +45,8 @@ class HubError(DizuoError):
                 "message": self.message,
                 "next_step": self.next_step,
                 "retryable": self.may_retry,
-            }
+            },
+            **self._beside,
         }
 
 

@@ -75,7 +75,7 @@ def _hung_up(url: str) -> HubUnreachable:
 def _read(
     transport: Transport, run_id: str, last_id: str
 ) -> Iterator[tuple[str, Progress | dict[str, Any]]]:
-    """(event id, progress) as they come, and the run itself last; ends early if the hub hangs up."""
+    """(event id, progress) as they come, the run itself last; ends early if the hub hangs up."""
     headers = {"Accept": "text/event-stream"}
     if last_id:
         headers["Last-Event-ID"] = last_id

@@ -19,6 +19,7 @@ from dizuo.core.ids import new_id
 from dizuo.core.progress import Progress, Reporter, silent
 
 Json = dict[str, Any]
+_PAGE = 1000
 
 
 class HubClient(AbstractContextManager["HubClient"]):
@@ -106,8 +107,14 @@ class HubClient(AbstractContextManager["HubClient"]):
         return self._get("datasets", name, "versions", version)
 
     def dataset_rejects(self, name: str, version: int) -> list[Json]:
-        """The rows that were not taken into a version, each with why."""
-        return self._items("datasets", name, "versions", version, "rejects")
+        """Every row that was not taken into a version, each with why."""
+        found: list[Json] = []
+        while True:
+            params = {"offset": len(found), "limit": _PAGE}
+            page = self._items("datasets", name, "versions", version, "rejects", params=params)
+            found += page
+            if len(page) < _PAGE:
+                return found
 
     def dataset_diff(self, name: str, before: int, after: int) -> Json:
         """What changed from one version to another."""
@@ -116,7 +123,11 @@ class HubClient(AbstractContextManager["HubClient"]):
     # review
 
     def review_queue(self, params: Params | None = None) -> list[Json]:
-        """Returned samples; `params` may hold `state`, `site`, `limit`."""
+        """Returned samples, the most informative first.
+
+        Args:
+            params: perhaps `state`, `site`, `reason`, `served_as`, `limit`, `offset`.
+        """
         return self._items("review", params=params)
 
     def sample(self, sample_id: str) -> Json:
@@ -124,7 +135,7 @@ class HubClient(AbstractContextManager["HubClient"]):
         return self._get("review", sample_id)
 
     def review(self, sample_id: str, body: Mapping[str, Any]) -> Json:
-        """Give a sample its label (`{"label": …}`), or say that it has none."""
+        """Give a sample its verdict: `{"label": …}` or `{"unusable": true}`, perhaps `correct`."""
         return self._post("review", sample_id, body=body)
 
     def review_dataset(self, body: Mapping[str, Any]) -> Json:
@@ -149,9 +160,9 @@ class HubClient(AbstractContextManager["HubClient"]):
         """One stack version."""
         return self._get("stacks", name, version)
 
-    def trace(self, name: str, version: int) -> Json:
-        """Where a stack version comes from, down to the samples it learned from."""
-        return self._get("stacks", name, version, "trace")
+    def trace(self, name: str, version: int) -> list[Json]:
+        """Where a stack version comes from, step by step down to the samples it learned from."""
+        return self._items("stacks", name, version, "trace")
 
     def report(self, name: str, version: int) -> Json:
         """The newest gate report of a stack version."""
@@ -202,7 +213,11 @@ class HubClient(AbstractContextManager["HubClient"]):
         return self._post("releases", release_id, "withdraw")
 
     def make_join_token(self, body: Mapping[str, Any]) -> Json:
-        """A one-time token with which a new site can join."""
+        """A one-time token with which a new site can join: `{"token", "command", "expires_ms"}`.
+
+        Args:
+            body: perhaps `url`, under which the site reaches the hub, and `ttl_seconds`.
+        """
         return self._post("join-tokens", body=body)
 
     def sites(self) -> list[Json]:
@@ -219,7 +234,7 @@ class HubClient(AbstractContextManager["HubClient"]):
 
     def start_rollout(self, stack: str, sites: list[str] | str, served_as: str = "") -> Json:
         """Direct sites to a released stack; `sites` are names, or the word `all`."""
-        body: Json = {"stack": stack, "sites": sites}
+        body: Json = {"stack": stack, "sites": sites, "key": new_id()}
         if served_as:
             body["served_as"] = served_as
         return self._post("rollouts", body=body)
@@ -235,6 +250,10 @@ class HubClient(AbstractContextManager["HubClient"]):
     def stop_rollout(self, rollout_id: str) -> Json:
         """Stop directing further sites."""
         return self._post("rollouts", rollout_id, "stop")
+
+    def roll_back(self, rollout_id: str) -> Json:
+        """Direct every site of a rollout back to what it had before."""
+        return self._post("rollouts", rollout_id, "rollback")
 
     # the improve loop
 

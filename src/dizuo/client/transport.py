@@ -175,12 +175,10 @@ def _raise_for_error(response: httpx2.Response, url: str) -> None:
         if len(body) > _MAX_ERROR_BYTES:
             break
     try:
-        error = json.loads(body)["error"]
-        if not isinstance(error, dict):
-            raise TypeError
-    except (ValueError, KeyError, TypeError) as cause:
+        refused = HubError(json.loads(body), response.status_code)
+    except (ValueError, KeyError, TypeError, AttributeError) as cause:
         raise NotAHub(
             f"{url} answered {response.status_code}, and not as a dizuo hub does.",
             next_step="Check DIZUO_URL or --url, and any proxy on the way.",
         ) from cause
-    raise HubError.from_error(error, response.status_code)
+    raise refused

@@ -1,0 +1,138 @@
+"""`dizuo improve`: the loop from reviewed samples to a better stack on the sites."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from dizuo.cli.options import JsonFlag
+from dizuo.cli.output import age, moment, print_fields, print_json, print_table
+from dizuo.cli.session import open_hub
+from dizuo.cli.tuning import read_recipe
+
+app = typer.Typer(no_args_is_help=True)
+
+IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The id of an improvement.")]
+
+
+@app.callback()
+def group() -> None:
+    """Reviewed samples to dataset to stack to gates to release to sites, by itself.
+
+    Example: dizuo improve status
+    """
+
+
+@app.command("start")
+def start(
+    context: typer.Context,
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe to run again.")],
+    *,
+    dataset: Annotated[str, typer.Option(help="The dataset that reviewed samples go into.")],
+    site: Annotated[list[str], typer.Option("--site", help="A site that gets the result.")],
+    family: Annotated[str, typer.Option(help="The family of the samples.")] = "vision",
+    served_as: Annotated[
+        str, typer.Option("--as", help="The name it answers to there, if not its own.")
+    ] = "",
+    from_site: Annotated[str, typer.Option(help="Learn from samples of this site only.")] = "",
+    holdout: Annotated[
+        float, typer.Option(help="The share of samples held out for the gates.", min=0, max=0.5)
+    ] = 0.2,
+    as_json: JsonFlag = False,
+) -> None:
+    """Start the loop on what was reviewed.
+
+    Example: dizuo improve start site3.yaml --dataset site3-digits --site site3 --as meter-reading
+    """
+    body: dict[str, Any] = {
+        "recipe": read_recipe(recipe),
+        "dataset": dataset,
+        "family": family,
+        "sites": site,
+        "holdout": holdout,
+    }
+    body |= {"served_as": served_as} if served_as else {}
+    body |= {"from_site": from_site} if from_site else {}
+    with open_hub(context) as hub:
+        found = hub.start_improvement(body)
+    _show(found, as_json)
+
+
+@app.command("status")
+def status(
+    context: typer.Context,
+    improvement: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="One; without it, list all.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show how far an improvement is, or list all of them.
+
+    Example: dizuo improve status
+    """
+    with open_hub(context) as hub:
+        if improvement:
+            _show(hub.improvement(improvement), as_json)
+            return
+        found = hub.improvements()
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("improvement", "state", "dataset", "sites", "stack", "changed"),
+        (
+            (
+                one["id"],
+                one["state"],
+                one["request"]["dataset"],
+                ", ".join(one["request"]["sites"]),
+                one["stack"],
+                age(one["updated_ms"]),
+            )
+            for one in found
+        ),
+        empty="There are no improvements yet.",
+    )
+
+
+@app.command("approve")
+def approve(context: typer.Context, improvement: IdArgument, as_json: JsonFlag = False) -> None:
+    """Let an improvement that waits for a person be released.
+
+    Example: dizuo improve approve 0197f3c2-5d1e-7cc3-98c4-dc0c0c07398f
+    """
+    with open_hub(context) as hub:
+        _show(hub.decide_improvement(improvement, approve=True), as_json)
+
+
+@app.command("reject")
+def reject(context: typer.Context, improvement: IdArgument, as_json: JsonFlag = False) -> None:
+    """End an improvement that waits for a person without a release.
+
+    Example: dizuo improve reject 0197f3c2-5d1e-7cc3-98c4-dc0c0c07398f
+    """
+    with open_hub(context) as hub:
+        _show(hub.decide_improvement(improvement, approve=False), as_json)
+
+
+def _show(found: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print_json(found)
+        return
+    print_fields(
+        (
+            ("improvement", found["id"]),
+            ("state", found["state"]),
+            ("because", found["reason"]),
+            ("dataset versions", ", ".join(found["dataset_versions"])),
+            ("tune run", found["tune_run_id"]),
+            ("stack", found["stack"]),
+            ("gate run", found["gate_run_id"]),
+            ("release", found["release_id"]),
+            ("rollout", found["rollout_id"]),
+            ("started", moment(found["created_ms"])),
+            ("changed", age(found["updated_ms"])),
+        )
+    )

@@ -1,0 +1,85 @@
+"""Bars for long work, drawn on stderr from `core.progress` events."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+from rich.markup import escape
+from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as RichProgress
+
+from dizuo.cli.output import console, size
+from dizuo.core.progress import Progress
+
+_MAX_MESSAGE = 60
+
+
+def _bars() -> RichProgress:
+    return RichProgress(
+        SpinnerColumn(finished_text="[green]✓"),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        TextColumn("{task.fields[count]}", style="cyan"),
+        TextColumn("{task.fields[note]}", style="dim"),
+        TimeElapsedColumn(),
+        console=console(stderr=True),
+    )
+
+
+@dataclass(slots=True)
+class Bars:
+    """One bar for each stage of the work; `report` is a `Reporter`. Use it as a context manager."""
+
+    _progress: RichProgress = field(default_factory=_bars)
+    _stages: dict[str, TaskID] = field(default_factory=dict)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self._finish_all()
+        self._progress.stop()
+
+    def report(self, event: Progress) -> None:
+        """Draw one step forward. A stage that begins ends those before it."""
+        task = self._stages.get(event.stage)
+        if task is None:
+            self._finish_all()
+            task = self._progress.add_task(escape(event.stage), total=None, count="", note="")
+            self._stages[event.stage] = task
+        self._progress.update(
+            task,
+            completed=event.done,
+            total=event.total or None,
+            count=_count(event),
+            note=escape(_note(event)),
+        )
+
+    def _finish_all(self) -> None:
+        for task in self._progress.tasks:
+            if not task.finished:
+                total = task.total or max(task.completed, 1)
+                self._progress.update(task.id, total=total, completed=total)
+
+
+def _count(event: Progress) -> str:
+    if not event.done and not event.total:
+        return ""
+    if event.unit == "byte":
+        return size(event.done) + (f" of {size(event.total)}" if event.total else "")
+    return f"{event.done}" + (f"/{event.total}" if event.total else "") + f" {event.unit}s"
+
+
+def _note(event: Progress) -> str:
+    figures = " ".join(f"{name} {value:.4g}" for name, value in (event.metrics or {}).items())
+    message = "".join(c if c.isprintable() else " " for c in event.message)[:_MAX_MESSAGE]
+    return f"{figures} {message}".strip()

@@ -1,0 +1,65 @@
+"""Names and versions as people type them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dizuo.artifacts.reference import parse_reference
+from dizuo.client.hub import HubClient
+from dizuo.core.errors import InvalidInput, NotFound
+
+
+class PinRefused(InvalidInput):
+    """A text that is not `name@version`."""
+
+    code = "pin_refused"
+
+
+class NoVersions(NotFound):
+    """A stack of this name has no versions."""
+
+    code = "no_versions"
+
+
+@dataclass(frozen=True, slots=True)
+class StackName:
+    """One stack version."""
+
+    name: str
+    version: int
+
+    def __str__(self) -> str:
+        return f"{self.name}:{self.version}"
+
+
+def stack_name(hub: HubClient, text: str) -> StackName:
+    """`name:version`, or the newest version of `name`.
+
+    Raises:
+        InvalidInput: it is not a reference.
+        NoVersions: the hub has no version of it.
+    """
+    reference = parse_reference(text)
+    if reference.version is not None:
+        return StackName(reference.name, reference.version)
+    versions = [int(one["version"]) for one in hub.stack_versions(reference.name)]
+    if not versions:
+        raise NoVersions(
+            f"There is no stack named {reference.name}.", next_step="See dizuo model ls."
+        )
+    return StackName(reference.name, max(versions))
+
+
+def dataset_pin(text: str) -> tuple[str, int]:
+    """The name and the version in `name@version`.
+
+    Raises:
+        PinRefused: it is not one.
+    """
+    name, _, version = text.partition("@")
+    if not name or not (version.isascii() and version.isdecimal()) or int(version) < 1:
+        raise PinRefused(
+            f"{text[:80]!r} does not name a dataset version.",
+            next_step="Write it like harbin-tickets@12; see dizuo data ls.",
+        )
+    return name, int(version)
