@@ -90,6 +90,12 @@ class FetchInterrupted(Unavailable):
     code = "fetch_interrupted"
 
 
+class FetchTooSlow(FetchInterrupted):
+    """A transfer took longer than it may; what arrived is kept."""
+
+    code = "fetch_too_slow"
+
+
 class BlobBusy(Unavailable):
     """Another process is bringing in the same blob."""
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from dizuo.artifacts.disk import require_room, telling_full_disk
-from dizuo.artifacts.errors import BlobCorrupt, FetchInterrupted, StackRefused
+from dizuo.artifacts.errors import BlobCorrupt, FetchInterrupted, FetchTooSlow, StackRefused
 from dizuo.artifacts.layout import Layout
 from dizuo.artifacts.manifests import MAX_DOCUMENT_BYTES, Index, Manifest, decode
 from dizuo.artifacts.model import Blob, StackManifest
@@ -81,7 +81,8 @@ def fetch_stack(
         target: the only target whose manifest and blobs are brought.
 
     Raises:
-        FetchInterrupted: the source cannot be reached, broke off or takes too long; retry later.
+        FetchInterrupted: the source cannot be reached, broke off or (as `FetchTooSlow`) takes too
+            long; retry later.
         DiskFull: there is no room; retry when there is.
         BlobBusy: another process is fetching one of the blobs.
         BlobCorrupt: the source sent other bytes than the digest's, or too many.
@@ -197,12 +198,14 @@ class _Fetch:
 
     def _fill(self, partial: PartialBlob) -> None:
         """Stream until the partial blob has its length; go on at once after an interruption, as
-        long as each request brought something."""
+        long as each request brought something and none took too long."""
         resumes = 0
         while partial.num_bytes < partial.blob.size_bytes:
             before = partial.num_bytes
             try:
                 self._stream(partial)
+            except FetchTooSlow:
+                raise
             except FetchInterrupted:
                 resumes += 1
                 if partial.num_bytes <= before or resumes > _MAX_RESUMES:
@@ -237,7 +240,7 @@ class _Fetch:
             self._bytes_fetched += len(chunk)
             yield chunk
             if self._monotonic() > deadline:
-                raise FetchInterrupted(
+                raise FetchTooSlow(
                     f"One transfer took over {self._limits.seconds_per_transfer:.0f} seconds.",
                     next_step="Try again; what arrived is kept.",
                 )
