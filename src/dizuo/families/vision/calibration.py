@@ -27,6 +27,7 @@ _TEMPERATURES = np.geomspace(0.25, 8, 251)
 _VARIANCE_SHRINKAGE = 0.1
 
 Floats = NDArray[np.float32]
+Source = Literal["held-out", "generated"]
 
 
 class CalibrationFile(BaseModel):
@@ -35,7 +36,7 @@ class CalibrationFile(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     format: Literal[1] = 1
-    source: Literal["held-out", "generated"]
+    source: Source
     num_rows: Annotated[int, Field(ge=1)]
     temperature: Annotated[float, Field(gt=0, le=1000)]
     confidence_quantiles: Annotated[list[float], Field(min_length=101, max_length=101)]
@@ -103,16 +104,26 @@ def _distance(embeddings: Floats, means: Floats, scales: Floats) -> Floats:
     return np.asarray(np.sqrt(np.maximum(squares.min(axis=1), 0) / rows.shape[1]), dtype=np.float32)
 
 
-def fit(
-    trained: Evidence, held_out: Evidence, source: Literal["held-out", "generated"], path: Path
-) -> Calibration:
+def fit(trained: Evidence, held_out: Evidence, path: Path) -> Calibration:
     """Fit a calibration and write it to `path`: means from trained rows, the rest from held-out.
 
     A class without trained rows takes the mean of all.
     """
+    return _write(trained, held_out, _temperature(held_out), "held-out", path)
+
+
+def fit_unlabelled(seen: Evidence, path: Path) -> Calibration:
+    """The calibration of a model that comes without data: its confidence as it is, percentiles and
+    means among generated pictures, classed as the model itself does."""
+    return _write(seen, seen, 1.0, "generated", path)
+
+
+def _write(
+    trained: Evidence, held_out: Evidence, temperature: float, source: Source, path: Path
+) -> Calibration:
     means, scales = _statistics(trained)
-    temperature = _temperature(held_out)
     confidences = softmax(held_out.logits / np.float32(temperature)).max(axis=1)
+    distances = _distance(held_out.embeddings, _halved(means), _halved(scales))
     file = CalibrationFile(
         source=source,
         num_rows=len(held_out.classes),
@@ -120,9 +131,7 @@ def fit(
         confidence_quantiles=_rounded_quantiles(confidences),
         novelty_means=_pack(means),
         novelty_scales=_pack(scales),
-        novelty_quantiles=_rounded_quantiles(
-            _distance(held_out.embeddings, _halved(means), _halved(scales))
-        ),
+        novelty_quantiles=_rounded_quantiles(distances),
     )
     write_json(path, file.model_dump())
     return _loaded(file)

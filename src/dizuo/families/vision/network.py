@@ -265,11 +265,44 @@ def load_network(
         _load_head(network, tensors)
         network.backbone.load_state_dict(tensors, strict=True)
     except (SafetensorError, OSError, RuntimeError, KeyError) as error:
-        raise LayerRefused(
-            f"The weights do not fit {CONFIG_NAME}: {_first_line(error)}.",
-            next_step=f"Use the {CONFIG_NAME} and weights of one and the same model.",
-        ) from error
+        raise _misfit(_first_line(error)) from error
     return network.eval()
+
+
+def pretrained_network(
+    directory: Path, preprocessing: Preprocessing
+) -> tuple[Network, dict[str, Any]]:
+    """The network in a Hugging Face directory, in evaluation mode, with its configuration.
+
+    Transformers renames what older versions of it wrote. Nothing is fetched, unpickled, or run
+    from the directory.
+
+    Raises:
+        LayerRefused: the weights are not exactly those of the configuration.
+    """
+    try:
+        model, loading = AutoModelForImageClassification.from_pretrained(
+            directory,
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=False,
+            dtype=torch.float32,
+            attn_implementation="eager",
+            output_loading_info=True,
+        )
+    except (OSError, RuntimeError, ValueError, TypeError, SafetensorError) as error:
+        raise _misfit(_first_line(error)) from error
+    for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+        if loading[kind]:
+            raise _misfit(f"{kind.replace('_', ' ')} such as {sorted(map(str, loading[kind]))[0]}")
+    return Network(model, preprocessing).eval(), model.config.to_dict()
+
+
+def _misfit(reason: str) -> LayerRefused:
+    return LayerRefused(
+        f"The weights do not fit {CONFIG_NAME}: {reason}.",
+        next_step=f"Use the {CONFIG_NAME} and weights of one and the same model.",
+    )
 
 
 def _load_head(network: Network, tensors: dict[str, Tensor]) -> None:

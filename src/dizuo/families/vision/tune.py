@@ -128,7 +128,7 @@ def _finish(
     """Calibrate, record what the network in memory answers, and measure."""
     trained = examine(network, learned, range(len(learned)))
     held_out = examine(network, lot.checked(network), range(len(lot.held_out)))
-    tuned = calibration.fit(trained, held_out, "held-out", job.output / calibration.FILE_NAME)
+    tuned = calibration.fit(trained, held_out, job.output / calibration.FILE_NAME)
     order = (*lot.held_out, *lot.trained)
     write_answers(
         Witness(network, tuned, labels), [lot.images[index] for index in order], job.output

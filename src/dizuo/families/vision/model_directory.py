@@ -1,0 +1,227 @@
+"""What a Hugging Face image-classification directory holds, told from its headers. Light.
+
+Only `config.json`, `preprocessor_config.json` and the headers of safetensors files are read.
+Pickled weights are never opened: unpickling runs whatever code they carry.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+
+from dizuo.families.errors import ModelRefused
+from dizuo.families.vision.layer import Preprocessing
+
+CONFIG_NAME = "config.json"
+PROCESSOR_NAME = "preprocessor_config.json"
+SINGLE_NAME = "model.safetensors"
+INDEX_NAME = "model.safetensors.index.json"
+SUPPORTED: Mapping[str, str] = {
+    "beit": "BeitForImageClassification",
+    "convnext": "ConvNextForImageClassification",
+    "convnextv2": "ConvNextV2ForImageClassification",
+    "dinov2": "Dinov2ForImageClassification",
+    "dinov2_with_registers": "Dinov2WithRegistersForImageClassification",
+    "regnet": "RegNetForImageClassification",
+    "resnet": "ResNetForImageClassification",
+    "swin": "SwinForImageClassification",
+    "swinv2": "Swinv2ForImageClassification",
+    "vit": "ViTForImageClassification",
+}
+"""Architectures whose export and adapters have been tested: `model_type` to class."""
+
+_PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+_MAX_JSON_BYTES = 20_000_000
+_RESAMPLES = {2: "bilinear", 3: "bicubic"}
+_CONVNEXT_WARP_EDGE = 384
+
+
+@dataclass(frozen=True, slots=True)
+class ModelDirectory:
+    """A directory that can become a base: its configuration, its labels in order, the files its
+    weights are in, how many numbers those hold, and how it wants pictures."""
+
+    path: Path
+    config: Mapping[str, Any]
+    labels: tuple[str, ...]
+    weights: tuple[Path, ...]
+    num_parameters: int
+    preprocessing: Preprocessing
+
+
+def read_directory(path: Path) -> ModelDirectory:
+    """Read and check a directory.
+
+    Raises:
+        ModelRefused: it cannot become a layer; says why and what to do.
+    """
+    if not path.is_dir():
+        raise ModelRefused(f"{path} is not a folder.", next_step="Give the folder of a model.")
+    config = _read_json(path, CONFIG_NAME)
+    architecture = str(config.get("model_type"))
+    if architecture not in SUPPORTED:
+        raise ModelRefused(
+            f"The architecture {architecture[:60]!r} is not supported.",
+            next_step=f"Supported: {', '.join(sorted(SUPPORTED))}.",
+        )
+    classes = config.get("architectures") or [SUPPORTED[architecture]]
+    if SUPPORTED[architecture] not in classes:
+        raise ModelRefused(
+            f"The model is a {str(classes[0])[:60]}, not an image classifier.",
+            next_step=f"Import a {SUPPORTED[architecture]}.",
+        )
+    weights = _weight_files(path)
+    return ModelDirectory(
+        path=path,
+        config=config,
+        labels=_labels(config),
+        weights=weights,
+        num_parameters=sum(_count_parameters(file) for file in weights),
+        preprocessing=_preprocessing(path, config),
+    )
+
+
+def _read_json(directory: Path, name: str) -> dict[str, Any]:
+    path = directory / name
+    if not path.is_file():
+        raise ModelRefused(
+            f"There is no {name} in {directory}.",
+            next_step="Import a folder that save_pretrained or a model hub has written.",
+        )
+    try:
+        if path.stat().st_size > _MAX_JSON_BYTES:
+            raise ValueError
+        value = json.loads(path.read_bytes())
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise ModelRefused(f"{name} is not JSON of a model.", next_step="Fetch the model again.")
+    return value
+
+
+def _labels(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """`id2label` in order; Transformers leaves it out where it has its default of two labels."""
+    named = config.get("id2label")
+    if named is None:
+        return ("LABEL_0", "LABEL_1")
+    try:
+        by_number = {int(number): str(label) for number, label in named.items()}
+        return tuple(by_number[number] for number in range(len(by_number)))
+    except (AttributeError, ValueError, KeyError) as error:
+        raise ModelRefused(
+            f"The labels in {CONFIG_NAME} are not numbered from 0.", next_step="Correct id2label."
+        ) from error
+
+
+def _weight_files(directory: Path) -> tuple[Path, ...]:
+    if (directory / SINGLE_NAME).is_file():
+        return (directory / SINGLE_NAME,)
+    if (directory / INDEX_NAME).is_file():
+        return _shards(directory)
+    pickled = sorted(path.name for pattern in _PICKLED for path in directory.glob(pattern))
+    if pickled:
+        raise ModelRefused(
+            f"The weights are pickled ({pickled[0]}), and unpickling runs code that they carry.",
+            next_step="Where you trust them, load the model with Transformers and save it again "
+            "with save_pretrained, which writes model.safetensors.",
+        )
+    raise ModelRefused(f"There are no weights in {directory}.", next_step=f"Add {SINGLE_NAME}.")
+
+
+def _shards(directory: Path) -> tuple[Path, ...]:
+    weight_map = _read_json(directory, INDEX_NAME).get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise ModelRefused(f"{INDEX_NAME} names no files.", next_step="Fetch the model again.")
+    names = sorted({str(name) for name in weight_map.values()})
+    for name in names:
+        if Path(name).name != name or not name.endswith(".safetensors"):
+            raise ModelRefused(
+                f"{INDEX_NAME} names {name[:80]!r}, which is not a safetensors file beside it.",
+                next_step="Fetch the model again.",
+            )
+        if not (directory / name).is_file():
+            raise ModelRefused(f"The file {name} is missing.", next_step="Fetch the model again.")
+    return tuple(directory / name for name in names)
+
+
+def _count_parameters(path: Path) -> int:
+    try:
+        with safe_open(path, framework="numpy") as tensors:
+            shapes = [tensors.get_slice(name).get_shape() for name in tensors.keys()]  # noqa: SIM118 - not a dict
+    except (SafetensorError, OSError) as error:
+        raise ModelRefused(
+            f"{path.name} is cut short or is not a safetensors file.",
+            next_step="Fetch the model again.",
+        ) from error
+    return sum(math.prod(shape) for shape in shapes)
+
+
+def _preprocessing(directory: Path, config: Mapping[str, Any]) -> Preprocessing:
+    """How the model's own image processor treats a picture, in our terms."""
+    processor = _read_json(directory, PROCESSOR_NAME)
+    channels = config.get("num_channels", 3)
+    normalises = processor.get("do_normalize", True)
+    rescales = processor.get("do_rescale", True)
+    try:
+        height, width, centre_crop = _size(processor)
+        return Preprocessing(
+            height=height,
+            width=width,
+            channels=channels,
+            centre_crop=centre_crop,
+            resample=_resample(processor),
+            rescale=processor.get("rescale_factor", 1 / 255) if rescales else 1.0,
+            mean=_per_channel(processor["image_mean"], channels)
+            if normalises
+            else (0.0,) * channels,
+            std=_per_channel(processor["image_std"], channels) if normalises else (1.0,) * channels,
+        )
+    except (ValidationError, KeyError, TypeError, ValueError) as error:
+        raise ModelRefused(
+            f"{PROCESSOR_NAME} does not say how pictures become what the model sees.",
+            next_step="It needs size, image_mean and image_std.",
+        ) from error
+
+
+def _size(processor: Mapping[str, Any]) -> tuple[int, int, float | None]:
+    """Height and width the network sees, and the share of the shorter side that is kept."""
+    size = processor["size"]
+    if isinstance(size, int):
+        return size, size, None
+    if "height" in size and not processor.get("do_center_crop", False):
+        return size["height"], size["width"], None
+    edge = size.get("shortest_edge", size.get("height"))
+    kind = str(processor.get("image_processor_type", processor.get("feature_extractor_type", "")))
+    if kind.startswith("ConvNext"):
+        warped = edge >= _CONVNEXT_WARP_EDGE
+        return edge, edge, None if warped else float(processor.get("crop_pct", 224 / 256))
+    if size.get("width", edge) != edge or not processor.get("do_center_crop", False):
+        raise ValueError("pictures would keep different shapes")
+    crop = processor["crop_size"]
+    height, width = (crop, crop) if isinstance(crop, int) else (crop["height"], crop["width"])
+    if height != width or height > edge:
+        raise ValueError("the crop is not a square inside the picture")
+    # A picture with a set height and width is warped first; its square is then all of it.
+    return height, width, height / edge
+
+
+def _resample(processor: Mapping[str, Any]) -> Any:
+    number = processor.get("resample", 2)
+    if number not in _RESAMPLES:
+        raise ModelRefused(
+            f"{PROCESSOR_NAME} asks for resampling {str(number)[:20]!r}.",
+            next_step="Supported: 2 (bilinear) and 3 (bicubic).",
+        )
+    return _RESAMPLES[number]
+
+
+def _per_channel(values: Any, channels: int) -> tuple[float, ...]:
+    given = [values] * channels if isinstance(values, int | float) else list(values)
+    return tuple(float(value) for value in given)
