@@ -1,0 +1,57 @@
+"""The test family, a simulated hub, and agents: in this process and as processes of their own."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dizuo.families import registry
+from tests.agent.agent_process import AgentProcess
+from tests.agent.hub_simulator import HubSimulator
+
+PLUGINS = Path(__file__).parent / "plugins"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def scales_family(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Install the test family as a stranger's package would be: on the path, with an entry point.
+
+    Engine processes and agent processes find it through PYTHONPATH.
+    """
+    site = tmp_path_factory.mktemp("site-packages")
+    metadata = site / "scales_family-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: scales-family\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[dizuo.families]\nscales = scales_family\n")
+    patch = pytest.MonkeyPatch()
+    for folder in (str(PLUGINS), str(site)):
+        patch.syspath_prepend(folder)
+    patch.setenv("PYTHONPATH", os.pathsep.join((str(PLUGINS), str(site))))
+    registry.family_packages.cache_clear()
+    yield
+    patch.undo()
+    registry.family_packages.cache_clear()
+    for name in [name for name in sys.modules if name.startswith("scales_family")]:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[HubSimulator]:
+    """A running simulated hub."""
+    simulator = HubSimulator(tmp_path / "hub")
+    simulator.start()
+    yield simulator
+    simulator.stop()
+
+
+@pytest.fixture
+def agent(tmp_path: Path, hub: HubSimulator) -> Iterator[AgentProcess]:
+    """A site that has joined the simulated hub; its process is not started yet."""
+    process = AgentProcess(tmp_path / "agent", hub)
+    process.join()
+    yield process
+    process.kill()
