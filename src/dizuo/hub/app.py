@@ -28,9 +28,9 @@ from dizuo.improvements import api as improvements_api
 from dizuo.improvements import workflow
 from dizuo.improvements.steps import Improver, Parts
 from dizuo.releases import api as releases_api
-from dizuo.releases import server as tuf_server
 from dizuo.releases import service as releases
 from dizuo.releases.repository import Repository
+from dizuo.releases.server import tuf_routes
 from dizuo.runs import api as runs_api
 from dizuo.runs.kinds import RunContext, installed_kinds
 from dizuo.runs.supervisor import Supervisor
@@ -104,7 +104,7 @@ def _keep_fresh(repository: Repository, stop: threading.Event) -> None:
     while True:
         try:
             if repository.is_ready:
-                repository.keep_fresh()
+                repository.refresh()
         except DizuoError as error:
             _logger.warning("signed metadata could not be refreshed: %s", error)
         if stop.wait(_FRESHNESS_SECONDS):
@@ -138,11 +138,9 @@ def create_app(settings: HubSettings) -> FastAPI:
     for router in _ROUTERS:
         app.include_router(router)
     app.add_api_route("/api/v1/health", _health, methods=["GET"], tags=["health"])
-    layout = Layout(settings.home / "layout")
+    layout, repository = Layout(settings.home / "layout"), Repository(settings.home)
     app.router.routes.extend(registry_routes(layout, _registry_project))
-    app.router.routes.extend(
-        tuf_server.routes(settings.home / "tuf", _registry_project, layout.path)
-    )
+    app.router.routes.extend(tuf_routes(repository, layout, _registry_project))
     return app
 
 

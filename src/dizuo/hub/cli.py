@@ -54,6 +54,7 @@ def _announce(settings: HubSettings, *, is_first: bool, as_json: bool) -> None:
 
 def _serve(settings: HubSettings) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     uvicorn.run(
         create_app(settings),
         host=settings.host,

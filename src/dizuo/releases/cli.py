@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
 import typer
 
-from dizuo.cli.options import JsonFlag, setting
+from dizuo.cli.options import JsonFlag
 from dizuo.cli.output import print_fields, print_json, say
+from dizuo.cli.settings_command import with_settings
+from dizuo.cli.settings_command import with_settings
 from dizuo.core.settings import Settings
 from dizuo.releases.keys import init_keys
 
@@ -24,14 +23,13 @@ def group() -> None:
 
 
 @app.command("init")
-def init(
-    home: Annotated[Path | None, setting(Settings, "home")] = None, as_json: JsonFlag = False
-) -> None:
+@with_settings(Settings)
+def init(settings: Settings, as_json: JsonFlag = False) -> None:
     """Make every key and the first signed metadata in a hub's home.
 
     Example: dizuo keys init --home ~/.dizuo
     """
-    made = init_keys(Settings.load(home=home).home)
+    made = init_keys(settings.home)
     if as_json:
         print_json(
             {
