@@ -33,6 +33,8 @@ from dizuo.releases.metadata import (
 )
 
 _ROLE_PREFIX = project_role("")
+KEPT_VERSIONS = 20
+"""How many versions of a role stay on disk, for sites in the middle of a refresh."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,20 +228,26 @@ class Repository:
         role, name = state.projects[project], project_role(project)
         role.version += 1
         role.expires = expiry(PROJECT_TYPE, self._clock())
-        data = self._write(f"{role.version}.{name}.json", role, name)
+        data = self._write_version(role, name)
         state.snapshot.meta[f"{name}.json"] = meta_of(role.version, data)
 
     def _write_snapshot(self, state: _State) -> None:
         snapshot = state.snapshot
         snapshot.version += 1
         snapshot.expires = expiry(Snapshot.type, self._clock())
-        data = self._write(f"{snapshot.version}.snapshot.json", snapshot, Snapshot.type)
+        data = self._write_version(snapshot, Snapshot.type)
         state.timestamp.snapshot_meta = meta_of(snapshot.version, data)
 
     def _write_timestamp(self, state: _State) -> None:
         state.timestamp.version += 1
         state.timestamp.expires = expiry(Timestamp.type, self._clock())
         self._write("timestamp.json", state.timestamp, Timestamp.type)
+
+    def _write_version(self, signed: T, name: str) -> bytes:
+        data = self._write(f"{signed.version}.{name}.json", signed, name)
+        outdated = self.directory / f"{signed.version - KEPT_VERSIONS}.{name}.json"
+        outdated.unlink(missing_ok=True)
+        return data
 
     def _write(self, file_name: str, signed: T, key: str) -> bytes:
         data = signed_file(signed, [load_signer(self._keys / f"{key}.pem")])
