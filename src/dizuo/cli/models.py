@@ -61,7 +61,7 @@ def import_model(
 
 @app.command("ls")
 def list_models(context: typer.Context, as_json: JsonFlag = False) -> None:
-    """List every stack version.
+    """List the newest version of each stack.
 
     Example: dizuo model ls
     """

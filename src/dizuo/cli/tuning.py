@@ -70,7 +70,7 @@ def tune(
     text = read_recipe(recipe)
     with open_hub(context) as hub:
         if check:
-            _tell_checked(hub.check_recipe(text), recipe, as_json)
+            _tell_checked(hub.check_recipe(text, recipe.name), recipe, as_json)
             return
         run = hub.submit_run({"kind": "tune", "recipe": text, "no_cache": no_cache})
         if detach:

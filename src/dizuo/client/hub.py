@@ -144,12 +144,13 @@ class HubClient(AbstractContextManager["HubClient"]):
 
     # recipes and stacks
 
-    def check_recipe(self, recipe: str) -> Json:
-        """Whether a recipe would be accepted, without running it."""
-        return self._post("recipes", "check", body={"recipe": recipe})
+    def check_recipe(self, text: str, source_name: str = "recipe") -> Json:
+        """Whether a recipe could run now, without running it; `source_name` is for the errors."""
+        body = {"text": text, "source_name": source_name[:200]}
+        return self._post("recipes", "check", body=body)
 
     def stacks(self) -> list[Json]:
-        """Every stack version."""
+        """The newest version of each stack."""
         return self._items("stacks")
 
     def stack_versions(self, name: str) -> list[Json]:

@@ -60,7 +60,7 @@ def demo(
 def _report(screen: Screen, town: Town, result: meter.StoryResult, seed: int) -> DemoReport:
     with screen.step("Trace what runs at site 3 back to its samples") as bars:
         name, _, version = result.final_stack.partition(":")
-        trace = town.hub.trace(name, int(version))["items"]
+        trace = town.hub.trace(name, int(version))
         bars.summary = " ← ".join(dict.fromkeys(str(step["kind"]) for step in trace))
     return DemoReport(
         seconds=round(screen.seconds, 1),

@@ -7,7 +7,6 @@ import typer
 from dizuo.cli.options import JsonFlag
 from dizuo.cli.output import print_fields, print_json, say
 from dizuo.cli.settings_command import with_settings
-from dizuo.cli.settings_command import with_settings
 from dizuo.core.settings import Settings
 from dizuo.releases.keys import init_keys
 
