@@ -185,16 +185,16 @@ BLOB_FAULTS: list[tuple[str, Fault, type[DizuoError]]] = [
 ]
 
 
-@pytest.mark.parametrize(("fault", "error"), [case[1:] for case in BLOB_FAULTS])
+@pytest.mark.parametrize("case", BLOB_FAULTS, ids=lambda case: case[0])
 @pytest.mark.parametrize("which", ["index", "manifest", "config", "weights"])
 def test_a_faulty_source_never_gives_a_wrong_byte_a_name(
     shared_family: Family,
     source: MemorySource,
     site: Layout,
     which: str,
-    fault: Fault,
-    error: type[DizuoError],
+    case: tuple[str, Fault, type[DizuoError]],
 ) -> None:
+    _, fault, error = case
     onnx = onnx_of(shared_family, shared_family.base)
     digest = {
         "index": shared_family.base,
@@ -379,8 +379,8 @@ def test_a_slow_drip_is_bounded_in_time_and_kept(
 
 def test_bounds_on_bytes(shared_family: Family, source: MemorySource, site: Layout) -> None:
     size = shared_family.layout.path(shared_family.base).stat().st_size
+    limits = FetchLimits(max_bytes=WEIGHT_BYTES[Level.L0] - 1)
     with pytest.raises(TooLarge, match="may be fetched"):
-        limits = FetchLimits(max_bytes=WEIGHT_BYTES[Level.L0] - 1)
         fetch_stack(source, site, shared_family.base, size, "onnx", limits=limits)
     with pytest.raises(StackRefused, match="too long"):
         fetch_stack(source, site, shared_family.scenario, MAX_DOCUMENT_BYTES + 1, "onnx")

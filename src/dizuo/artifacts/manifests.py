@@ -78,8 +78,8 @@ class Document(BaseModel):
 class Descriptor(Document):
     """An OCI descriptor: what a blob is, which it is, and how long.
 
-    It has no `artifactType`, also where it points to a manifest that has one: older skopeo (1.9 in Debian 12)
-    drops that key from an index it copies and so changes the index's digest.
+    It has no `artifactType`, also where it points to a manifest that has one: older skopeo (1.9 in
+    Debian 12) drops that key from an index it copies and so changes the index's digest.
     """
 
     media_type: Annotated[str, Field(min_length=1, max_length=255)]
