@@ -49,7 +49,7 @@ class Director:
             stacks=tuple(sorted(wanted, key=lambda one: one.served_as)),
         )
         self._keep(site, state)
-        return store.change(self.session, site.id, {"desired": state})
+        return store.change(self.session, site, {"desired": state})
 
     def _require_signed(self, site: Site, direction: Direction) -> None:
         if direction.digest not in self.signed_digests:

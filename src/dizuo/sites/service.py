@@ -124,7 +124,7 @@ def check_in(
     now = now_ms()
     after = before
     if changes or now - before.last_seen_ms >= QUIET_MS:
-        after = store.change(session, before.id, {**changes, "last_seen_ms": now})
+        after = store.change(session, before, {**changes, "last_seen_ms": now})
     if any(field in changes for field in (*_NEWS, "told_generation")):
         progress.follow(session, after, f"site:{name}")
     if any(field in changes for field in _NEWS):

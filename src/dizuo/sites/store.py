@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 from sqlalchemy import JSON, CursorResult, String, UniqueConstraint, delete, select, update
@@ -147,13 +148,11 @@ def add(session: Session, site: Site) -> None:
     session.flush()
 
 
-def change(session: Session, site_id: str, changes: dict[str, Any]) -> Site:
-    """Change fields of a site and return it as it is then."""
-    row = session.get_one(SiteRow, site_id)
-    for name, value in _columns(changes).items():
-        setattr(row, name, value)
-    session.flush()
-    return _site(row)
+def change(session: Session, site: Site, changes: dict[str, Any]) -> Site:
+    """Change fields of a site, in one statement, and return it as it is then."""
+    query = update(SiteRow).where(SiteRow.id == site.id).values(**_columns(changes))
+    session.execute(query)
+    return replace(site, **changes)
 
 
 def by_name(
