@@ -20,7 +20,7 @@ from dizuo.artifacts.errors import BlobCorrupt, BlobMissing, StackRefused
 from dizuo.artifacts.graph import BLOB_MEDIA_TYPE, reachable
 from dizuo.artifacts.layout import Layout
 from dizuo.core.digests import DIGEST_PATTERN
-from dizuo.core.errors import DizuoError, Forbidden, Unauthenticated
+from dizuo.core.errors import DizuoError, Forbidden, IntegrityError, Unauthenticated
 
 Authorise = Callable[[Request], str | None]
 """Which project the caller of a request may read, or None for nobody we know. May also raise
@@ -91,6 +91,9 @@ class _Registry:
                 return endpoint(request, self._project(request))
             except RegistryError as error:
                 return error.response()
+            except IntegrityError as error:
+                _LOG.error("the registry cannot answer %s: %s", request.url.path, error)
+                return RegistryError(500, "UNKNOWN", error.message).response()
 
         return respond
 
