@@ -35,6 +35,8 @@ from dizuo.gates.rules import (
 )
 from dizuo.gates.scoring import Metric, difference_interval, score_interval, worst_examples
 
+_PROCESSORS = Path("/proc/cpuinfo")
+
 
 def never() -> bool:
     """Nobody cancels."""
@@ -69,15 +71,16 @@ def describe_machine(threads: int) -> dict[str, Any]:
     """Where latency was measured."""
     return {
         "system": platform.platform(),
-        "processor": _processor(),
+        "processor": name_processor(),
         "cores": len(os.sched_getaffinity(0)),
         "threads": threads,
     }
 
 
-def _processor() -> str:
+def name_processor(listed: Path = _PROCESSORS) -> str:
+    """The processor's name where Linux lists one, else its architecture."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = listed.read_text().splitlines()
     except OSError:
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
