@@ -76,6 +76,7 @@ class Lesson(nn.Module):
         self.network = network
         self._augment = augment
         self.register_state_dict_post_hook(_keep_what_learns)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_post_hook(_frozen_is_not_missing)  # type: ignore[no-untyped-call]
 
     def forward(self, pixels: Tensor, classes: Tensor) -> dict[str, Tensor]:
         """The mean cross-entropy of a batch."""
@@ -91,9 +92,18 @@ def _keep_what_learns(
     """Leave out of a checkpoint what comes from the parent again."""
     frozen = {name for name, p in lesson.named_parameters() if not p.requires_grad}
     if frozen:
-        learning = {name for name, p in lesson.named_parameters() if p.requires_grad}
-        for name in state.keys() - learning:
+        for name in state.keys() - _learning(lesson):
             del state[name]
+
+
+def _frozen_is_not_missing(lesson: nn.Module, keys: Any) -> None:
+    """A checkpoint that holds all that learns is whole; Transformers resumes from no other."""
+    learning = _learning(lesson)
+    keys.missing_keys[:] = [name for name in keys.missing_keys if name in learning]
+
+
+def _learning(lesson: nn.Module) -> set[str]:
+    return {name for name, p in lesson.named_parameters() if p.requires_grad}
 
 
 def _distort(pixels: Tensor, strength: float) -> Tensor:
