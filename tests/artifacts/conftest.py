@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import shutil
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -81,12 +82,14 @@ def build_family(folder: Path) -> Family:
     return Family(layout, base, industry, scenario)
 
 
-@pytest.fixture
-def family(tmp_path: Path) -> Family:
-    return build_family(tmp_path / "hub")
-
-
 @pytest.fixture(scope="session")
 def shared_family(tmp_path_factory: pytest.TempPathFactory) -> Family:
-    """The same, for tests that only read."""
+    """One for the session, for tests that only read."""
     return build_family(tmp_path_factory.mktemp("hub"))
+
+
+@pytest.fixture
+def family(shared_family: Family, tmp_path: Path) -> Family:
+    """A copy of its own, for tests that change or damage it."""
+    shutil.copytree(shared_family.layout.root, tmp_path / "hub")
+    return replace(shared_family, layout=Layout(tmp_path / "hub"))

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import re
 import socket
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tests.conftest import require_program
 
 from dizuo.artifacts.layout import Layout
@@ -30,18 +31,48 @@ def authorise(request: Request) -> str | None:
     return CREDENTIALS.get(secret)
 
 
+class Cutting:
+    """An application in front of another whose answers break off, a real connection each time.
+
+    `remaining` counts the answers that are still to be cut, each after `num_bytes` of its body.
+    """
+
+    def __init__(self, app: ASGIApp, num_bytes: int, remaining: int) -> None:
+        self._app = app
+        self._num_bytes = num_bytes
+        self.remaining = remaining
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        sent = 0
+
+        async def send_until_cut(message: Message) -> None:
+            nonlocal sent
+            body = message.get("body", b"")
+            if self.remaining and sent + len(body) > self._num_bytes:
+                await send({**message, "body": body[: self._num_bytes - sent], "more_body": True})
+                self.remaining -= 1
+                raise ConnectionAbortedError
+            sent += len(body)
+            await send(message)
+
+        with contextlib.suppress(ConnectionAbortedError):
+            await self._app(scope, receive, send_until_cut)
+
+
 def registry_app(layout: Layout) -> Starlette:
     """The hub's `/v2/` as an application of its own."""
     return Starlette(routes=registry_routes(layout, authorise))
 
 
-@contextmanager
-def served(app: Starlette) -> Iterator[str]:
+@contextlib.contextmanager
+def served(app: ASGIApp) -> Iterator[str]:
     """The app under uvicorn on a free loopback port; yields `127.0.0.1:port`."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen()
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error", ws="none", lifespan="off"))
+        server = uvicorn.Server(
+            uvicorn.Config(app, log_level="critical", ws="none", lifespan="off")
+        )
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         try:
@@ -51,7 +82,7 @@ def served(app: Starlette) -> Iterator[str]:
             thread.join(timeout=30)
 
 
-@contextmanager
+@contextlib.contextmanager
 def docker_registry(folder: Path) -> Iterator[str]:
     """A `docker-registry` process on a free loopback port; yields `127.0.0.1:port`."""
     program = require_program("docker-registry")
@@ -63,14 +94,24 @@ def docker_registry(folder: Path) -> Iterator[str]:
     )
     environment = {k: v for k, v in os.environ.items() if not k.startswith("REGISTRY_")}
     process = subprocess.Popen(
-        [program, "serve", str(config)], stderr=subprocess.PIPE, text=True, env=environment
+        [program, "serve", str(config)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
     )
+    assert process.stderr is not None
+    draining = threading.Thread(target=process.stderr.read)
     try:
-        assert process.stderr is not None
-        yield _address(process.stderr)
+        address = _address(process.stderr)
+        draining.start()  # so that a long log never stops the registry
+        yield address
     finally:
         process.kill()
-        process.communicate()
+        process.wait()
+        if draining.ident is not None:
+            draining.join(timeout=30)
+        process.stderr.close()
 
 
 def _address(log: Iterator[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 import sys
@@ -119,6 +120,12 @@ def test_what_cannot_fit_is_not_begun(tmp_path: Path) -> None:
     require_room(tmp_path, 1)
     with pytest.raises(DiskFull, match="are free"):
         require_room(tmp_path, 1 << 62)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_every_kind_of_no_room_is_the_same_sentence(number: int) -> None:
+    with pytest.raises(DiskFull, match="no room left for a blob"), telling_full_disk("a blob"):
+        raise OSError(number, "no room")
 
 
 def test_other_errors_of_the_disk_pass(tmp_path: Path) -> None:

@@ -153,12 +153,13 @@ def test_another_process_sees_a_tag_at_once(layout: Layout) -> None:
     assert other.repositories() == ["default/a"]
 
 
-def test_descriptors_of_other_tools_are_kept(layout: Layout) -> None:
+@pytest.mark.parametrize("name", ["latest", "latest:1", "a/b/c:1", "A/b:1", "a/b:", 7, None])
+def test_descriptors_of_other_tools_are_kept(layout: Layout, name: object) -> None:
     foreign = {
         "mediaType": "application/vnd.oci.image.manifest.v1+json",
         "digest": ABSENT,
         "size": 3,
-        "annotations": {"org.opencontainers.image.ref.name": "latest"},
+        "annotations": {"org.opencontainers.image.ref.name": name},
         "platform": {"os": "linux", "architecture": "arm64"},
     }
     index = {"schemaVersion": 2, "manifests": [foreign]}
@@ -198,6 +199,13 @@ def test_a_lost_index_is_told(layout: Layout) -> None:
     (layout.root / "index.json").unlink()
     with pytest.raises(LayoutDamaged, match=r"index\.json"):
         layout.repositories()
+
+
+def test_a_layout_whose_making_was_killed_is_finished(layout: Layout) -> None:
+    layout.tag("default/a", "1", put_index(layout, "one"))
+    (layout.root / "oci-layout").unlink()
+    assert Layout(layout.root).repositories() == ["default/a"]
+    assert "1.0.0" in (layout.root / "oci-layout").read_text()
 
 
 def test_a_layout_of_another_version_is_refused(tmp_path: Path) -> None:

@@ -9,7 +9,13 @@ from pathlib import Path
 import httpx2
 import pytest
 from tests.artifacts.conftest import WEIGHT_BYTES, Family, build_family
-from tests.artifacts.programs import docker_registry, registry_app, served, skopeo_copy
+from tests.artifacts.programs import (
+    Cutting,
+    docker_registry,
+    registry_app,
+    served,
+    skopeo_copy,
+)
 
 from dizuo.artifacts.errors import FetchInterrupted, NotInRegistry, RegistryRefused
 from dizuo.artifacts.fetch import RegistrySource, fetch_stack
@@ -153,6 +159,23 @@ def _leave_half_a_base(family: Family, site: Layout) -> None:
     site.partial_directory.mkdir()
     partial = site.partial_directory / largest.digest.removeprefix("sha256:")
     partial.write_bytes(data[: len(data) // 2])
+
+
+@pytest.mark.parametrize("cuts", [3, 100])
+def test_connections_that_break_are_resumed_over_real_http(
+    shared_family: Family, tmp_path: Path, cuts: int
+) -> None:
+    site = Layout(tmp_path / "site")
+    size = shared_family.layout.path(shared_family.base).stat().st_size
+    app = Cutting(registry_app(shared_family.layout), 70_000, cuts)
+    with served(app) as address, httpx2.Client(base_url=f"http://{address}") as client:
+        source = RegistrySource(client, "default/shapes", "s3cret")
+        fetched = fetch_stack(source, site, shared_family.base, size, "onnx")
+
+    # Each answer but the last brings 70,000 of the base's 300,000 bytes, and none comes twice.
+    assert fetched.bytes_fetched < WEIGHT_BYTES[Level.L0] + 5_000
+    assert cuts - app.remaining == min(cuts, 4)
+    assert read_stack(site, shared_family.base, only=("onnx",)).name == "shapes"
 
 
 def test_a_registry_that_refuses_or_is_gone_is_told_apart(

@@ -74,16 +74,17 @@ def reachable(roots: Iterable[str], read: Callable[[str], bytes | None]) -> dict
     Raises:
         StackRefused: something reached as a document is not one.
     """
-    found: dict[str, str] = {}
+    documents: dict[str, str] = {}
+    blobs: dict[str, str] = {}
     waiting = list(roots)
     while waiting:
         digest = waiting.pop()
-        data = None if digest in found else read(digest)
+        data = None if digest in documents else read(digest)
         if data is None:
             continue
         node = read_node(data)
-        found[digest] = node.media_type
-        for blob in node.blobs:
-            found.setdefault(blob, BLOB_MEDIA_TYPE)
+        documents[digest] = node.media_type
+        blobs.update(dict.fromkeys(node.blobs, BLOB_MEDIA_TYPE))
         waiting.extend(node.documents)
-    return found
+    # One manifest's blob may be another index's manifest: then it is a document, and was walked.
+    return blobs | documents

@@ -88,7 +88,7 @@ def open_partial(layout: Layout, blob: Blob) -> Iterator[PartialBlob]:
     try:
         # The holder may have finished, and the file have got its name, between open and lock: bytes
         # written then would go into a finished blob.
-        if not try_lock(descriptor) or not _is_still(path, descriptor):
+        if not try_lock(descriptor) or not still_names(path, descriptor):
             raise BlobBusy(
                 f"Another process is fetching {blob.digest}.",
                 next_step="Try again when it is done.",
@@ -98,7 +98,8 @@ def open_partial(layout: Layout, blob: Blob) -> Iterator[PartialBlob]:
         os.close(descriptor)
 
 
-def _is_still(path: Path, descriptor: int) -> bool:
+def still_names(path: Path, descriptor: int) -> bool:
+    """Whether `path` is still the name of the open file."""
     try:
         return path.stat().st_ino == os.fstat(descriptor).st_ino
     except FileNotFoundError:

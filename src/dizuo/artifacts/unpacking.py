@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import shutil
@@ -20,9 +19,6 @@ from dizuo.core.ids import new_id
 
 MARKER = ".dizuo-stack.json"
 """Written into the folder last; says which stack in which target lies there."""
-_NO_HARD_LINK = frozenset(
-    {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EACCES}
-)
 
 
 def unpack(layout: Layout, index_digest: str, target: str, destination: Path) -> StackFiles:
@@ -136,7 +132,5 @@ def _place(layout: Layout, blob: Blob, path: Path) -> None:
 def _link_or_copy(source: Path, path: Path) -> None:
     try:
         os.link(source, path)
-    except OSError as error:
-        if error.errno not in _NO_HARD_LINK:
-            raise
+    except OSError:  # another file system, or one that does not link; a full disk shows in the copy
         shutil.copyfile(source, path)
