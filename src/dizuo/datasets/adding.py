@@ -7,7 +7,7 @@ end makes the versions exist, with their audit entries and whatever the caller s
 from __future__ import annotations
 
 import shutil
-import tempfile
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +21,7 @@ from dizuo.core.ids import new_id
 from dizuo.core.progress import Progress, Reporter, silent
 from dizuo.database.engine import Database
 from dizuo.datasets import recording
-from dizuo.datasets.errors import DatasetConflict, SourceRefused
+from dizuo.datasets.errors import DatasetConflict, DatasetUnwritable, SourceRefused
 from dizuo.datasets.importing.base import Format, read_source
 from dizuo.datasets.model import (
     Addition,
@@ -101,13 +101,14 @@ def add_version(
         draft: what is asked.
         records: the rows; rejects among them are counted and kept.
         actor: who asks, for the audit log.
-        report: hears of stages `read`, `split`, `write`, `tag` and `record`.
+        report: hears of stages `read`, `split`, `write`, `tag`, `record` and `tidy`.
         settle: runs in the last transaction. It does not run again for an origin that is there.
 
     Raises:
         SourceRefused: no row can be used, or none is left to train on.
         DatasetConflict: the dataset is of another family, or has other columns.
         DatasetDamaged: the version before cannot be read.
+        DatasetUnwritable: the disk is full, or the folder cannot be written.
         InvalidInput: the name or the share cannot be.
         UnknownFamily: no installed package offers the family.
     """
@@ -120,7 +121,15 @@ def add_version(
             found = recording.look(session, draft, own, test)
         if found.done is not None:
             return found.done
-        return _add(work, found, records)
+        try:
+            return _add(work, found, records)
+        except OSError as error:
+            # Lance puts the line of its own source after the reason.
+            why = error.strerror or str(error).partition(", /")[0]
+            raise DatasetUnwritable(
+                f"The dataset {draft.name} cannot be written: {why}.",
+                next_step="See that the disk is not full and the hub's folder can be written.",
+            ) from error
 
 
 def _check_draft(draft: Draft) -> None:
@@ -148,6 +157,7 @@ def _add(work: _Work, found: Found, records: Iterable[Candidate | Reject]) -> Ad
     addition = _keep_rejects(work, addition, rejects)
     work.report(Progress("record", message=work.draft.name))
     _record(work, found, addition, placement)
+    work.report(Progress("tidy", message=work.draft.name))
     if left_over:
         for half in (found.own, found.test):
             remove_orphans(half.place)
@@ -174,6 +184,7 @@ def _stage(
             raise _nothing_usable(draft, stage.rejects)
         work.report(Progress("split", total=len(staged.places), unit="row"))
         placement = place(staged, bases, work.spec)
+        _check_fit(placement, bases.test)
         for where, side in zip(staged.places, placement.sides, strict=True):
             if side is Side.BETWEEN:
                 stage.rejects.add(Reject(where, BETWEEN))
@@ -183,6 +194,15 @@ def _stage(
             next_step="Add more rows, or hold out a smaller share.",
         )
     return placement, stage.rejects
+
+
+def _check_fit(placement: Placement, test: DatasetPin | None) -> None:
+    """Find held-out rows that do not fit their dataset now: once Lance asks for them, an error
+    would reach us without its kind."""
+    schema = open_version(test).schema if test else placement.staged.schema
+    if not schema.equals(placement.staged.schema):
+        batches = placement.staged.batches(lambda i: placement.sides[i] is Side.TEST, schema)
+        deque(batches, maxlen=0)
 
 
 def _pin(half: Half) -> DatasetPin | None:
@@ -306,6 +326,6 @@ def import_file(
         SourceRefused: also when the file is not of this format.
     """
     columns = registry.spec(draft.family).COLUMNS
-    with tempfile.TemporaryDirectory(prefix="dizuo-import-") as scratch:
-        records = read_source(source, form, columns, Path(scratch))
-        return add_version(warehouse, draft, records, actor, report=report)
+    scratch = warehouse.place(draft.project_id, draft.name).staging / "unpacked"
+    records = read_source(source, form, columns, scratch)
+    return add_version(warehouse, draft, records, actor, report=report)

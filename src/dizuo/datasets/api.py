@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request
 
 from dizuo.access.http import Builder, DatabaseDep, Reader, operator
 from dizuo.access.model import Principal, Role
+from dizuo.core.digests import short
 from dizuo.database.engine import Database
 from dizuo.datasets import review_api, service, table, uploads
 from dizuo.datasets.bodies import AddVersionBody
@@ -17,11 +18,18 @@ from dizuo.datasets.model import DatasetVersion, Draft, StoredRow
 from dizuo.datasets.names import DatasetRef
 
 Json = dict[str, Any]
+_UNLIMITED = 1 << 62
+"""Whatever limit the app sets for bodies in general; uploads count their own bytes."""
 router = APIRouter(prefix="/api/v1", tags=["datasets"])
 router.include_router(review_api.router)
 
 
-@router.put("/uploads", status_code=201, dependencies=[Depends(operator(Role.BUILDER))])
+@router.put(
+    "/uploads",
+    status_code=201,
+    dependencies=[Depends(operator(Role.BUILDER))],
+    max_body_size=_UNLIMITED,
+)
 async def upload(request: Request, home: HomeDep) -> Json:
     """Keep the request's raw body; answers its digest."""
     uploads.check_announced(request.headers.get("content-length"))
@@ -40,7 +48,7 @@ def add_version(
         origin=body.origin or _origin(warehouse.database, name, body, caller),
         mode=body.mode,
         holdout=body.holdout,
-        source_name=body.upload,
+        source_name=f"upload:{short(body.upload)}",
         project_id=caller.project_id,
     )
     return service.import_file(warehouse, draft, path, body.format, caller.actor).as_dict()

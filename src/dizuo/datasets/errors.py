@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dizuo.core.errors import Conflict, IntegrityError, InvalidInput, NotFound
+from dizuo.core.errors import Conflict, IntegrityError, InvalidInput, NotFound, Unavailable
 
 
 class DatasetMissing(NotFound):
@@ -39,6 +39,12 @@ class DatasetDamaged(IntegrityError):
     """What lies in the table is not what the version's digest says, or cannot be read."""
 
     code = "dataset_damaged"
+
+
+class DatasetUnwritable(Unavailable):
+    """The disk is full, or the datasets folder cannot be written; nothing was changed."""
+
+    code = "dataset_unwritable"
 
 
 class UploadMissing(NotFound):

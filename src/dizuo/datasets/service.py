@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
+from dizuo.audit import service as audit
 from dizuo.database.tables import DEFAULT_PROJECT
 from dizuo.datasets import store
 from dizuo.datasets.adding import Warehouse, add_version, import_file
@@ -14,6 +15,7 @@ from dizuo.datasets.errors import DatasetMissing
 from dizuo.datasets.model import DatasetPin, DatasetSummary, DatasetVersion
 from dizuo.datasets.names import DatasetRef, parse_ref
 from dizuo.datasets.rejects import read_rejects
+from dizuo.datasets.writing import TablePlace
 
 __all__ = [
     "Warehouse",
@@ -26,6 +28,7 @@ __all__ = [
     "overlaps",
     "pin",
     "read_rejects",
+    "relocate",
     "root_of",
     "show",
     "version_by_id",
@@ -78,6 +81,23 @@ def find(session: Session, ref: DatasetRef) -> DatasetVersion:
             next_step=f"Its newest is {newest.pin.ref}." if newest else "",
         )
     return found
+
+
+def relocate(session: Session, root: Path, actor: str, project_id: str = DEFAULT_PROJECT) -> int:
+    """After the hub's folder was moved: let every dataset whose table now lies below `root` be
+    read from there. Returns how many were."""
+    moved = 0
+    for owner in store.datasets(session, project_id):
+        table = TablePlace(root.resolve(), project_id, owner.name).table
+        if owner.uri != str(table) and table.is_dir():
+            detail = {"before": owner.uri, "after": str(table)}
+            owner.uri = str(table)
+            subject = f"dataset:{owner.name}"
+            audit.record(
+                session, actor, "dataset.relocated", subject, detail, project_id=project_id
+            )
+            moved += 1
+    return moved
 
 
 def newest(session: Session, name: str, project_id: str = DEFAULT_PROJECT) -> int:

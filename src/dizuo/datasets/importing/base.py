@@ -41,7 +41,7 @@ def read_source(
         path: a file, a folder, or a tar file of a folder.
         form: its format. A folder or tar file may hold several tables of the format.
         columns: the family's columns; all but the label are inputs.
-        scratch: an empty folder to unpack into.
+        scratch: a folder to unpack into; made when it is needed, removed by the caller.
 
     Raises:
         SourceRefused: while reading, when the source as a whole is not of this format.

@@ -6,14 +6,16 @@ so a path cannot lead out of the folder. Members of a tar file are unpacked unde
 
 from __future__ import annotations
 
+import errno
 import lzma
 import os
+import shutil
 import tarfile
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import IO
 
 from dizuo.datasets.content import MAX_FIELD_BYTES
 from dizuo.datasets.errors import SourceRefused
@@ -24,6 +26,7 @@ MAX_UNPACKED_BYTES = 64 * 2**30
 _COPY_BYTES = 1 << 20
 _TABLE_SUFFIXES = (".jsonl", ".ndjson", ".csv", ".parquet")
 _TAR_FAULTS = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError, ValueError)
+_OUR_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)  # not the tar file's
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,7 @@ def open_bundle(path: Path, scratch: Path) -> Bundle:
 
     Args:
         path: a file, a folder, or a tar file of a folder (plain, or packed with gzip, bzip2, xz).
-        scratch: where a tar file's members are unpacked.
+        scratch: where a tar file's members are unpacked; made if needed.
 
     Raises:
         SourceRefused: it is not there, empty, broken or too large.
@@ -97,6 +100,7 @@ def _open_folder(folder: Path) -> Bundle:
 def _open_tar(path: Path, scratch: Path) -> Bundle:
     files: dict[str, Path] = {}
     rejects: list[Reject] = []
+    scratch.mkdir(parents=True, exist_ok=True)
     try:
         with tarfile.open(path, "r:*") as archive:
             for member in _bounded(archive, path):
@@ -111,6 +115,8 @@ def _open_tar(path: Path, scratch: Path) -> Bundle:
                 assert content is not None  # only regular files come here
                 files[name] = _unpack(content, scratch / str(len(files)))
     except _TAR_FAULTS as error:
+        if isinstance(error, OSError) and error.errno in _OUR_FAULTS:
+            raise
         raise SourceRefused(
             f"The tar file {path.name} is broken or was cut off after {len(files)} files.",
             next_step="Pack it again and check that the whole of it arrives.",
@@ -157,8 +163,7 @@ def _bounded(archive: tarfile.TarFile, path: Path) -> Iterator[tarfile.TarInfo]:
             yield member
 
 
-def _unpack(content: BinaryIO | object, target: Path) -> Path:
+def _unpack(content: IO[bytes], target: Path) -> Path:
     with target.open("xb") as stream:
-        while piece := content.read(_COPY_BYTES):  # type: ignore[union-attr]
-            stream.write(piece)
+        shutil.copyfileobj(content, stream, _COPY_BYTES)
     return target
