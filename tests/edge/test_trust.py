@@ -5,13 +5,15 @@ from __future__ import annotations
 import errno
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from securesystemslib.signer import CryptoSigner
 from tests.edge.simulator import FUTURE, PAST, Simulator
+from tuf.api.exceptions import DownloadHTTPError
+from tuf.ngclient import FetcherInterface
 
 from dizuo.core.digests import sha256_bytes
 from dizuo.core.errors import DizuoError
@@ -494,6 +496,33 @@ def test_a_hub_that_does_not_answer_is_not_a_wrong_hub(hub: Simulator, is_gone: 
     expected = TrustUnreachable if is_gone else MetadataTampered
     with pytest.raises(expected):
         find_root(hub, OTHER_DIGEST)
+
+
+class OneAnswer(FetcherInterface):
+    """A hub that answers everything with the same."""
+
+    def __init__(self, status: int) -> None:
+        self.status = status
+        self.num_requests = 0
+
+    def _fetch(self, url: str) -> Iterator[bytes]:
+        self.num_requests += 1
+        if self.status != 200:
+            raise DownloadHTTPError(f"{url} was answered with {self.status}", self.status)
+        return iter([b"{}"])
+
+
+def test_a_hub_with_endless_roots_is_given_up() -> None:
+    endless = OneAnswer(200)
+    with pytest.raises(RootMismatch):
+        find_root(endless, OTHER_DIGEST)
+    assert endless.num_requests == 256
+
+
+@pytest.mark.parametrize("status", [401, 403, 500, 503])
+def test_a_hub_that_cannot_show_its_roots_now(status: int) -> None:
+    with pytest.raises(TrustUnreachable):
+        find_root(OneAnswer(status), OTHER_DIGEST)
 
 
 # A hub that is gone, and a site that starts again.

@@ -68,7 +68,7 @@ class RawLeaves:
 
     def decide(self, sample: Sample) -> Decision:
         """Allowed unless the sample is larger than any hub accepts."""
-        size_bytes = len(sample.model_dump_json())
+        size_bytes = len(sample.model_dump_json().encode())
         if size_bytes > MAX_SAMPLE_BYTES:
             return Decision(
                 None, f"The sample has {size_bytes} bytes; at most {MAX_SAMPLE_BYTES} may leave."
