@@ -69,7 +69,7 @@ class Shelf:
 
     root: Path
     database: Database
-    num_made: int = field(default=0)
+    num_made: int = field(init=False, default=0)
 
     @property
     def warehouse(self) -> Warehouse:

@@ -115,8 +115,8 @@ class ResolvedRecipe:
     """A recipe with every name in it found: ready to run.
 
     `suites` has a pin for each suite that its gates name, by the text that names it. `input_digest`
-    is the digest of everything that determines the built bytes; two recipes with equal ones build
-    the same stack.
+    is the digest of everything that determines the stack; two recipes with equal ones build the
+    same.
     """
 
     recipe: Recipe

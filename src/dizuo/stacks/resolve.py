@@ -70,10 +70,12 @@ def input_digest(
     train: DatasetPin,
     replay: DatasetPin | None,
 ) -> str:
-    """The digest of everything that determines the built bytes.
+    """The digest of everything that determines the built stack.
 
-    Comments, order, description and gates do not: they change nothing that is trained or exported.
-    The version of the family's code does, and so do name and project, which the manifests carry.
+    Comments, order and description do not. The version of the family's code does, and so do name
+    and project, which the manifests carry. Gates change no byte, but a stack is released by the
+    gates of the recipe it was built by: a recipe that became stricter must not find a stack that
+    was only ever held to the old rules.
     """
     inputs: dict[str, Any] = {
         "format": _INPUTS_FORMAT,
@@ -87,7 +89,8 @@ def input_digest(
         "replay": None,
         "method": recipe.method,
         "task": recipe.task,
-        "targets": sorted(recipe.targets),
+        "gates": [rule.as_dict() for rule in recipe.gates],
+        "targets": list(recipe.targets),
         "seed": recipe.seed,
     }
     if replay is not None and recipe.replay is not None:
