@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from dizuo.audit import service as audit
 from dizuo.core.digests import sha256_bytes
-from dizuo.core.errors import InvalidInput
+from dizuo.core.errors import InvalidInput, Unavailable
 from dizuo.core.files import open_atomic
 from dizuo.core.progress import Progress, Reporter
 from dizuo.families.base import Cancelled
@@ -30,13 +30,18 @@ class CountingKind:
     """Spec and job: `steps`; `diary` (a folder: one append-only file `steps`, files `at-*` appear
     where it is, files `go-*` let it go on); `hold`: names of places to wait at; `deaf`: does not
     listen to cancel; `fork`: a child is left behind; `fail`, `crash` or `infinite`: how it ends;
-    `refuse`, `known`, `unprepared`, `unfinished`, `broken`: what the hub's half says."""
+    `busy`, `refuse`, `known`, `unprepared`, `unfinished`, `broken`: what the hub's half says."""
 
     name = "counting"
 
     def check(
         self, context: RunContext, session: Session, spec: Mapping[str, Any]
     ) -> dict[str, Any] | None:
+        counting = _Counting(spec, lambda: False)
+        counting.reach("check")
+        if "busy" in spec and not (Path(spec["diary"]) / "go-busy").exists():
+            counting.note("busy")
+            raise Unavailable(spec["busy"])
         if "refuse" in spec:
             raise InvalidInput(spec["refuse"])
         return spec.get("known")

@@ -7,6 +7,7 @@ import math
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -98,6 +99,13 @@ def test_figure_that_is_not_finite_is_left_out(tmp_path: Path, figure: float) ->
     writer(Progress("train", metrics={"loss": figure, "rate": 0.1}))
     writer.close()
     assert json.loads((tmp_path / "events.jsonl").read_bytes())["metrics"] == {"rate": 0.1}
+
+
+def test_figure_of_another_library_is_written_as_a_number(tmp_path: Path) -> None:
+    writer = EventWriter(tmp_path / "events.jsonl")
+    writer(Progress("train", metrics={"loss": np.float32(0.5)}))  # type: ignore[dict-item]
+    writer.close()
+    assert json.loads((tmp_path / "events.jsonl").read_bytes())["metrics"] == {"loss": 0.5}
 
 
 def test_full_disk_does_not_stop_the_work() -> None:

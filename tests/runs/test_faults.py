@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -258,3 +260,37 @@ def test_supervisor_told_to_end_its_workers_queues_their_runs(bench: Bench, deaf
     ended = bench.supervise().wait(run.id, WAIT_SECONDS)
     assert_counted_once(bench, ended)
     assert "begin 2" in bench.lines()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(5))
+def test_workers_killed_at_any_moment(bench: Bench, seed: int) -> None:
+    chance = random.Random(seed)
+    run = bench.submit(STEPS, hold=["step-3"])
+    supervisor = bench.supervise(replace(QUICK, max_lost=100))
+    for fence in range(1, 9):
+        until(lambda fence=fence: bench.folder(run).attempt(fence).identity())  # type: ignore[misc]
+        threading.Event().wait(chance.uniform(0, 0.8))
+        kill_worker(bench, run, fence, signal.SIGKILL)
+    bench.release("step-3")
+    ended = supervisor.wait(run.id, WAIT_SECONDS)
+    assert_counted_once(bench, ended)
+    assert ended.fence == 9
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(5))
+def test_hubs_killed_at_any_moment(bench: Bench, seed: int) -> None:
+    chance = random.Random(seed)
+    runs = [bench.submit(STEPS) for _ in range(3)]
+    for _ in range(6):
+        with hub_process(bench) as hub:
+            threading.Event().wait(chance.uniform(0, 0.5))
+            hub.kill()
+            hub.wait()
+    supervisor = bench.supervise()
+    for run in runs:
+        ended = supervisor.wait(run.id, WAIT_SECONDS)
+        assert ended.outcome == {"value": expected_value(STEPS)}
+    assert bench.actions().count("counting.counted") == 3
+    assert bench.lines().count("end") == 3

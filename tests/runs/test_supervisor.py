@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import os
 import threading
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import text
 from tests.runs.conftest import QUICK, WAIT_SECONDS, Bench, until
 from tests.runs.counting import expected_value
 
+from dizuo.runs import service
 from dizuo.runs.errors import RunNotFound, RunTimeout
 from dizuo.runs.model import RunState
 from dizuo.runs.watch import Limits
@@ -198,3 +202,83 @@ def test_cancel_reaches_a_run_whose_result_was_not_yet_counted(bench: Bench) -> 
     bench.cancel(run)
     assert bench.supervise().wait(run.id, WAIT_SECONDS).state is RunState.CANCELLED
     assert "counting.counted" not in bench.actions()
+
+
+# What gets in the way
+
+
+def test_hub_that_cannot_check_yet_tries_again(bench: Bench) -> None:
+    run = bench.submit(1, busy="The disk is away.")
+    supervisor = bench.supervise()
+    until(lambda: bench.lines().count("busy") >= 2)
+    assert bench.read(run).state is RunState.QUEUED
+    bench.release("busy")
+    assert supervisor.wait(run.id, WAIT_SECONDS).state is RunState.SUCCEEDED
+
+
+@pytest.mark.parametrize("spec", [{}, {"refuse": "No."}, {"known": {"value": 1}}])
+def test_run_cancelled_while_it_is_prepared_stays_cancelled(
+    bench: Bench, spec: dict[str, str]
+) -> None:
+    run = bench.submit(1, hold=["check"], **spec)
+    supervisor = bench.supervise()
+    bench.reached("check")
+    bench.cancel(run)
+    bench.release("check")
+    later = bench.submit(1)
+    assert supervisor.wait(later.id, WAIT_SECONDS).state is RunState.SUCCEEDED
+    assert bench.read(run).state is RunState.CANCELLED
+    assert bench.read(run).fence == 0
+
+
+def test_queued_run_waits_for_its_lock(bench: Bench) -> None:
+    run = bench.submit(1)
+    lock = bench.folder(run).acquire()
+    assert lock is not None
+    supervisor = bench.supervise()
+    with pytest.raises(RunTimeout):
+        supervisor.wait(run.id, 0.3)
+    assert bench.read(run).fence == 0
+    os.close(lock)
+    assert supervisor.wait(run.id, WAIT_SECONDS).state is RunState.SUCCEEDED
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_worker_that_never_said_who_it_is_is_waited_for(bench: Bench, cancelled: bool) -> None:
+    run = bench.submit(1)
+    bench.folder(run).write_job("counting", run.spec)
+    with bench.context.database.transaction() as session:
+        service.start(session, run.id, 0)
+    bench.folder(run).attempt(1).open(QUICK.plan(1))
+    lock = bench.folder(run).acquire()
+    assert lock is not None
+    supervisor = bench.supervise()
+    if cancelled:
+        bench.cancel(run)
+    with pytest.raises(RunTimeout):
+        supervisor.wait(run.id, 0.3)
+    os.close(lock)
+    ended = supervisor.wait(run.id, WAIT_SECONDS)
+    assert ended.state is (RunState.CANCELLED if cancelled else RunState.SUCCEEDED)
+    assert ended.fence == (1 if cancelled else 2)
+
+
+def test_supervisor_outlives_a_database_that_is_away(bench: Bench) -> None:
+    supervisor = bench.supervise()
+    assert supervisor.leading.wait(WAIT_SECONDS)
+    run = bench.submit(1)
+    for away, back in [
+        ("ALTER TABLE runs RENAME TO hidden", "ALTER TABLE hidden RENAME TO runs"),
+        ("UPDATE runs SET spec = '{'", f"UPDATE runs SET spec = '{json.dumps(run.spec)}'"),
+    ]:
+        execute(bench, away)
+        supervisor.wake()
+        threading.Event().wait(0.1)
+        execute(bench, back)
+    assert supervisor.leading.is_set()
+    assert supervisor.wait(run.id, WAIT_SECONDS).state is RunState.SUCCEEDED
+
+
+def execute(bench: Bench, statement: str) -> None:
+    with bench.context.database.transaction() as session:
+        session.execute(text(statement.replace(":", "\\:")))

@@ -30,12 +30,6 @@ class UnknownRunKind(InvalidInput):
     code = "unknown_run_kind"
 
 
-class UploadNotFound(NotFound):
-    """The directory or upload that a run should read is not there."""
-
-    code = "upload_not_found"
-
-
 class StaleFence(Conflict):
     """The run has moved on to another attempt; this one no longer counts."""
 

@@ -47,7 +47,8 @@ class EventWriter:
 def _finite(event: Progress) -> Progress:
     if event.metrics is None:
         return event
-    kept = {name: value for name, value in event.metrics.items() if math.isfinite(value)}
+    figures = {name: float(value) for name, value in event.metrics.items()}
+    kept = {name: value for name, value in figures.items() if math.isfinite(value)}
     return replace(event, metrics=kept)
 
 
