@@ -97,7 +97,8 @@ def move(session: Session, entry: Entry, name: str, actor: str, reason: str) -> 
 
 
 def settle(session: Session, rollout: Rollout, actor: str, reason: str) -> None:
-    """Bring a rollout's state in line with those of its sites. The caller holds the rollout."""
+    """Bring a rollout's state in line with those of its sites, one of which has just changed. The
+    caller holds the rollout."""
     name = _due(rollout, store.count_states(session, rollout.id))
     if name is not None:
         change(session, rollout, name, actor, reason)
@@ -120,8 +121,6 @@ def _due(rollout: Rollout, counts: Mapping[EntryState, int]) -> str | None:
     if counts.get(EntryState.FAILED):
         failing = rollout.is_open or rollout.state is RolloutState.DONE
         return "fail" if failing else None
-    if not rollout.is_open:
-        return None
     if not any(counts.get(state) for state in OPEN_ENTRY):
         return "finish" if counts.get(EntryState.DONE) else "supersede"
     started = any(count for state, count in counts.items() if state is not EntryState.PENDING)
