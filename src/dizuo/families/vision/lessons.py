@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ _WARM_UP_SHARE = 0.1
 _CHECKPOINTS = 8
 _CACHE_BYTES = 1 << 30
 _EVALUATION_ROWS = 128
+_SMALL_WORK = 10**10
+"""Parameters times pixels below which a network counts as small; the demo's has 10**8."""
 
 
 class Pictures(Dataset[dict[str, Tensor]]):
@@ -114,6 +117,24 @@ def _distort(pixels: Tensor, strength: float) -> Tensor:
     return F.grid_sample(pixels, grid, padding_mode="border", align_corners=False)
 
 
+@contextmanager
+def threads_for(network: Network) -> Iterator[None]:
+    """One thread while a small network works, as many as there are for a large one.
+
+    Small layers gain nothing from a second thread, and when other programs need the cores, threads
+    that wait for each other made the demo's base 10 to 30 times slower.
+    """
+    settings = network.preprocess.settings
+    num_parameters = sum(parameter.numel() for parameter in network.parameters())
+    before = torch.get_num_threads()
+    if num_parameters * settings.height * settings.width < _SMALL_WORK:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 @dataclass(frozen=True, slots=True)
 class Course:
     """How to teach: schedule, seed, the digest of the work, where checkpoints go."""
@@ -146,7 +167,8 @@ def teach(
         data_collator=_as_it_is,
         callbacks=[SealCheckpoints(course.work), ReportSteps(report, cancelled)],
     )
-    train(trainer, course.work)
+    with threads_for(network):
+        train(trainer, course.work)
     network.eval()
 
 
@@ -183,7 +205,7 @@ def examine(network: Network, pictures: Pictures, indices: Sequence[int]) -> Evi
     """What the network in memory says about some of the pictures."""
     embeddings, logits = [], []
     network.eval()
-    with torch.no_grad():
+    with torch.no_grad(), threads_for(network):
         for start in range(0, len(indices), _EVALUATION_ROWS):
             batch = pictures.__getitems__(indices[start : start + _EVALUATION_ROWS])
             embedding = network.embed(batch["pixels"])
