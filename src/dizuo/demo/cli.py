@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -40,6 +41,7 @@ def demo(
 
     Example: dizuo demo --seed 2 --keep
     """
+    signal.signal(signal.SIGTERM, _leave)  # so that a killed demo still ends what it started
     screen = Screen(console(stderr=as_json), meter.NUM_STEPS + _STEP_START + _STEP_TRACE)
     home = (folder / f"seed-{seed}").resolve()
     with ExitStack() as running:
@@ -55,6 +57,10 @@ def demo(
         if keep:
             fleet.keep = True
             _say_where(screen, town, fleet)
+
+
+def _leave(_signal: int, _frame: object) -> None:
+    raise SystemExit(1)
 
 
 def _report(screen: Screen, town: Town, result: meter.StoryResult, seed: int) -> DemoReport:

@@ -1,0 +1,1 @@
+"""Measurements: each module is `python -m benchmarks.NAME` and prints one JSON line last."""
