@@ -62,6 +62,12 @@ class NotAHub(InvalidInput):
     code = "not_a_hub"
 
 
+class NameRefused(InvalidInput):
+    """What was given cannot be the name or id of anything."""
+
+    code = "name_refused"
+
+
 class NoCredentials(Unauthenticated):
     """It is not known where the hub is, or how to sign in."""
 

@@ -116,6 +116,13 @@ class HubClient(AbstractContextManager["HubClient"]):
             if len(page) < _PAGE:
                 return found
 
+    def dataset_rows(
+        self, name: str, version: int, *, offset: int = 0, limit: int = 100
+    ) -> list[Json]:
+        """Some rows of a version; bytes as `{"base64": "…"}`."""
+        params = {"offset": offset, "limit": limit}
+        return self._items("datasets", name, "versions", version, "rows", params=params)
+
     def dataset_diff(self, name: str, before: int, after: int) -> Json:
         """What changed from one version to another."""
         return self._get("datasets", name, "diff", params={"from": before, "to": after})
@@ -208,6 +215,10 @@ class HubClient(AbstractContextManager["HubClient"]):
     def releases(self) -> list[Json]:
         """The newest releases."""
         return self._items("releases")
+
+    def release_by_id(self, release_id: str) -> Json:
+        """One release."""
+        return self._get("releases", release_id)
 
     def withdraw_release(self, release_id: str) -> Json:
         """Take a release back."""

@@ -106,11 +106,12 @@ def _header(name: str, size_bytes: int) -> bytes:
     member.size = size_bytes
     member.mode = 0o644
     try:
-        return member.tobuf(tarfile.PAX_FORMAT, errors="strict")
+        name.encode()
     except UnicodeEncodeError as error:
         raise CannotSend(
             f"The name {name!r} is not valid text.", next_step="Rename the file."
         ) from error
+    return member.tobuf(tarfile.PAX_FORMAT)
 
 
 def _padding(size_bytes: int) -> int:

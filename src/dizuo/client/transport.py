@@ -12,7 +12,7 @@ from urllib.parse import quote
 import httpx2
 
 from dizuo.client.credentials import Credentials
-from dizuo.client.errors import HubError, HubUnreachable, NotAHub
+from dizuo.client.errors import HubError, HubUnreachable, NameRefused, NotAHub
 
 _CONNECT_SECONDS = 10.0
 _ANSWER_SECONDS = 120.0
@@ -22,7 +22,14 @@ Params = Mapping[str, str | int | None]
 
 
 def api_path(*parts: str | int) -> str:
-    """`/api/v1/…` with each part quoted, so that a name can never leave its place."""
+    """`/api/v1/…` with each part quoted, so that a name can never leave its place.
+
+    Raises:
+        NameRefused: a part is empty or dots, which no quoting keeps in place.
+    """
+    for part in parts:
+        if part in ("", ".", ".."):
+            raise NameRefused(f"{part!r} is not a name.", next_step="List the names there are.")
     return "/api/v1/" + "/".join(quote(str(part), safe="") for part in parts)
 
 
