@@ -14,10 +14,10 @@ from typing import Any
 
 import httpx2
 import psutil
+from tests.agent.hub_simulator import PATIENCE_SECONDS, HubSimulator
 
 from dizuo.agent.home import AgentHome
 from dizuo.agent.join import JoinRequest, join
-from tests.agent.hub_simulator import PATIENCE_SECONDS, HubSimulator
 
 _LOOK_SECONDS = 0.01
 QUICK = {
@@ -98,17 +98,17 @@ class AgentProcess:
         return status
 
     def status(self) -> dict[str, Any]:
-        """`status.json`; empty before it is written."""
+        """`status.json`; empty before this process has written it."""
         try:
             value: dict[str, Any] = json.loads(self.home.status_file.read_bytes())
         except FileNotFoundError:
             return {}
-        return value
+        return value if value["pid"] == self.pid else {}
 
     def wait(self, accepts: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        """The first `status.json` that is accepted."""
+        """The first `status.json` of this process that is accepted."""
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while not accepts(status := self.status()):
+        while not (status := self.status()) or not accepts(status):
             assert time.monotonic() < deadline, f"still {status}\n{self.log()}"
             time.sleep(_LOOK_SECONDS)
         return status
@@ -118,7 +118,7 @@ class AgentProcess:
         return self.wait(
             lambda status: (
                 self.home.read_active().generation == generation
-                and status.get("step") == "serving"
+                and status["state"] == "serving"
                 and status["running"]["generation"] == generation
             )
         )

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from dizuo.families import registry
 from tests.agent.agent_process import AgentProcess
 from tests.agent.hub_simulator import HubSimulator
+
+from dizuo.families import registry
 
 PLUGINS = Path(__file__).parent / "plugins"
 

@@ -1,9 +1,9 @@
 """A hub in the test's own process that speaks the real HTTP surfaces on a loopback port.
 
-`/tuf` and `/v2` are the hub's own routes over a real repository and a real layout, with keys made by
-the hub's own code; only `/edge/v1` is kept in memory here. Faults are put between the routes and the
-socket, so an agent meets them as it would on a bad line: an answer that is held back, cut, changed
-or too long, a hub that is gone.
+`/tuf` and `/v2` are the hub's own routes over a real repository and a real layout, with keys made
+by the hub's own code; only `/edge/v1` is kept in memory here. Faults are put between the routes and
+the socket, so an agent meets them as it would on a bad line: an answer that is held back, cut,
+changed or too long, a hub that is gone.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import anyio.to_thread
 import uvicorn
@@ -24,6 +24,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from tests.agent.stacks import FAMILY, Built, build, build_base
 
 from dizuo.artifacts.layout import Layout
 from dizuo.artifacts.server import registry_routes
@@ -44,11 +45,10 @@ from dizuo.edge.wire import (
 from dizuo.releases.keys import init_keys
 from dizuo.releases.repository import Repository, StackTarget
 from dizuo.releases.server import tuf_routes
-from tests.agent.stacks import FAMILY, Built, build, build_base
 
 _T = TypeVar("_T")
 POLL_SECONDS = 0.2
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 20.0
 
 
 @dataclass
@@ -158,7 +158,7 @@ class SimulatedSite:
 
 
 class HubSimulator:
-    """One hub. `start` and `stop` may be called again and again; it keeps its port and its state."""
+    """One hub. `start` and `stop` may be called again and again; port and state stay."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -219,7 +219,7 @@ class HubSimulator:
         self.faults.holds.append(hold)
         return hold
 
-    def build(self, name: str = "meter", version: int = 1, **layer: object) -> Built:
+    def build(self, name: str = "meter", version: int = 1, **layer: Any) -> Built:
         """A signed L1 on the simulator's base."""
         built = build(
             self.layout, self.home / "work", self.base, name=name, version=version, **layer

@@ -128,7 +128,7 @@ class AgentSettings(Settings):
         description="Free memory that two generations side by side must leave to the machine.",
     )
     watch_seconds: float = Field(
-        default=20.0,
+        default=10.0,
         ge=0,
         le=3600,
         description="How long a new generation is watched before the old one is let go.",

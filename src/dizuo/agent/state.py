@@ -16,7 +16,7 @@ from dizuo.agent.home import Active, AgentHome
 from dizuo.core.clock import Clock
 from dizuo.core.errors import DizuoError
 from dizuo.core.files import write_json
-from dizuo.edge.site_machine import RESTING, SITE_UPDATE, wire_state
+from dizuo.edge.site_machine import SITE_UPDATE, wire_state
 from dizuo.edge.wire import CheckIn, DesiredState, SiteError
 
 _log = logging.getLogger(__name__)
@@ -43,6 +43,8 @@ class SiteState:
         self.running = DesiredState(generation=0)
         self.desired: DesiredState | None = None
         self.error: SiteError | None = None
+        self.watching = False
+        """Whether what serves is still on trial; the hub is told that the update goes on."""
         self.note = ""
         """One sentence for people where the state alone does not say enough."""
         self.inference_url = ""
@@ -75,15 +77,10 @@ class SiteState:
         )
         _log.warning("generation %d failed while %s: %s", generation, step, error)
 
-    @property
-    def resting(self) -> bool:
-        """Whether no update is under way."""
-        return self.state in RESTING
-
     def check_in(self) -> CheckIn:
         """What the hub is told."""
         return CheckIn(
-            state=wire_state(self.state),
+            state="updating" if self.watching else wire_state(self.state),
             running=self.running,
             error=self.error,
             bytes_first_install=self.active.bytes_first_install,

@@ -77,6 +77,7 @@ class Sync:
         self._state = state
         self._backoff = backoff
         self._poll_seconds = poll_seconds
+        self._num_unheard = 0
         self._clock = clock
         self._news = asyncio.Event()
         self._report = asyncio.Event()
@@ -93,7 +94,14 @@ class Sync:
             self._report.clear()
             await self._check_in()
             jitter = random.uniform(1 - _JITTER, 1 + _JITTER)  # so that sites do not come in step
-            await wait_for_event(self._report, self._poll_seconds * jitter)
+            await wait_for_event(self._report, self._pause_seconds() * jitter)
+
+    def _pause_seconds(self) -> float:
+        """Sooner than usual after a first failure, and no later than usual after many."""
+        if not self._num_unheard:
+            return self._poll_seconds
+        doubled = self._backoff.first_seconds * 2 ** min(self._num_unheard - 1, 30)
+        return float(min(self._poll_seconds, doubled))
 
     async def _check_in(self) -> None:
         try:
@@ -102,11 +110,13 @@ class Sync:
             if not self._state.hub_error:
                 _log.warning("check-in failed: %s", error)
             self._state.hub_error = str(error)
+            self._num_unheard += 1
         else:
             if self._state.hub_error:
                 _log.info("the hub answers again")
                 self._backoff.relent()
             self._state.hub_error = ""
+            self._num_unheard = 0
             self._state.hub_contact_ms = self._clock()
             self._state.desired = reply.desired
             self._poll_seconds = reply.poll_seconds

@@ -25,7 +25,6 @@ from dizuo.agent.supplies import Supplies
 from dizuo.agent.threads import in_thread
 from dizuo.artifacts.layout import Layout
 from dizuo.core.errors import DizuoError
-from dizuo.edge.site_machine import RESTING
 from dizuo.edge.trust import SignedStack
 from dizuo.edge.wire import DesiredState
 
@@ -110,16 +109,16 @@ class Updater:
             await self._reach(desired)
         except Exception as error:
             told = _told(error)
-            self._state.fail(desired.generation, self._step(), told)
+            self._state.fail(
+                desired.generation, "watching" if self._state.watching else self._state.state, told
+            )
+            self._state.watching = False
             await self._fall_back(before)
             raise told from error
         self._state.error = None
+        self._state.watching = False
         self._state.save()
         await self._retire(before)
-
-    def _step(self) -> str:
-        """The step under way; after the switch that is the watch."""
-        return "watching" if self._state.state in RESTING else self._state.state
 
     async def _reach(self, desired: DesiredState) -> None:
         self._state.apply("verify")
@@ -136,9 +135,8 @@ class Updater:
         self._state.apply("switch")
         before, candidate = self._serving, self._candidate
         self._serve(candidate)
-        self._state.apply(
-            "serve" if desired.stacks else "clear", note="Watching the new generation."
-        )
+        self._state.watching = True
+        self._state.apply("serve" if desired.stacks else "clear", note="On trial.")
         await self._watch(candidate)
         self._commit(candidate.generation, before)
         self._candidate = None

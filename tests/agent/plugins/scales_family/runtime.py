@@ -9,11 +9,11 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from scales_family.spec import values
-
 from dizuo.artifacts.model import StackFiles
 from dizuo.families.base import Answer, Observation
 from dizuo.families.errors import LayerRefused, UnknownStack
+
+from .spec import values
 
 
 class ScalesEngine:

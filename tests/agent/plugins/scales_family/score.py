@@ -11,7 +11,7 @@ METRICS = ("accuracy",)
 
 
 def score(metric: str, answers: Sequence[Any], truths: Sequence[Any]) -> float:
-    return sum(a == t for a, t in zip(answers, truths, strict=True)) / len(truths)
+    return float(sum(a == t for a, t in zip(answers, truths, strict=True)) / len(truths))
 
 
 def agrees(expected: Mapping[str, Any], observed: Observation) -> bool:

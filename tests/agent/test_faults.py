@@ -1,0 +1,350 @@
+"""Kills, a hub that is gone, bad bytes, a full disk: the site keeps a good model throughout."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import resource
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx2
+import psutil
+import pytest
+from tests.agent.agent_process import AgentProcess
+from tests.agent.hub_simulator import HubSimulator, other_bytes
+from tests.agent.stacks import BALLAST_BYTES, build_base
+from tests.agent.test_updates import fell_back, install
+
+from dizuo.artifacts.layout import Layout
+
+Arrange = Callable[[AgentProcess, HubSimulator], contextlib.AbstractContextManager[None]]
+
+
+@contextlib.contextmanager
+def held(agent: AgentProcess, hub: HubSimulator, path: str) -> Iterator[None]:
+    """The update waits for an answer to `path` while the block runs."""
+    hold = hub.hold(path)
+    hub.direct("site3", hub.build("next", scale=-1.0).direction("meter"))
+    hold.wait()
+    yield
+    hold.release()
+
+
+@contextlib.contextmanager
+def staging(agent: AgentProcess, hub: HubSimulator) -> Iterator[None]:
+    """The update waits for the layout's lock, which laying out takes and another process has."""
+    hold = hub.hold("/blobs/")
+    hub.direct("site3", hub.build("next", scale=-1.0).direction("meter"))
+    hold.wait()
+    with Layout(agent.home.layout).locked():
+        hold.release()
+        agent.wait(lambda status: status["step"] == "staging")
+        yield
+
+
+@contextlib.contextmanager
+def slow_probe(agent: AgentProcess, hub: HubSimulator) -> Iterator[None]:
+    """The probe of the new stack takes longer than the block."""
+    slow = hub.build("next", scale=-1.0, seconds=0.4)
+    hub.direct("site3", slow.direction("meter"))
+    agent.wait(lambda status: status["step"] == "probing" and len(agent.engine_pids()) == 2)
+    yield
+
+
+@contextlib.contextmanager
+def watching(agent: AgentProcess, hub: HubSimulator) -> Iterator[None]:
+    """The new generation answers, but is not known to be good yet."""
+    hub.direct("site3", hub.build("next", scale=-1.0).direction("meter"))
+    agent.wait(lambda status: status["running"]["generation"] == 2)
+    assert agent.sides(3.0) == ["low"]
+    assert agent.home.read_active().generation == 1
+    yield
+
+
+@contextlib.contextmanager
+def retiring(agent: AgentProcess, hub: HubSimulator) -> Iterator[None]:
+    """The new generation serves, the old one still has a request in flight."""
+    hub.direct("site3", hub.build("slow", scale=1.0, seconds=3.0).direction("meter"))
+    agent.wait_until_serves(2)
+    asking = threading.Thread(target=_ask_until_cut, args=(agent,))
+    asking.start()
+    agent.wait(lambda _status: len(agent.engine_pids()) == 1)
+    hub.direct("site3", hub.build("next", scale=-1.0).direction("meter"))
+    agent.wait(lambda _status: agent.home.read_active().generation == 3)
+    yield
+    asking.join()
+
+
+def _ask_until_cut(agent: AgentProcess) -> None:
+    with contextlib.suppress(httpx2.TransportError):
+        agent.ask(1.0)
+
+
+STEPS: dict[str, Arrange] = {
+    "verifying": lambda agent, hub: held(agent, hub, "/tuf/timestamp"),
+    "verifying the project": lambda agent, hub: held(agent, hub, "project-default"),
+    "fetching the index": lambda agent, hub: held(agent, hub, "/v2/.*/manifests/"),
+    "fetching a blob": lambda agent, hub: held(agent, hub, "/v2/.*/blobs/"),
+    "staging": staging,
+    "probing": slow_probe,
+    "watching": watching,
+    "retiring": retiring,
+}
+
+
+@pytest.mark.parametrize("step", list(STEPS))
+def test_killed_at_a_step_it_comes_back_good_and_arrives(
+    agent: AgentProcess, hub: HubSimulator, step: str
+) -> None:
+    agent.settings["DIZUO_WATCH_SECONDS"] = "1" if step == "watching" else "0.2"
+    install(agent, hub)
+    with STEPS[step](agent, hub):
+        engines = agent.engine_pids()
+        agent.kill()
+        wait_until_gone(engines)
+        hub.faults.holds.clear()
+        last_good = agent.home.read_active().generation
+        with hub_gone(hub):
+            agent.start()
+            agent.wait(lambda status: status["step"] == "serving")
+            assert agent.status()["running"]["generation"] == last_good
+            assert agent.sides(3.0) == (["low"] if last_good == 3 else ["high"])
+    desired = hub.sites["site3"].desired.generation
+    agent.wait_until_serves(desired)
+    assert agent.sides(3.0) == ["low"]
+    assert hub.wait_for("site3", lambda said: said.state == "serving").error is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(12))
+def test_killed_at_any_moment_it_arrives(agent: AgentProcess, hub: HubSimulator, seed: int) -> None:
+    install(agent, hub)
+    hub.direct("site3", hub.build("next", scale=-1.0).direction("meter"))
+    chance = random.Random(seed)
+    for _ in range(4):
+        time.sleep(chance.uniform(0, 1.5))
+        agent.kill()
+        agent.start()
+    agent.wait_until_serves(2)
+    assert agent.sides(3.0) == ["low"]
+
+
+def wait_until_gone(pids: list[int]) -> None:
+    """Engines end by themselves when their agent was killed."""
+    deadline = time.monotonic() + 10
+    while any(psutil.pid_exists(pid) for pid in pids):
+        assert time.monotonic() < deadline, f"of {pids} some live on"
+        time.sleep(0.01)
+
+
+@contextlib.contextmanager
+def hub_gone(hub: HubSimulator) -> Iterator[None]:
+    hub.stop()
+    yield
+    hub.start()
+
+
+@pytest.mark.parametrize("path", ["/tuf/timestamp", "/v2/.*/blobs/"])
+def test_the_hub_is_gone_for_the_whole_of_an_update(
+    agent: AgentProcess, hub: HubSimulator, path: str
+) -> None:
+    install(agent, hub)
+    with held(agent, hub, path), hub_gone(hub):
+        agent.wait(lambda status: status["state"] == "fallen_back")
+        error = agent.status()["error"]
+        assert error["code"] in ("trust_unreachable", "fetch_interrupted")
+        assert agent.sides(3.0) == ["high"]
+        agent.wait(lambda status: status["error"]["at_ms"] > error["at_ms"])  # it tries again
+    agent.wait_until_serves(2)
+    assert agent.sides(3.0) == ["low"]
+
+
+def test_an_update_goes_on_without_the_hub_once_its_bytes_are_here(
+    agent: AgentProcess, hub: HubSimulator
+) -> None:
+    install(agent, hub)
+    with staging(agent, hub):
+        hub.stop()
+    agent.wait_until_serves(2)
+    assert agent.sides(3.0) == ["low"]
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [(other_bytes, "blob_corrupt"), (lambda body: body + b"more", "blob_corrupt")],
+    ids=["corrupted", "too long"],
+)
+@pytest.mark.parametrize("path", ["/v2/.*/blobs/", "/v2/.*/manifests/"], ids=["blob", "manifest"])
+def test_bad_bytes_never_get_a_name(
+    agent: AgentProcess,
+    hub: HubSimulator,
+    path: str,
+    change: Callable[[bytes], bytes],
+    code: str,
+) -> None:
+    install(agent, hub)
+    hub.faults.changes[path] = change
+    hub.direct("site3", hub.build("next", scale=-1.0).direction("meter"))
+    heard = hub.wait_for("site3", fell_back)
+    assert heard.error is not None
+    assert (heard.error.step, heard.error.code) == ("fetching", code)
+    assert agent.sides(3.0) == ["high"]
+    hub.faults.changes.clear()
+    agent.wait_until_serves(2)
+    assert agent.sides(3.0) == ["low"]
+
+
+def test_tampered_metadata_is_refused(agent: AgentProcess, hub: HubSimulator) -> None:
+    install(agent, hub)
+    hub.faults.changes["project-default"] = lambda body: body.replace(b"next", b"exit")
+    hub.direct("site3", hub.build("next", scale=-1.0).direction("meter"))
+    heard = hub.wait_for("site3", fell_back)
+    assert heard.error is not None
+    assert (heard.error.step, heard.error.code) == ("verifying", "trust_metadata_tampered")
+
+
+def test_a_cut_transfer_goes_on_where_it_stopped(agent: AgentProcess, hub: HubSimulator) -> None:
+    hub.faults.cuts["/v2/.*/blobs/"] = BALLAST_BYTES // 3
+    agent.start()
+    hub.direct("site3", hub.build(scale=1.0).direction("meter"))
+    heard = hub.wait_for("site3", lambda said: said.state == "serving")
+    assert BALLAST_BYTES < heard.bytes_first_install < BALLAST_BYTES * 1.2
+    assert agent.sides(3.0) == ["high"]
+
+
+def limit_files(agent: AgentProcess, num_bytes: int) -> None:
+    """Let the agent write no file longer than this: the kernel then answers as a full disk does."""
+    resource.prlimit(agent.pid, resource.RLIMIT_FSIZE, (num_bytes, resource.RLIM_INFINITY))
+
+
+def test_a_full_disk_while_fetching(agent: AgentProcess, hub: HubSimulator) -> None:
+    install(agent, hub)
+    hub.base = build_base(hub.layout, hub.home / "work", name="other")
+    limit_files(agent, BALLAST_BYTES // 2)
+    hub.direct("site3", hub.build("next", scale=-1.0).direction("meter"))
+    heard = hub.wait_for("site3", fell_back)
+    assert heard.error is not None
+    assert (heard.error.step, heard.error.code) == ("fetching", "disk_full")
+    assert agent.sides(3.0) == ["high"]
+    limit_files(agent, resource.RLIM_INFINITY)
+    agent.wait_until_serves(2)
+    assert agent.sides(3.0) == ["low"]
+
+
+def test_a_full_disk_while_staging(agent: AgentProcess, hub: HubSimulator) -> None:
+    install(agent, hub)
+    with staging(agent, hub):
+        limit_files(agent, 1)
+    heard = hub.wait_for("site3", fell_back)
+    assert heard.error is not None
+    assert (heard.error.step, heard.error.code) == ("staging", "disk_full")
+    assert agent.sides(3.0) == ["high"]
+    limit_files(agent, resource.RLIM_INFINITY)
+    agent.wait_until_serves(2)
+    assert agent.sides(3.0) == ["low"]
+
+
+def test_a_killed_engine_is_replaced_and_the_agent_lives(
+    agent: AgentProcess, hub: HubSimulator
+) -> None:
+    install(agent, hub)
+    (engine,) = agent.engine_pids()
+    os.kill(engine, signal.SIGKILL)
+    statuses = set()
+    while (answer := agent.ask(3.0)).status_code != 200:
+        statuses.add((answer.status_code, answer.json()["code"], answer.headers["retry-after"]))
+        assert httpx2.get(f"{agent.url}/v2/health/live").status_code == 200
+    assert statuses <= {(503, "engine_restarting", "1")}
+    assert answer.json()["model_version"] == "1"
+    assert agent.engine_pids() != [engine]
+    assert agent.status()["state"] == "serving"
+
+
+def test_a_request_that_kills_the_engine_is_told_so(agent: AgentProcess, hub: HubSimulator) -> None:
+    agent.start()
+    hub.direct("site3", hub.build(aborts_above=100.0).direction("meter"))
+    agent.wait_until_serves(1)
+    answer = agent.ask(1000.0)
+    assert (answer.status_code, answer.json()["code"]) == (503, "engine_restarting")
+    assert answer.json()["retryable"] is True
+    while agent.ask(1.0).status_code != 200:
+        pass
+    assert "Fatal Python error: Aborted" in agent.home.engine_log.read_text()
+
+
+def test_a_frozen_engine_is_replaced(agent: AgentProcess, hub: HubSimulator) -> None:
+    agent.settings["DIZUO_ENGINE_TIMEOUT_SECONDS"] = "0.5"
+    install(agent, hub)
+    (engine,) = agent.engine_pids()
+    os.kill(engine, signal.SIGSTOP)
+    answer = agent.ask(3.0)
+    assert (answer.status_code, answer.json()["code"]) == (503, "engine_overdue")
+    while agent.ask(3.0).status_code != 200:
+        pass
+    assert engine not in agent.engine_pids()
+
+
+def damage(agent: AgentProcess, generation: int) -> None:
+    """One byte of the generation's own layer changes on disk, and of the blob it is a link to."""
+    path = next(Path(agent.home.generations / str(generation)).rglob("L1/*/scale.json"))
+    path.chmod(0o644)
+    data = bytearray(path.read_bytes())
+    data[-2] ^= 0xFF
+    path.write_bytes(data)
+
+
+def test_damaged_files_are_never_served(agent: AgentProcess, hub: HubSimulator) -> None:
+    install(agent, hub)
+    hub.direct("site3", hub.build("next", scale=-1.0).direction("meter"))
+    agent.wait_until_serves(2)
+    agent.terminate()
+    damage(agent, 2)
+    with hub_gone(hub):
+        agent.start()
+        agent.wait(lambda status: status["running"]["generation"] == 1)
+        assert agent.sides(3.0) == ["high"]
+        assert agent.status()["error"]["code"] == "generation_damaged"
+    agent.wait_until_serves(2)
+    assert agent.sides(3.0) == ["low"]
+
+
+def test_with_nothing_whole_left_it_starts_anew(agent: AgentProcess, hub: HubSimulator) -> None:
+    install(agent, hub)
+    agent.terminate()
+    damage(agent, 1)
+    with hub_gone(hub):
+        agent.start()
+        agent.wait(lambda status: bool(status.get("error")) and status["step"] == "empty")
+        assert agent.ask(3.0).status_code == 503
+    agent.wait_until_serves(1)
+    assert agent.sides(3.0) == ["high"]
+
+
+def test_sigterm_lets_requests_finish(agent: AgentProcess, hub: HubSimulator) -> None:
+    agent.start()
+    hub.direct("site3", hub.build(scale=1.0, seconds=0.4).direction("meter"))
+    agent.wait_until_serves(1)
+    answers: list[int] = []
+    caller = threading.Thread(target=lambda: answers.append(agent.ask(3.0).status_code))
+    caller.start()
+    (child,) = psutil.Process(agent.pid).children()
+    while psutil.Process(agent.pid).num_fds() and not _is_asked(agent):
+        time.sleep(0.005)
+    assert agent.terminate() == 0
+    caller.join()
+    assert answers == [200]
+    assert not psutil.pid_exists(child.pid)
+
+
+def _is_asked(agent: AgentProcess) -> bool:
+    """Whether somebody is connected to the local API."""
+    port = int(agent.url.rsplit(":", 1)[1])
+    return any(
+        link.laddr.port == port and link.status == psutil.CONN_ESTABLISHED
+        for link in psutil.Process(agent.pid).net_connections("tcp")
+    )
