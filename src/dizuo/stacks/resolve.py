@@ -171,9 +171,6 @@ def _find_dataset(found: _Found, path: Path, text: str) -> DatasetPin | None:
         message = f"The dataset {text} is of the family {version.family}."
         found.say(path, message, f"Use one of the family {found.recipe.family}.")
         return None
-    if version.num_rows == 0:
-        found.say(path, f"The dataset {text} has no rows.", "Choose another version.")
-        return None
     return version.pin
 
 
