@@ -51,6 +51,16 @@ def any_fleet(any_database: Database, repository: Repository) -> Fleet:
 
 
 @pytest.fixture
+def fleet3(fleet: Fleet) -> Fleet:
+    """Three sites; `meter-reading` 1 and 2 and `gauges` 1 are released."""
+    fleet.join("a", "b", "c")
+    fleet.release(version=1)
+    fleet.release(version=2)
+    fleet.release("gauges", 1)
+    return fleet
+
+
+@pytest.fixture
 def app(database: Database, repository: Repository, tmp_path: Path) -> FastAPI:
     """An app as the hub builds it, with the routes of this room only."""
     app = FastAPI()

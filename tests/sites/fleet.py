@@ -31,6 +31,7 @@ from dizuo.sites.model import Site
 from dizuo.sites.rollout_model import Rollout
 
 ACTOR = "operator:ann"
+M1, M2 = "meter-reading:1", "meter-reading:2"
 URL = "http://127.0.0.1:8420"
 ROOT = "sha256:" + "c" * 64
 State = Literal["empty", "updating", "serving", "fallen_back"]
