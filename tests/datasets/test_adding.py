@@ -29,7 +29,14 @@ from dizuo.datasets.errors import (
 )
 from dizuo.datasets.importing.base import Format
 from dizuo.datasets.model import Addition, Candidate, DatasetPin, Draft, Mode, Reject
-from dizuo.datasets.table import iterate_rows, read_page, read_rows, read_sources
+from dizuo.datasets.table import (
+    iterate_rows,
+    read_digests,
+    read_page,
+    read_rows,
+    read_sources,
+)
+from dizuo.datasets.writing import remove_orphans
 from dizuo.families.errors import UnknownFamily
 
 DRAFT = Draft("tickets", "words", "first")
@@ -102,6 +109,18 @@ def test_one_origin_makes_one_version(warehouse: Warehouse) -> None:
     assert again.made == ()
     assert (again.num_accepted, again.num_rejected) == (1, 1)
     assert again.rejects == (Reject("line 2", "bad"),)
+
+
+def test_an_origin_is_of_one_dataset_alone(warehouse: Warehouse) -> None:
+    """Straight to the test under the same key before: that is another addition."""
+    one = add(warehouse, DRAFT, words("abc")).version
+    add(warehouse, replace(DRAFT, name="tickets-test", origin="2"), words("xyz"))
+    two = add(warehouse, replace(DRAFT, origin="2", holdout=0.5), words(*distinct_words(20)))
+    assert two.version.version == one.version + 1
+    assert two.held_out is not None
+    assert [version.version for version in two.made] == [2, 2]
+    again = add(warehouse, replace(DRAFT, origin="2", holdout=0.5), words("other"))
+    assert (again.version, again.held_out, again.made) == (two.version, two.held_out, ())
 
 
 def test_adding_what_is_there_makes_no_version(warehouse: Warehouse) -> None:
@@ -294,6 +313,58 @@ def test_held_out_rows_must_fit_the_dataset_they_go_to(warehouse: Warehouse) -> 
         add(warehouse, replace(DRAFT, holdout=0.5), words(*many))
     assert _names(warehouse) == ["tickets-test"]
     assert add(warehouse, DRAFT, words(*many)).version.version == 1
+
+
+def test_held_out_rows_take_the_form_of_the_dataset_they_go_to(warehouse: Warehouse) -> None:
+    """The test has a column of its own for `weight`; the training data came without one."""
+    heavy = [Candidate("1", {"text": "zzz", "label": "a", "weight": 2.5})]
+    add(warehouse, replace(DRAFT, name="tickets-test"), heavy)
+    many = distinct_words(300)
+    addition = add(warehouse, replace(DRAFT, holdout=0.5), words(*many))
+    assert addition.held_out is not None
+    assert sorted(texts(addition.version.pin) + texts(addition.held_out.pin)) == sorted(
+        [*many, "zzz"]
+    )
+    assert {"text": "zzz", "label": "a", "weight": 2.5} in read_rows(addition.held_out.pin)
+
+
+def test_another_hub_that_was_faster_is_noticed(warehouse: Warehouse, tmp_path: Path) -> None:
+    """Two hubs on one database whose folders do not share the lock."""
+    other = warehouse_in(warehouse.database, tmp_path / "other")
+
+    def let_the_other_win(event: Progress) -> None:
+        if event.stage == "record":
+            add(other, replace(DRAFT, origin="other"), words("theirs"))
+
+    with pytest.raises(DatasetConflict, match="at the same time"):
+        add(warehouse, DRAFT, words("mine"), report=let_the_other_win)
+    with warehouse.database.reading() as session:
+        [version] = service.versions(session, "tickets")
+    assert texts(version.pin) == ["theirs"]
+
+
+def test_digests_that_are_not_those_of_the_version_are_not_built_upon(
+    warehouse: Warehouse,
+) -> None:
+    pin = add(warehouse, DRAFT, words("abc")).version.pin
+    with pytest.raises(DatasetDamaged, match="not those that were pinned"):
+        read_digests(replace(pin, digest="sha256:" + "0" * 64))
+
+
+def test_a_table_that_cannot_be_cleaned_up_is_said_to_be(warehouse: Warehouse) -> None:
+    version = add(warehouse, DRAFT, words("abc")).version
+    place = warehouse.place("default", "tickets")
+    for path in (Path(version.uri) / "_versions").iterdir():
+        path.write_bytes(b"garbage")
+    with pytest.raises(DatasetDamaged, match="cannot be cleaned up"):
+        remove_orphans(place)
+    remove_orphans(warehouse.place("default", "none"))
+
+
+def test_a_version_whose_rejects_are_gone_has_none_to_show(warehouse: Warehouse) -> None:
+    version = add(warehouse, DRAFT, [*words("abc"), Reject("line 2", "bad")]).version
+    warehouse.place("default", "tickets").rejects(1).unlink()
+    assert service.read_rejects(version) == []
 
 
 def test_a_folder_that_cannot_be_written_is_said_plainly(database: Database, home: Path) -> None:

@@ -205,6 +205,11 @@ def test_held_out_samples_are_used_with_the_test_version(desk: Desk) -> None:
         mine = {f"sample:{key}" for key, where in used.items() if where == version.id}
         assert set(read_sources(version.pin)) == mine
     assert set(used.values()) == {addition.version.id, addition.held_out.id}
+    with desk.database.reading() as session:
+        learned_from = samples.used_in(session, addition.version.id)
+    assert {one.digest for one in learned_from} == {
+        key for key, where in used.items() if where == addition.version.id
+    }
 
 
 def test_a_sample_whose_row_is_there_already_is_used_with_what_is_there(desk: Desk) -> None:

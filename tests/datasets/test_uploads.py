@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -77,3 +78,15 @@ def test_what_was_not_uploaded_is_not_found(home: Path) -> None:
     for text in ("", "../../etc/passwd", "sha256:../x", "0" * 64):
         with pytest.raises(InvalidInput, match="is not a digest"):
             uploads.upload_path(home, text)
+
+
+def test_old_uploads_and_parts_are_swept(home: Path) -> None:
+    assert uploads.sweep(home, 0) == 0
+    old, young = receive(home, chunks(b"old")), receive(home, chunks(b"young"))
+    part = home / "uploads" / "tmp.part"
+    part.write_bytes(b"half of one")
+    for path in (part, uploads.upload_path(home, old.digest)):
+        os.utime(path, (1_000, 1_000))
+    assert uploads.sweep(home, 1_000_000 + uploads.KEEP_MS) == 0
+    assert uploads.sweep(home, 1_000_001 + uploads.KEEP_MS) == 2
+    assert [path.name for path in (home / "uploads").iterdir()] == [young.digest[7:]]

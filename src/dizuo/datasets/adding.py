@@ -251,7 +251,7 @@ def _write(work: _Work, half: Half, placement: Placement, side: Side) -> Dataset
         num_rows=change.num_rows,
         uri=str(half.place.table),
         tag=tag,
-        origin=work.draft.origin,
+        origin=work.draft.origin if side is Side.TRAIN else work.draft.test_origin,
         mode=work.draft.mode,
         parent_version=base.version if base else None,
         num_added=len(change.added),

@@ -176,6 +176,11 @@ class Draft:
         """The dataset of the held-out rows."""
         return self.name + TEST_SUFFIX
 
+    @property
+    def test_origin(self) -> str:
+        """The key of the held-out rows; no addition straight to the test can have it."""
+        return f"held out of {self.name}: {self.origin}"
+
 
 @dataclass(frozen=True, slots=True)
 class Addition:

@@ -84,7 +84,7 @@ def _done(
     test: store.DatasetRow | None,
 ) -> Addition | None:
     own_made = store.version_by_origin(session, own, draft.origin) if own else None
-    test_made = store.version_by_origin(session, test, draft.origin) if test else None
+    test_made = store.version_by_origin(session, test, draft.test_origin) if test else None
     made = [version for version in (own_made, test_made) if version is not None]
     if not made or own is None:
         return None

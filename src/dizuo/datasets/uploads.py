@@ -19,6 +19,7 @@ from dizuo.core.files import fsync_directory
 from dizuo.datasets.errors import SourceRefused, UploadMissing
 
 MAX_UPLOAD_BYTES = 16 * 2**30
+KEEP_MS = 7 * 24 * 3600 * 1000
 _PART_SUFFIX = ".part"
 
 
@@ -89,6 +90,18 @@ async def receive(
         raise
     await run_in_threadpool(fsync_directory, folder)
     return Upload(f"sha256:{hasher.hexdigest()}", size)
+
+
+def sweep(home: Path, now_ms: int, keep_ms: int = KEEP_MS) -> int:
+    """Remove uploads, and parts of them that a killed hub left, that nobody sent or sent again for
+    `keep_ms`; a dataset does not need the upload it was made from. Returns how many were."""
+    folder = home / "uploads"
+    if not folder.is_dir():
+        return 0
+    old = [p for p in folder.iterdir() if p.stat().st_mtime_ns // 1_000_000 < now_ms - keep_ms]
+    for path in old:
+        path.unlink(missing_ok=True)
+    return len(old)
 
 
 def upload_path(home: Path, digest: str) -> Path:
