@@ -115,7 +115,7 @@ class Agent:
             self.sampler, self.egress_log, lambda: loop.call_soon_threadsafe(sender.wake)
         )
         self.state.inference_url = _url(self.settings, listener)
-        self.state.count_samples = self.outbox.count
+        self.state.count_samples = lambda: sampling.backlog + self.outbox.count()
         server = _Server(self._uvicorn_config(sampling.offer))
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, server.stop)

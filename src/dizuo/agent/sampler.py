@@ -173,6 +173,11 @@ class SamplerThread:
         except queue.Full:
             _log.info("the sampler is behind; one request was not looked at")
 
+    @property
+    def backlog(self) -> int:
+        """How many answered requests were handed over and are not decided about yet."""
+        return self._queue.unfinished_tasks
+
     def _run(self) -> None:
         while (answered := self._queue.get()) is not None:
             try:
@@ -180,6 +185,8 @@ class SamplerThread:
                     self._queued()
             except Exception:  # noqa: BLE001 - the edge of a thread: it must see the next request
                 _log.exception("a request could not be sampled")
+            finally:
+                self._queue.task_done()
 
     def close(self) -> None:
         """Look at what was handed over, write the log, and end."""

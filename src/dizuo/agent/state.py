@@ -54,6 +54,7 @@ class SiteState:
         self.num_answers = 0
         """Requests of applications answered since the agent started."""
         self.count_samples: Callable[[], int] = lambda: 0
+        """Counts answered requests that wait for the sampler, and samples that wait to be sent."""
 
     def apply(self, rule: str, *, note: str = "") -> None:
         """Take a transition of the site machine and write it down.

@@ -65,8 +65,7 @@ def _leave(_signal: int, _frame: object) -> None:
 
 def _report(screen: Screen, town: Town, result: meter.StoryResult, seed: int) -> DemoReport:
     with screen.step("Trace what runs at site 3 back to its samples") as bars:
-        name, _, version = result.final_stack.partition(":")
-        trace = town.hub.trace(name, int(version))
+        trace = [*_running(town), *_steps(town, result.final_stack)]
         bars.summary = " ← ".join(dict.fromkeys(str(step["kind"]) for step in trace))
     return DemoReport(
         seconds=round(screen.seconds, 1),
@@ -78,6 +77,22 @@ def _report(screen: Screen, town: Town, result: meter.StoryResult, seed: int) ->
         untouched_sites_identical=result.untouched_identical,
         cached=result.cached,
     )
+
+
+def _running(town: Town) -> list[dict[str, Any]]:
+    """Where the trace begins: what the site says it runs, and the release that allowed it."""
+    (running,) = town.hub.site(meter.DRIFTED_SITE)["stacks"]
+    digest = running["digest"]
+    (release,) = [one for one in town.hub.releases() if one["digest"] == digest]
+    return [
+        {"kind": "site", "id": meter.DRIFTED_SITE, "digest": digest},
+        {"kind": "release", "id": release["id"], "digest": digest},
+    ]
+
+
+def _steps(town: Town, stack: str) -> list[dict[str, Any]]:
+    name, _, version = stack.partition(":")
+    return town.hub.trace(name, int(version))
 
 
 def _stack(one: Mapping[str, Any]) -> dict[str, Any]:

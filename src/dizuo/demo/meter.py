@@ -28,6 +28,7 @@ NUM_FRAMES = 1200
 MAX_LABELS = 300
 HOLDOUT = 0.15
 NUM_COMPARED = 60
+_STATES = ("returned", "reviewed", "used", "unusable")
 NUM_STEPS = 10
 
 
@@ -96,13 +97,12 @@ class MeterStory:
     def _wait_for_samples(self, site: httpx2.Client) -> int:
         def all_sent() -> int | None:
             waiting = site.get("/status").json()["samples_waiting"]
-            return None if waiting else len(self._samples())
+            return None if waiting else sum(len(self._samples(state)) for state in _STATES)
 
         return wait_for("the samples to be returned", all_sent)
 
-    def _samples(self, **wanted: str) -> list[dict[str, Any]]:
-        params: dict[str, str | int | None] = {"site": DRIFTED_SITE, "limit": 1000, **wanted}
-        return self.hub.client.review_queue(params)
+    def _samples(self, state: str) -> list[dict[str, Any]]:
+        return self.hub.client.review_queue({"site": DRIFTED_SITE, "state": state, "limit": 1000})
 
     def review(self, stream: Labelled) -> int:
         """A stand-in reviewer labels at most MAX_LABELS, the most informative first."""
@@ -111,8 +111,8 @@ class MeterStory:
                 image.tobytes(): label
                 for image, label in zip(stream.images, stream.labels, strict=True)
             }
-            num_labels = len(self._samples(state="reviewed")) + len(self._samples(state="used"))
-            for sample in self._samples(state="returned")[: MAX_LABELS - num_labels]:
+            num_labels = len(self._samples("reviewed")) + len(self._samples("used"))
+            for sample in self._samples("returned")[: MAX_LABELS - num_labels]:
                 row = self.hub.client.sample(sample["digest"])["row"]
                 self.hub.client.review(sample["digest"], {"label": truth[_pixels(row)]})
                 num_labels += 1
