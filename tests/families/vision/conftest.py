@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.families.vision.factory import Built, build, first_labels, inverted, shapes
 
 from dizuo.artifacts.model import LayerDirectory, StackFiles
-from tests.families.vision.factory import Built, build, first_labels, inverted, shapes
 
 Copier = Callable[[StackFiles], StackFiles]
 

@@ -8,6 +8,8 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from tests.families.vision.conftest import Copier
+from tests.families.vision.factory import Built, shapes
 
 from dizuo.artifacts.model import FileRole, StackFiles
 from dizuo.core.errors import InvalidInput
@@ -25,8 +27,6 @@ from dizuo.families.vision.imaging import decode
 from dizuo.families.vision.network import merged_network
 from dizuo.families.vision.runtime import open_engine
 from dizuo.families.vision.spec import request
-from tests.families.vision.conftest import Copier
-from tests.families.vision.factory import Built, shapes
 
 # A graph computes what PyTorch computes, in another order of additions.
 GRAPH_TOLERANCE = 1e-5
