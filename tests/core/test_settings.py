@@ -13,6 +13,7 @@ from dizuo.core.settings import InvalidSetting, Settings, environment_name
 class KettleSettings(Settings):
     litres: int = Field(default=2, ge=1, le=5, description="How much it holds.")
     secret: str = Field(default="", max_length=4, description="The key.")
+    lid: Path | None = Field(default=None, description="What covers it.")
 
 
 def test_defaults(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -71,5 +72,6 @@ def test_the_rows_of_the_documentation() -> None:
         ("DIZUO_HOME", "Path", "~/.dizuo", "The folder in which everything is kept."),
         ("DIZUO_LITRES", "int", "2", "How much it holds."),
         ("DIZUO_SECRET", "str", "", "The key."),
+        ("DIZUO_LID", "pathlib.Path | None", "", "What covers it."),
     ]
     assert environment_name("poll_seconds") == "DIZUO_POLL_SECONDS"

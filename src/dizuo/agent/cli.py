@@ -16,7 +16,9 @@ from dizuo.agent.settings import AgentSettings
 from dizuo.cli.options import JsonFlag, setting
 from dizuo.cli.output import age, print_fields, print_json, say
 
-app = typer.Typer(help="The program on a site.", no_args_is_help=True)
+app = typer.Typer(
+    help="The program on a site.\n\nExample: dizuo agent status", no_args_is_help=True
+)
 
 _Home = Annotated[Path | None, setting(AgentSettings, "home")]
 

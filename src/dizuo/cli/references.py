@@ -12,7 +12,7 @@ from dizuo.core.errors import InvalidInput, NotFound
 class PinRefused(InvalidInput):
     """A text that is not `name@version`."""
 
-    code = "pin_refused"
+    code = "reference_refused"
 
 
 class NoVersions(NotFound):

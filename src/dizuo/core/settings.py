@@ -60,11 +60,15 @@ class Settings(BaseSettings):
             (
                 environment_name(name),
                 getattr(field.annotation, "__name__", str(field.annotation)),
-                "~/.dizuo" if name == "home" else str(field.default),
+                "~/.dizuo" if name == "home" else _shown(field.default),
                 field.description or "",
             )
             for name, field in cls.model_fields.items()
         ]
+
+
+def _shown(default: Any) -> str:
+    return "" if default is None else str(default)
 
 
 def environment_name(field: str) -> str:

@@ -1,0 +1,41 @@
+"""A real hub in a process of its own, for all tests of the command line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.cli.door import ok
+
+from dizuo.demo.processes import Fleet, free_port, wait_until_answers
+
+
+@pytest.fixture(autouse=True)
+def _nothing_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No setting of the person who runs the tests gets in."""
+    for name in list(os.environ):
+        if name.startswith("DIZUO_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("DIZUO_HOME", str(tmp_path / "nobody's home"))
+
+
+@pytest.fixture(scope="session")
+def hub_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The home of a hub that has keys and answers; started by `dizuo keys init` and `dizuo up`."""
+    home = tmp_path_factory.mktemp("hub") / "home"
+    ok("--home", str(home), "keys", "init")
+    port = free_port()
+    with Fleet(home.parent / "logs") as fleet:
+        arguments = ["up", "--home", str(home), "--port", str(port)]
+        process = fleet.start("hub", arguments, {"DIZUO_MAX_PARALLEL_RUNS": "2"})
+        wait_until_answers(process, f"http://127.0.0.1:{port}/api/v1/health")
+        yield home
+
+
+@pytest.fixture
+def at_hub(hub_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The hub's home, which commands find by themselves."""
+    monkeypatch.setenv("DIZUO_HOME", str(hub_home))
+    return hub_home
