@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from PIL import Image
 
 from dizuo.database.engine import Database
@@ -66,6 +68,12 @@ def base64_of(data: bytes) -> dict[str, str]:
 def jsonl(*rows: Mapping[str, Any] | str) -> bytes:
     lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
     return ("\n".join(lines) + "\n").encode()
+
+
+def parquet_of(table: Mapping[str, Sequence[Any]]) -> bytes:
+    stream = io.BytesIO()
+    pq.write_table(pa.table(dict(table)), stream)
+    return stream.getvalue()
 
 
 def tar_of(files: Mapping[str, bytes] | Sequence[tuple[str, bytes]], mode: str = "w") -> bytes:

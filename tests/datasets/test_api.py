@@ -258,6 +258,51 @@ def test_the_same_upload_twice_is_kept_once(client: TestClient, home: Path) -> N
     assert len(list((home / "uploads").iterdir())) == 1
 
 
+def test_projects_do_not_see_each_other(
+    client: TestClient, app: FastAPI, database: Database, home: Path
+) -> None:
+    post_version(client, "tickets", rows_of(["abc"]))
+    sent = sample({"text": "abc"})
+    samples.receive(database, home, "site3", [sent])
+    with database.transaction() as session:
+        secret = access.issue(
+            session, "test", Surface.API, "bob", role=Role.BUILDER, project_id="other"
+        )
+    with TestClient(app, headers={"Authorization": f"Bearer {secret}"}) as other:
+        assert other.get("/api/v1/datasets").json() == {"items": []}
+        assert other.get("/api/v1/datasets/tickets").status_code == 404
+        assert other.get("/api/v1/datasets/tickets/versions/1/rows").status_code == 404
+        assert other.get("/api/v1/review").json() == {"items": [], "counts": {}}
+        assert other.get(f"/api/v1/review/{sent.digest}").status_code == 404
+        judged = other.post(f"/api/v1/review/{sent.digest}", json={"label": "x"})
+        assert judged.status_code == 404
+        made = post_version(other, "tickets", rows_of(["def"])).json()["versions"][0]
+    assert (made["version"], made["project_id"]) == (1, "other")
+    mine = client.get("/api/v1/datasets/tickets/versions/1/rows").json()["items"]
+    assert [row["columns"]["text"] for row in mine] == ["abc"]
+
+
+def test_a_picture_of_10_mb_is_refused_by_name_and_the_others_are_taken(
+    client: TestClient,
+) -> None:
+    data = tar_of({"7/a.png": png(1), "7/huge.png": b"\x89PNG" + bytes(10_000_000)})
+    answer = post_version(client, "digits", data, format="images", family="vision").json()
+    assert answer["num_accepted"] == 1
+    [reject] = answer["rejects"]
+    assert reject["place"] == "7/huge.png"
+    assert "at most 8,388,608 are accepted" in reject["reason"]
+
+
+def test_every_reject_can_be_paged_through(client: TestClient) -> None:
+    data = rows_of(["abc"]) + b"bad\n" * 45
+    answer = post_version(client, "tickets", data).json()
+    assert (len(answer["rejects"]), answer["num_rejected"]) == (20, 45)
+    url = "/api/v1/datasets/tickets/versions/1/rejects"
+    page = client.get(f"{url}?offset=40&limit=10").json()
+    assert [item["place"] for item in page["items"]] == [f"line {n}" for n in range(42, 47)]
+    assert page["total"] == 45
+
+
 ROUTES = [
     ("PUT", "uploads", Role.BUILDER),
     ("POST", "datasets/t/versions", Role.BUILDER),

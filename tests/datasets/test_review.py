@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -103,6 +104,28 @@ def test_another_verdict_is_a_conflict_unless_it_corrects(desk: Desk) -> None:
     with pytest.raises(ReviewConflict, match="has already said that this sample is unusable"):
         desk.judge(key, "y")
     assert desk.judge(key, "z", correct=True).state == "reviewed"
+
+
+def test_of_reviewers_at_once_one_is_first(any_desk: Desk) -> None:
+    [key] = any_desk.receive({"text": "abc"})
+    start = threading.Barrier(4)
+    outcomes: list[str] = []
+
+    def work(label: str) -> None:
+        start.wait(30)
+        try:
+            outcomes.append(any_desk.judge(key, label, actor=f"operator:{label}").label)
+        except ReviewConflict:
+            outcomes.append("conflict")
+
+    threads = [threading.Thread(target=work, args=(label,)) for label in "wxyz"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sorted(outcomes)[:3] == ["conflict"] * 3
+    assert any_desk.sample(key).label == sorted(outcomes)[3]
+    assert any_desk.actions().count("sample.reviewed") == 1
 
 
 def test_labels_are_compared_as_json(desk: Desk) -> None:

@@ -8,10 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from tests.datasets.scene import base64_of, folder_of, jsonl, tar_of
+from tests.datasets.scene import base64_of, folder_of, jsonl, parquet_of, tar_of
 
 from dizuo.datasets.content import MAX_FIELD_BYTES
 from dizuo.datasets.errors import SourceRefused
@@ -37,12 +35,6 @@ def file_of(folder: Path, data: bytes, name: str = "source") -> Path:
     path = folder / name
     path.write_bytes(data)
     return path
-
-
-def parquet_of(table: dict[str, Any]) -> bytes:
-    stream = io.BytesIO()
-    pq.write_table(pa.table(table), stream)
-    return stream.getvalue()
 
 
 def taken(records: list[Candidate | Reject]) -> list[tuple[str, dict[str, Any]]]:
