@@ -45,7 +45,7 @@ class PortInUse(Unavailable):
 class HubUnreachable(Unavailable):
     """The hub does not answer, or answers that it cannot now."""
 
-    code = "hub_unreachable"
+    code = "hub_silent"
 
 
 class HubRefused(Forbidden):

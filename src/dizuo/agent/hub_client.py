@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from dizuo import __version__
 from dizuo.agent.errors import HubAnswerBroken, HubRefused, HubUnreachable
+from dizuo.core.settings import InvalidSetting
 from dizuo.edge.wire import (
     CheckIn,
     CheckInReply,
@@ -41,18 +42,30 @@ def open_client(
         credential: sent as a bearer token with every call; empty sends none.
         ca: a PEM file with the authority of the hub's certificate, if not a public one.
         timeout_seconds: how long the hub may stay silent.
+
+    Raises:
+        InvalidSetting: `ca` is not a file of certificates.
     """
     headers = {"User-Agent": f"dizuo-agent/{__version__}"}
     if credential:
         headers["Authorization"] = f"Bearer {credential}"
-    verify = True if ca is None else ssl.create_default_context(cafile=str(ca))
     return httpx2.Client(
         base_url=hub_url,
         headers=headers,
         timeout=timeout_seconds,
-        verify=verify,
+        verify=True if ca is None else _trusting(ca),
         follow_redirects=False,
     )
+
+
+def _trusting(ca: Path) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=str(ca))
+    except OSError as error:
+        raise InvalidSetting(
+            f"{ca} is not a file of certificates ({error.strerror or 'none in it'}).",
+            next_step="Set DIZUO_HUB_CA to the PEM file your hub's operator gave you.",
+        ) from error
 
 
 class HubClient:

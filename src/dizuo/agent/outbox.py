@@ -8,7 +8,8 @@ leave first.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +38,7 @@ class Waiting:
 
 
 class Outbox:
-    """A folder of samples. One process writes, threads may call at once.
+    """A folder of samples. One process uses it, threads may call at once.
 
     Args:
         directory: the folder; made when the first sample comes.
@@ -45,33 +46,31 @@ class Outbox:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self._lock = threading.Lock()
+        self._items = {item.digest: item for item in _found(directory)}
         for torn in directory.glob(".*.tmp"):  # left by a killed process, never part of the queue
             torn.unlink()
 
     def waiting(self) -> list[Waiting]:
         """What is queued, oldest first."""
-        found = []
-        for path in self._directory.glob(f"*{_SUFFIX}"):
-            taken, _, hexadecimal = path.name.removesuffix(_SUFFIX).partition("-")
-            if taken.isdigit():
-                size = path.stat().st_size
-                found.append((int(taken), Waiting(f"sha256:{hexadecimal}", path, size)))
-        return [item for _, item in sorted(found, key=lambda pair: (pair[0], pair[1].digest))]
+        with self._lock:
+            return sorted(self._items.values(), key=lambda item: item.path.name)
 
     def count(self) -> int:
         """How many samples wait."""
-        return sum(1 for _ in self._directory.glob(f"*{_SUFFIX}"))
+        return len(self._items)
 
     def size_bytes(self) -> int:
         """The bytes that wait."""
-        return sum(item.size_bytes for item in self.waiting())
+        with self._lock:
+            return sum(item.size_bytes for item in self._items.values())
 
     def holds(self, digest: str) -> bool:
         """Whether a sample of this digest waits."""
-        return any(self._directory.glob(f"*-{digest.removeprefix('sha256:')}{_SUFFIX}"))
+        return digest in self._items
 
     def put(self, sample: Sample, encoded: bytes) -> None:
-        """Queue a sample, durably.
+        """Queue a sample, durably; one of the same digest is queued already and stays.
 
         Args:
             sample: what to queue.
@@ -80,19 +79,33 @@ class Outbox:
         Raises:
             OSError: it cannot be written; nothing is left behind.
         """
+        if self.holds(sample.digest):
+            return
         name = f"{sample.taken_ms:015d}-{sample.digest.removeprefix('sha256:')}{_SUFFIX}"
-        write_atomic(self._directory / name, encoded, mode=0o600)
+        path = self._directory / name
+        write_atomic(path, encoded, mode=0o600)
+        with self._lock:
+            self._items[sample.digest] = Waiting(sample.digest, path, len(encoded))
 
     def read(self, item: Waiting) -> Sample | None:
         """The sample of a queued file; None, and the file is dropped, if it cannot be one."""
         try:
             return Sample.model_validate_json(item.path.read_bytes())
-        except ValidationError:
+        except (FileNotFoundError, ValidationError):
             _log.warning("dropped %s: it is not a sample of this version", item.path.name)
-            item.path.unlink(missing_ok=True)
+            self.remove([item])
             return None
 
     def remove(self, items: Sequence[Waiting]) -> None:
         """Forget files that the hub has answered for."""
         for item in items:
             item.path.unlink(missing_ok=True)
+            with self._lock:
+                self._items.pop(item.digest, None)
+
+
+def _found(directory: Path) -> Iterator[Waiting]:
+    for path in directory.glob(f"*{_SUFFIX}"):
+        taken, _, hexadecimal = path.name.removesuffix(_SUFFIX).partition("-")
+        if taken.isdigit():
+            yield Waiting(f"sha256:{hexadecimal}", path, path.stat().st_size)

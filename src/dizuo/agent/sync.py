@@ -143,7 +143,7 @@ class Sync:
         desired = self._state.desired
         if desired is None:
             return None
-        if desired != self._state.running:
+        if not same(desired, self._state.running):
             return desired
         self._state.error = None
         if self._state.state == FALLEN_BACK:
@@ -161,6 +161,11 @@ class Sync:
     def _failed(self, desired: DesiredState, *, may_pass: bool) -> None:
         now = asyncio.get_running_loop().time()
         self._backoff.failed(desired.generation, now, may_pass=may_pass)
+
+
+def same(one: DesiredState, other: DesiredState) -> bool:
+    """Whether two desired states ask for the same; the order of stacks means nothing."""
+    return one.generation == other.generation and set(one.stacks) == set(other.stacks)
 
 
 async def _say(call: Callable[[CheckIn], CheckInReply], body: CheckIn) -> CheckInReply:

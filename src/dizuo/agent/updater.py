@@ -84,8 +84,8 @@ class Updater:
                 continue
             try:
                 self._serve(await self._start_again(number))
-            except DizuoError as error:
-                self._state.fail(number, "resuming", error)
+            except (DizuoError, OSError) as error:
+                self._state.fail(number, "resuming", _told(error))
                 continue
             self._state.apply("resume_serving" if self._state.running.stacks else "resume_empty")
 
@@ -232,7 +232,7 @@ class Updater:
     async def _restart(self, before: Fleet) -> None:
         try:
             self._serve(await self._start_again(before.generation.number))
-        except DizuoError as error:
+        except (DizuoError, OSError) as error:
             _log.error("generation %d does not start again: %s", before.generation.number, error)
 
     async def _retire(self, before: Fleet | None) -> None:

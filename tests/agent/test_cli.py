@@ -1,0 +1,119 @@
+"""`dizuo agent` as a person types it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.agent.agent_process import AgentProcess
+from tests.agent.hub_simulator import HubSimulator
+
+from dizuo.agent.home import AgentHome
+from dizuo.agent.join import JoinRequest, join
+
+
+def dizuo(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "dizuo.cli.main", *arguments],
+        env={**os.environ, **settings},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def refused(result: subprocess.CompletedProcess[str]) -> str:
+    """What a person reads: no traceback, and a status that says it failed."""
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+    return " ".join(result.stderr.split())
+
+
+def test_join_and_status(tmp_path: Path, hub: HubSimulator) -> None:
+    home = str(tmp_path / "agent")
+    joined = dizuo("agent", "join", hub.token(), "--name", "site3", "--home", home, "--json")
+    assert json.loads(joined.stdout) == {
+        "site": "site3",
+        "project": "default",
+        "hub": hub.url,
+        "home": home,
+    }
+    status = json.loads(dizuo("agent", "status", "--home", home, "--json").stdout)
+    assert status == {"site": "site3", "hub": hub.url, "agent_runs": False}
+    text = dizuo("agent", "status", "--home", home).stdout
+    assert re.search(r"agent\s+does not run", text)
+    assert re.search(r"state\s+never started", text)
+
+
+def test_status_of_a_running_agent(agent: AgentProcess, hub: HubSimulator) -> None:
+    agent.start()
+    hub.direct("site3", hub.build(scale=1.0).direction("meter"))
+    agent.wait_until_serves(1)
+    home = str(agent.home.root)
+    status = json.loads(dizuo("agent", "status", "--home", home, "--json").stdout)
+    assert (status["agent_runs"], status["state"], status["site"]) == (True, "serving", "site3")
+    text = dizuo("agent", "status", "--home", home).stdout
+    assert re.search(r"serves\s+meter = meter:1 \(sha256:", text)
+    assert re.search(rf"address\s+{re.escape(agent.url)}", text)
+    second = dizuo("agent", "run", "--home", home, "--port", "0")
+    assert "Another agent works in" in refused(second)
+
+
+def test_running_without_having_joined(tmp_path: Path) -> None:
+    said = refused(dizuo("agent", "run", "--home", str(tmp_path)))
+    assert "has not joined a hub. Run dizuo agent join TOKEN --name NAME" in said
+    said = refused(dizuo("agent", "status", "--home", str(tmp_path)))
+    assert "has not joined a hub." in said
+
+
+def test_a_port_in_use(tmp_path: Path, hub: HubSimulator) -> None:
+    home = AgentHome(tmp_path / "agent")
+    join(home, JoinRequest(hub.token(), "site3"))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        result = dizuo("agent", "run", "--home", str(home.root), "--port", port)
+    said = refused(result)
+    assert f"127.0.0.1:{port} cannot be listened on (Address already in use)." in said
+    assert "choose another with --port" in said
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "says"),
+    [
+        (("--host", "0.0.0.0"), {}, "would listen on 0.0.0.0 without TLS"),
+        (("--host", "no.such.host.invalid"), {}, "without TLS"),
+        ((), {"DIZUO_EGRESS_POLICY": "everything"}, "The setting egress_policy is wrong"),
+        ((), {"DIZUO_CONTROL_SHARE": "2"}, "The setting control_share is wrong"),
+        ((), {"DIZUO_SAMPLER_SCORES": '["curiosity"]'}, "no sampler score 'curiosity'"),
+    ],
+)
+def test_settings_that_are_wrong_keep_it_from_starting(
+    tmp_path: Path,
+    hub: HubSimulator,
+    arguments: tuple[str, ...],
+    settings: dict[str, str],
+    says: str,
+) -> None:
+    home = AgentHome(tmp_path / "agent")
+    join(home, JoinRequest(hub.token(), "site3"))
+    result = dizuo("agent", "run", "--home", str(home.root), *arguments, **settings)
+    assert says in refused(result)
+
+
+def test_a_damaged_folder_is_told(tmp_path: Path) -> None:
+    (tmp_path / "site.json").write_text('{"format": 1, "half": ')
+    said = refused(dizuo("agent", "run", "--home", str(tmp_path)))
+    assert "site.json cannot be read" in said
+
+
+@pytest.mark.parametrize("command", ["join", "run", "status"])
+def test_every_help_has_an_example(command: str) -> None:
+    assert f"Example: dizuo agent {command}" in dizuo("agent", command, "--help").stdout
