@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import httpx2
@@ -10,8 +9,9 @@ import numpy as np
 
 from dizuo.core.errors import Unavailable
 from dizuo.demo.digits import Images, Labelled
+from dizuo.gates.bootstrap import wilson
 
-_Z_95 = 1.959963984540054
+_CONFIDENCE = 0.95
 
 
 class SiteSilent(Unavailable):
@@ -22,11 +22,7 @@ class SiteSilent(Unavailable):
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A share of right answers with its 95% Wilson score interval.
-
-    Source: E. B. Wilson, "Probable inference, the law of succession, and statistical inference",
-    Journal of the American Statistical Association 22 (1927).
-    """
+    """A share of right answers with its 95% Wilson score interval."""
 
     score: float
     low: float
@@ -35,11 +31,8 @@ class Score:
     @classmethod
     def of(cls, num_right: int, num_asked: int) -> Score:
         """The score of `num_right` out of `num_asked` (at least 1)."""
-        share = num_right / num_asked
-        scale = 1 + _Z_95**2 / num_asked
-        centre = (share + _Z_95**2 / (2 * num_asked)) / scale
-        spread = _Z_95 * math.sqrt(share * (1 - share) / num_asked + _Z_95**2 / (4 * num_asked**2))
-        return cls(share, centre - spread / scale, centre + spread / scale)
+        interval = wilson(num_right, num_asked, _CONFIDENCE)
+        return cls(interval.point, interval.low, interval.high)
 
 
 @dataclass(frozen=True, slots=True)
