@@ -19,9 +19,12 @@ from dizuo.access.http import install_error_handler, secret_of
 from dizuo.access.model import Surface
 from dizuo.artifacts.layout import Layout
 from dizuo.artifacts.server import registry_routes
+from dizuo.core.clock import now_ms
 from dizuo.core.errors import DizuoError
 from dizuo.database.engine import Database
 from dizuo.datasets import api as datasets_api
+from dizuo.datasets import service as datasets
+from dizuo.datasets import uploads
 from dizuo.hub import home
 from dizuo.hub.settings import HubSettings
 from dizuo.improvements import api as improvements_api
@@ -50,6 +53,8 @@ _ROUTERS = (
     improvements_api.router,
     edge_api.router,
 )
+STARTER = "hub:start"
+"""How the audit log names what was put right at a start."""
 _FRESHNESS_SECONDS = 3600.0
 _logger = logging.getLogger(__name__)
 
@@ -80,9 +85,7 @@ def running_hub(settings: HubSettings) -> Iterator[Hub]:
     supervisor = Supervisor(context, installed_kinds(), limits)
     parts = Parts(database, settings.home, repository, supervisor, settings.require_approval)
     improver = Improver(parts)
-    if repository.is_ready:
-        with database.transaction() as session:
-            releases.reconcile(session, repository)
+    _mend(settings, database, repository)
     supervisor.start()
     improver.launch(home.workflow_database_url(settings))
     stop = threading.Event()
@@ -98,6 +101,15 @@ def running_hub(settings: HubSettings) -> Iterator[Hub]:
         workflow.shut_down()
         supervisor.stop()
         database.close()
+
+
+def _mend(settings: HubSettings, database: Database, repository: Repository) -> None:
+    """Put right what a crash or a move of the home folder left behind."""
+    uploads.sweep(settings.home, now_ms())
+    with database.transaction() as session:
+        datasets.relocate(session, datasets.root_of(settings.home), STARTER)
+        if repository.is_ready:
+            releases.reconcile(session, repository)
 
 
 def _keep_fresh(repository: Repository, stop: threading.Event) -> None:
