@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,16 +22,23 @@ def _nothing_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
     monkeypatch.setenv("DIZUO_HOME", str(tmp_path / "nobody's home"))
 
 
-@pytest.fixture(scope="session")
-def hub_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+@contextmanager
+def running_hub(folder: Path) -> Iterator[Path]:
     """The home of a hub that has keys and answers; started by `dizuo keys init` and `dizuo up`."""
-    home = tmp_path_factory.mktemp("hub") / "home"
+    home = folder / "home"
     ok("--home", str(home), "keys", "init")
     port = free_port()
-    with Fleet(home.parent / "logs") as fleet:
+    with Fleet(folder / "logs") as fleet:
         arguments = ["up", "--home", str(home), "--port", str(port)]
         process = fleet.start("hub", arguments, {"DIZUO_MAX_PARALLEL_RUNS": "2"})
         wait_until_answers(process, f"http://127.0.0.1:{port}/api/v1/health")
+        yield home
+
+
+@pytest.fixture(scope="session")
+def hub_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A hub for all tests that get along with what others left in it."""
+    with running_hub(tmp_path_factory.mktemp("hub")) as home:
         yield home
 
 

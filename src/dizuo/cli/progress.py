@@ -30,13 +30,15 @@ def _bars() -> RichProgress:
 
 @dataclass(slots=True)
 class Bars:
-    """One bar for each stage of the work; `report` is a `Reporter`. Use it as a context manager."""
+    """One bar for each stage of the work; `report` is a `Reporter`. Use it as a context manager.
+
+    Nothing is drawn before the first event.
+    """
 
     _progress: RichProgress = field(default_factory=_bars)
     _stages: dict[str, TaskID] = field(default_factory=dict)
 
     def __enter__(self) -> Self:
-        self._progress.start()
         return self
 
     def __exit__(
@@ -47,11 +49,14 @@ class Bars:
     ) -> None:
         if kind is None:
             self._finish_all()
-        self._progress.stop()
+        if self._stages:
+            self._progress.stop()
 
     def report(self, event: Progress) -> None:
         """Draw one step forward. A stage that begins ends those before it."""
         task = self._stages.get(event.stage)
+        if not self._stages:
+            self._progress.start()
         if task is None:
             self._finish_all()
             task = self._progress.add_task(escape(event.stage), total=None, count="", note="")
