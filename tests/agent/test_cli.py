@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import re
 import socket
+import ssl
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx2
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from tests.agent.agent_process import AgentProcess
 from tests.agent.hub_simulator import HubSimulator
 
@@ -117,3 +125,50 @@ def test_a_damaged_folder_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", ["join", "run", "status"])
 def test_every_help_has_an_example(command: str) -> None:
     assert f"Example: dizuo agent {command}" in dizuo("agent", command, "--help").stdout
+
+
+def certificate(folder: Path) -> tuple[str, str]:
+    """A self-signed certificate for 127.0.0.1, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "cert.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    secret = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    (folder / "key.pem").write_bytes(secret)
+    return str(folder / "cert.pem"), str(folder / "key.pem")
+
+
+def test_with_tls_it_answers_by_https(agent: AgentProcess, tmp_path: Path) -> None:
+    chain, key = certificate(tmp_path)
+    agent.settings |= {"DIZUO_TLS_CERTIFICATE": chain, "DIZUO_TLS_KEY": key}
+    agent.start()
+    assert agent.url.startswith("https://127.0.0.1:")
+    trusting = ssl.create_default_context(cafile=chain)
+    assert httpx2.get(f"{agent.url}/v2/health/live", verify=trusting).json() == {"live": True}
+
+
+def test_tls_files_that_are_none(agent: AgentProcess, tmp_path: Path) -> None:
+    (tmp_path / "x.pem").write_text("nothing")
+    settings = {
+        "DIZUO_TLS_CERTIFICATE": str(tmp_path / "x.pem"),
+        "DIZUO_TLS_KEY": str(tmp_path / "missing.pem"),
+    }
+    home = str(agent.home.root)
+    said = refused(dizuo("agent", "run", "--home", home, "--port", "0", **settings))
+    assert "The certificate of the local API cannot be used" in said

@@ -57,7 +57,15 @@ def test_oldest_first_and_back_as_it_was(outbox: Outbox) -> None:
     assert outbox.count() == 1
     assert not outbox.holds(early.digest)
     outbox.remove(waiting)  # again is harmless
-    assert outbox.count() == 0
+    assert (outbox.count(), outbox.size_bytes()) == (0, 0)
+
+
+def test_it_knows_after_a_start_what_waits(outbox: Outbox, tmp_path: Path) -> None:
+    put(outbox, sample(1), sample(2))
+    (tmp_path / "outbox" / "notes.json").write_text("{}")  # not ours: left alone
+    again = Outbox(tmp_path / "outbox")
+    assert again.waiting() == outbox.waiting()
+    assert again.size_bytes() == outbox.size_bytes()
 
 
 def test_queueing_again_is_queueing_once(outbox: Outbox) -> None:

@@ -85,7 +85,7 @@ def status_command(home: _Home = None, as_json: JsonFlag = False) -> None:
     status: dict[str, Any] = {
         "site": enrolment.site_name,
         "hub": enrolment.hub_url,
-        "agent_runs": folder.in_use,
+        "agent_runs": folder.is_in_use(),
         **(read_json(folder.status_file) or {}),
     }
     if as_json:

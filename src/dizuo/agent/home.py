@@ -138,8 +138,7 @@ class AgentHome:
         finally:
             os.close(descriptor)
 
-    @property
-    def in_use(self) -> bool:
+    def is_in_use(self) -> bool:
         """Whether an agent works in this folder now."""
         try:
             descriptor = os.open(self.root / "agent.lock", os.O_RDONLY)

@@ -48,6 +48,7 @@ class Outbox:
         self._directory = directory
         self._lock = threading.Lock()
         self._items = {item.digest: item for item in _found(directory)}
+        self._size_bytes = sum(item.size_bytes for item in self._items.values())
         for torn in directory.glob(".*.tmp"):  # left by a killed process, never part of the queue
             torn.unlink()
 
@@ -62,8 +63,7 @@ class Outbox:
 
     def size_bytes(self) -> int:
         """The bytes that wait."""
-        with self._lock:
-            return sum(item.size_bytes for item in self._items.values())
+        return self._size_bytes
 
     def holds(self, digest: str) -> bool:
         """Whether a sample of this digest waits."""
@@ -86,6 +86,7 @@ class Outbox:
         write_atomic(path, encoded, mode=0o600)
         with self._lock:
             self._items[sample.digest] = Waiting(sample.digest, path, len(encoded))
+            self._size_bytes += len(encoded)
 
     def read(self, item: Waiting) -> Sample | None:
         """The sample of a queued file; None, and the file is dropped, if it cannot be one."""
@@ -101,7 +102,8 @@ class Outbox:
         for item in items:
             item.path.unlink(missing_ok=True)
             with self._lock:
-                self._items.pop(item.digest, None)
+                if self._items.pop(item.digest, None) is not None:
+                    self._size_bytes -= item.size_bytes
 
 
 def _found(directory: Path) -> Iterator[Waiting]:

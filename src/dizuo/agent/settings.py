@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import ssl
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -145,17 +146,32 @@ class AgentSettings(Settings):
         return self.tls_certificate is not None and self.tls_key is not None
 
     def require_safe_address(self) -> None:
-        """Refuse to listen beyond loopback without TLS.
+        """Refuse to listen beyond loopback without TLS, and with TLS that cannot work.
 
         Raises:
-            InvalidSetting: the host is not loopback and TLS is not configured.
+            InvalidSetting: the host is not loopback and TLS is not configured, or its files cannot
+                be used.
         """
-        if self.has_tls or _is_loopback(self.host):
+        if self.has_tls:
+            self._require_certificate()
+            return
+        if _is_loopback(self.host):
             return
         raise InvalidSetting(
             f"The local API would listen on {self.host} without TLS.",
             next_step="Set DIZUO_TLS_CERTIFICATE and DIZUO_TLS_KEY, or --host 127.0.0.1.",
         )
+
+    def _require_certificate(self) -> None:
+        assert self.tls_certificate is not None
+        try:
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            context.load_cert_chain(self.tls_certificate, self.tls_key)
+        except OSError as error:  # ssl.SSLError is one
+            raise InvalidSetting(
+                f"The certificate of the local API cannot be used ({error.strerror or error}).",
+                next_step="Set DIZUO_TLS_CERTIFICATE and DIZUO_TLS_KEY to two PEM files.",
+            ) from error
 
 
 def _is_loopback(host: str) -> bool:

@@ -1,0 +1,298 @@
+"""The small parts: the folder's files, back-off, memory, probes, settings, threads."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dizuo.agent.errors import HomeDamaged, NotJoined, NotServing, ProbeFailed
+from dizuo.agent.home import Active, AgentHome, Enrolment
+from dizuo.agent.hub_client import open_client
+from dizuo.agent.memory import PROCESS_BYTES, MemoryRules, fits_beside, free_bytes
+from dizuo.agent.probe import ProbeRules, judge
+from dizuo.agent.settings import AgentSettings
+from dizuo.agent.slots import Slots
+from dizuo.agent.state import SiteState
+from dizuo.agent.sync import STUBBORN_FACTOR, Backoff, same
+from dizuo.agent.threads import in_thread
+from dizuo.core.digests import sha256_bytes
+from dizuo.core.errors import TooLarge
+from dizuo.core.settings import InvalidSetting
+from dizuo.core.transitions import TransitionRefused
+from dizuo.edge.wire import CheckIn, DesiredState, Direction
+from dizuo.families.golden import Probe
+
+
+def direction(name: str) -> Direction:
+    return Direction(
+        served_as=name,
+        name=name,
+        version=1,
+        digest=sha256_bytes(name.encode()),
+        family="scales",
+        target="plain",
+    )
+
+
+# The folder
+
+
+def test_files_of_the_folder_come_back_as_they_were(tmp_path: Path) -> None:
+    home = AgentHome(tmp_path)
+    assert home.read_active() == Active()
+    active = Active(generation=3, previous=2, bytes_first_install=7, bytes_last_update=1)
+    home.write_active(active)
+    assert home.read_active() == active
+    with pytest.raises(NotJoined):
+        home.read_enrolment()
+    enrolment = Enrolment("http://hub", "id", "site3", "default", "edge", "registry")
+    home.write_enrolment(enrolment)
+    assert home.read_enrolment() == enrolment
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b"{}", b'{"format": 2}', b'{"format": 1, "extra": 1}']
+)
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: bytes) -> None:
+    home = AgentHome(tmp_path)
+    home.active_file.write_bytes(content)
+    with pytest.raises(HomeDamaged, match=r"active\.json cannot be read"):
+        home.read_active()
+
+
+def test_in_use_tells_without_taking(tmp_path: Path) -> None:
+    home = AgentHome(tmp_path / "agent")
+    assert not home.is_in_use()
+    with home.locked():
+        assert home.is_in_use()
+    assert not home.is_in_use()
+
+
+# Back-off
+
+
+def test_waits_double_up_to_a_bound_and_only_for_the_same_generation() -> None:
+    backoff = Backoff(1.0, 5.0)
+    assert backoff.wait_seconds(1, 100.0) == 0
+    waits = []
+    for _ in range(5):
+        backoff.failed(1, 100.0, may_pass=True)
+        waits.append(backoff.wait_seconds(1, 100.0))
+    assert waits == [1, 2, 4, 5, 5]
+    assert backoff.wait_seconds(1, 104.0) == 1
+    assert backoff.wait_seconds(2, 100.0) == 0
+    backoff.failed(2, 100.0, may_pass=True)
+    assert backoff.wait_seconds(2, 100.0) == 1
+
+
+def test_what_will_not_pass_by_itself_waits_longer() -> None:
+    backoff = Backoff(1.0, 1000.0)
+    backoff.failed(1, 0.0, may_pass=False)
+    assert backoff.wait_seconds(1, 0.0) == STUBBORN_FACTOR
+    backoff.relent()
+    assert backoff.wait_seconds(1, 0.0) == STUBBORN_FACTOR
+    backoff.failed(1, 0.0, may_pass=True)
+    backoff.relent()
+    assert backoff.wait_seconds(1, 0.0) == 0
+
+
+@given(st.lists(st.booleans(), max_size=200), st.floats(0.1, 10), st.floats(10, 900))
+def test_waits_are_never_out_of_bounds(outcomes: list[bool], first: float, most: float) -> None:
+    backoff = Backoff(first, most)
+    for may_pass in outcomes:
+        backoff.failed(1, 0.0, may_pass=may_pass)
+        assert min(first, most) <= backoff.wait_seconds(1, 0.0) <= most
+
+
+def test_the_order_of_a_set_means_nothing() -> None:
+    one, two = direction("one"), direction("two")
+    first = DesiredState(generation=1, stacks=(one, two))
+    assert same(first, DesiredState(generation=1, stacks=(two, one)))
+    assert not same(first, DesiredState(generation=2, stacks=(one, two)))
+    assert not same(first, DesiredState(generation=1, stacks=(one,)))
+
+
+# State
+
+
+def test_each_transition_is_on_disk_and_on_the_wire(tmp_path: Path) -> None:
+    home = AgentHome(tmp_path)
+    state = SiteState(home, lambda: 5, "raw")
+    for rule, step, wire in [
+        ("verify", "verifying", "updating"),
+        ("fetch", "fetching", "updating"),
+        ("stage", "staging", "updating"),
+        ("probe", "probing", "updating"),
+        ("switch", "switching", "updating"),
+        ("serve", "serving", "serving"),
+        ("fall_back", "fallen_back", "fallen_back"),
+    ]:
+        state.apply(rule, note=f"now {step}")
+        written = json.loads(home.status_file.read_bytes())
+        assert (written["step"], written["state"]) == (step, wire)
+        assert written["note"] == f"now {step}"
+        assert state.check_in().state == wire
+    with pytest.raises(TransitionRefused):
+        state.apply("stage")
+
+
+def test_the_longest_error_still_fits_a_check_in(tmp_path: Path) -> None:
+    state = SiteState(AgentHome(tmp_path), lambda: 5, "none")
+    state.fail(3, "fetching", TooLarge("x" * 5000))
+    assert CheckIn.model_validate_json(state.check_in().model_dump_json()).error == state.error
+
+
+def test_a_folder_that_cannot_be_written_does_not_stop_a_transition(tmp_path: Path) -> None:
+    home = AgentHome(tmp_path / "file")
+    state = SiteState(home, lambda: 5, "none")
+    home.root.write_bytes(b"")
+    state.apply("verify")
+    assert state.state == "verifying"
+
+
+# Slots
+
+
+def test_nothing_is_served_before_the_first_generation() -> None:
+    slots = Slots()
+    assert not slots.ready
+    with pytest.raises(NotServing):
+        slots.route("meter")
+
+
+# Memory
+
+
+class Weighed:
+    """What `fits_beside` asks of a fleet and a generation."""
+
+    def __init__(self, num_bytes: int) -> None:
+        self.size_bytes = num_bytes
+        self.stacks: tuple[Any, ...] = ()
+
+    def memory_bytes(self) -> int:
+        return self.size_bytes
+
+
+@pytest.mark.parametrize(("limit", "fits"), [(2500, True), (2499, False)])
+def test_a_limit_holds_both_generations(limit: int, fits: bool) -> None:
+    current, new = Weighed(1000), Weighed(1000)
+    rules = MemoryRules(engines_at_most=limit)
+    assert fits_beside(current, new, rules) is fits  # type: ignore[arg-type]
+
+
+def test_without_a_limit_the_machine_is_asked() -> None:
+    new = Weighed(1)
+    assert fits_beside(new, new, MemoryRules(reserve=0))  # type: ignore[arg-type]
+    assert not fits_beside(new, new, MemoryRules(reserve=1 << 60))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"memory.max": "1000", "memory.current": "300"}, 700),
+        ({"memory.max": "1000", "memory.current": "3000"}, 0),
+        ({"memory.max": "max", "memory.current": "300"}, None),
+        ({"memory.max": "1000"}, None),
+        ({}, None),
+        ({"memory.max": "1000", "memory.current": "many"}, None),
+    ],
+)
+def test_a_container_may_have_less_than_its_machine(
+    tmp_path: Path, files: dict[str, str], expected: int | None
+) -> None:
+    for name, content in files.items():
+        (tmp_path / name).write_text(content + "\n")
+    if expected is None:
+        assert free_bytes(tmp_path) > PROCESS_BYTES
+    else:
+        assert free_bytes(tmp_path) == expected
+
+
+# Probes
+
+
+@pytest.mark.parametrize(
+    ("num_agree", "p95_ms", "says"),
+    [
+        (9, 100.0, ""),
+        (10, 99.9, ""),
+        (8, 10.0, "8 of 10 golden rows as expected; at least 90% must"),
+        (10, 100.1, "took 100 ms"),
+    ],
+)
+def test_a_probe_is_held_against_its_rules(num_agree: int, p95_ms: float, says: str) -> None:
+    rules = ProbeRules(agreement_at_least=0.9, p95_ms_at_most=100.0)
+    measured = Probe(10, num_agree, p95_ms)
+    if not says:
+        judge("meter", measured, rules)
+        return
+    with pytest.raises(ProbeFailed, match=says):
+        judge("meter", measured, rules)
+
+
+# Settings
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "127.9.9.9"])
+def test_loopback_needs_no_tls(host: str) -> None:
+    AgentSettings.load(host=host).require_safe_address()
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7", "site3.example"])
+def test_everything_else_does(host: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidSetting, match="without TLS"):
+        AgentSettings.load(host=host).require_safe_address()
+    key = tmp_path / "key.pem"
+    with pytest.raises(InvalidSetting, match="without TLS"):
+        AgentSettings.load(host=host, tls_key=key).require_safe_address()
+    with pytest.raises(InvalidSetting, match="cannot be used"):
+        AgentSettings.load(host=host, tls_key=key, tls_certificate=key).require_safe_address()
+
+
+def test_an_authority_that_is_none(tmp_path: Path) -> None:
+    with pytest.raises(InvalidSetting, match="is not a file of certificates"):
+        open_client("https://hub", ca=tmp_path / "missing.pem")
+    (tmp_path / "ca.pem").write_text("not a certificate")
+    with pytest.raises(InvalidSetting, match="is not a file of certificates"):
+        open_client("https://hub", ca=tmp_path / "ca.pem")
+
+
+# Threads
+
+
+def test_blocking_work_returns_and_raises() -> None:
+    def fail() -> None:
+        raise TooLarge("Too large.")
+
+    assert asyncio.run(in_thread(lambda: 7, name="work")) == 7
+    with pytest.raises(TooLarge):
+        asyncio.run(in_thread(fail, name="work"))
+
+
+def test_a_cancelled_caller_does_not_wait_for_the_thread() -> None:
+    gate = threading.Event()
+    finished = threading.Event()
+
+    def work() -> None:
+        gate.wait(10)
+        finished.set()
+
+    async def scenario() -> None:
+        task = asyncio.create_task(in_thread(work, name="work"))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(scenario())
+    assert not finished.is_set()
+    gate.set()  # what it returns now has nobody to go to
+    assert finished.wait(10)
