@@ -23,7 +23,7 @@ from dizuo.improvements.repin import repin
 SITES = ("site1", "site2", "site3")
 DRIFTED_SITE = "site3"
 SERVED_AS = "meter-reading"
-NUM_SHAPES = 1500
+NUM_SHAPES = 6000
 NUM_FRAMES = 1200
 MAX_LABELS = 300
 HOLDOUT = 0.15
