@@ -67,7 +67,7 @@ def fingerprints(rows: Sequence[Row]) -> NDArray[np.float32]:
 def _grey(data: bytes) -> NDArray[np.float64]:
     picture = Image.fromarray(decode(data, 1)[:, :, 0]).convert("F")
     size = (_FINGERPRINT_SIDE, _FINGERPRINT_SIDE)
-    small = picture.resize(size, Image.Resampling.BILINEAR)
+    small = picture.resize(size, Image.Resampling.BOX)
     return np.asarray(small, dtype=np.float64).ravel()
 
 
