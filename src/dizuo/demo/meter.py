@@ -29,7 +29,7 @@ MAX_LABELS = 300
 HOLDOUT = 0.15
 NUM_COMPARED = 60
 _STATES = ("returned", "reviewed", "used", "unusable")
-NUM_STEPS = 10
+NUM_STEPS = 11
 
 
 @dataclass(slots=True)
