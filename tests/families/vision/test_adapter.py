@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -79,7 +80,7 @@ def test_layers_of_different_shapes_do_not_compose() -> None:
 
 
 F16 = np.float16
-SPOILED = {
+SPOILED: dict[str, tuple[dict[str, Any], str]] = {
     "batch norm that moved": ({"bn.running_mean": np.zeros(4, F16)}, r"holds bn\.running_mean"),
     "a whole module": ({"conv.weight": np.zeros((5, 4, 3, 3), F16)}, r"holds conv\.weight"),
     "DoRA": ({"conv.lora_magnitude_vector": np.zeros(5, F16)}, "cannot be laid over a base"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,7 @@ def reencoded(image: Any) -> bytes:
     return stream.getvalue()
 
 
-COPIES = {
+COPIES: dict[str, Callable[[Any], bytes]] = {
     "as another PNG": lambda image: png(image, compress_level=0),
     "as JPEG": reencoded,
     "a little brighter": lambda image: png(np.clip(image.astype(int) + 10, 0, 255)),

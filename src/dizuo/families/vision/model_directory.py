@@ -65,7 +65,12 @@ def read_directory(path: Path) -> ModelDirectory:
     if not path.is_dir():
         raise ModelRefused(f"{path} is not a folder.", next_step="Give the folder of a model.")
     config = _read_json(path, CONFIG_NAME)
-    architecture = str(config.get("model_type"))
+    if not config.get("model_type"):
+        raise ModelRefused(
+            f"A model whose {CONFIG_NAME} names no architecture is not supported.",
+            next_step="Fetch the model again: model_type is missing.",
+        )
+    architecture = str(config["model_type"])
     if architecture not in SUPPORTED:
         raise ModelRefused(
             f"The architecture {architecture[:60]!r} is not supported.",
@@ -92,7 +97,7 @@ def _read_json(directory: Path, name: str) -> dict[str, Any]:
     path = directory / name
     if not path.is_file():
         raise ModelRefused(
-            f"There is no {name} in {directory}.",
+            f"There is no {name} in the model's folder.",
             next_step="Import a folder that save_pretrained or a model hub has written.",
         )
     try:
@@ -132,7 +137,7 @@ def _weight_files(directory: Path) -> tuple[Path, ...]:
             next_step="Where you trust them, load the model with Transformers and save it again "
             "with save_pretrained, which writes model.safetensors.",
         )
-    raise ModelRefused(f"There are no weights in {directory}.", next_step=f"Add {SINGLE_NAME}.")
+    raise ModelRefused("There are no weights in the model's folder.", next_step=f"Add {SINGLE_NAME}.")
 
 
 def _shards(directory: Path) -> tuple[Path, ...]:
@@ -195,6 +200,8 @@ def _size(processor: Mapping[str, Any]) -> tuple[int, int, float | None]:
     size = processor["size"]
     if isinstance(size, int):
         return size, size, None
+    if not isinstance(size, Mapping):
+        raise TypeError("the size is neither a number nor a mapping")
     if "height" in size and not processor.get("do_center_crop", False):
         return size["height"], size["width"], None
     edge = size.get("shortest_edge", size.get("height"))

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from huggingface_hub.errors import StrictDataclassError
 from peft import LoraConfig, inject_adapter_in_model
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
@@ -36,6 +37,15 @@ from dizuo.families.vision.layer import (
 )
 
 _HEAD_NAMES = ("classifier",)
+_LOADING_ERRORS = (
+    OSError,
+    RuntimeError,
+    ValueError,
+    TypeError,
+    SafetensorError,
+    StrictDataclassError,
+)
+"""What Transformers raises for configurations and weights that are wrong or do not match."""
 
 
 class Preprocess(nn.Module):
@@ -290,7 +300,7 @@ def pretrained_network(
             attn_implementation="eager",
             output_loading_info=True,
         )
-    except (OSError, RuntimeError, ValueError, TypeError, SafetensorError) as error:
+    except _LOADING_ERRORS as error:
         raise _misfit(_first_line(error)) from error
     for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         if loading[kind]:
