@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from fastapi import FastAPI
@@ -28,8 +28,8 @@ from dizuo.datasets import uploads
 from dizuo.hub import home
 from dizuo.hub.settings import HubSettings
 from dizuo.improvements import api as improvements_api
-from dizuo.improvements import workflow
-from dizuo.improvements.steps import Improver, Parts
+from dizuo.improvements.improver import Improver
+from dizuo.improvements.steps import Parts
 from dizuo.releases import api as releases_api
 from dizuo.releases import service as releases
 from dizuo.releases.repository import Repository
@@ -76,31 +76,31 @@ def running_hub(settings: HubSettings) -> Iterator[Hub]:
     """Open every part, go on with whatever was under way, and close them in the reverse order.
 
     Runs that train stay alive when the hub stops; the next hub in this home adopts them.
+
+    Raises:
+        DatabaseUnavailable: the database does not answer.
+        KeysMissing: something is released, and the keys to sign it are gone.
     """
-    database = home.open_database(settings)
-    layout = Layout(settings.home / "layout")
-    repository = Repository(settings.home)
-    context = RunContext(database, layout, settings.home)
-    limits = Limits(parallel=settings.max_parallel_runs)
-    supervisor = Supervisor(context, installed_kinds(), limits)
-    parts = Parts(database, settings.home, repository, supervisor, settings.require_approval)
-    improver = Improver(parts)
-    _mend(settings, database, repository)
-    supervisor.start()
-    improver.launch(home.workflow_database_url(settings))
-    stop = threading.Event()
-    freshness = threading.Thread(
-        target=_keep_fresh, args=(repository, stop), name="tuf-freshness", daemon=True
-    )
-    freshness.start()
-    try:
+    with ExitStack() as opened:
+        database = home.open_database(settings)
+        opened.callback(database.close)
+        layout = Layout(settings.home / "layout")
+        repository = Repository(settings.home)
+        _mend(settings, database, repository)
+        context = RunContext(database, layout, settings.home)
+        limits = Limits(parallel=settings.max_parallel_runs)
+        supervisor = Supervisor(context, installed_kinds(), limits)
+        parts = Parts(database, settings.home, repository, supervisor, settings.require_approval)
+        improver = Improver(parts)
+        # Closed in this order: the improver begins nothing more, the supervisor lets its steps go
+        # that wait for runs, and then the improver's durable side can end.
+        opened.callback(improver.close)
+        opened.callback(supervisor.stop)
+        opened.callback(improver.interrupt)
+        supervisor.start()
+        improver.launch(home.workflow_database_url(settings))
+        opened.enter_context(_fresh(repository))
         yield Hub(settings, database, layout, repository, supervisor, improver)
-    finally:
-        stop.set()
-        freshness.join()
-        workflow.shut_down()
-        supervisor.stop()
-        database.close()
 
 
 def _mend(settings: HubSettings, database: Database, repository: Repository) -> None:
@@ -112,6 +112,21 @@ def _mend(settings: HubSettings, database: Database, repository: Repository) -> 
             releases.reconcile(session, repository)
 
 
+@contextmanager
+def _fresh(repository: Repository) -> Iterator[None]:
+    """Keep signed metadata from expiring, in a thread of its own."""
+    stop = threading.Event()
+    thread = threading.Thread(
+        target=_keep_fresh, args=(repository, stop), name="tuf-freshness", daemon=True
+    )
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
 def _keep_fresh(repository: Repository, stop: threading.Event) -> None:
     while True:
         try:
@@ -119,29 +134,17 @@ def _keep_fresh(repository: Repository, stop: threading.Event) -> None:
                 repository.refresh()
         except DizuoError as error:
             _logger.warning("signed metadata could not be refreshed: %s", error)
+        except Exception:  # the thread's edge: logged, and tried again
+            _logger.exception("signed metadata could not be refreshed")
         if stop.wait(_FRESHNESS_SECONDS):
             return
 
 
 def create_app(settings: HubSettings) -> FastAPI:
-    """The hub as an ASGI app; its parts are opened when the server starts it."""
-
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        with running_hub(settings) as hub:
-            app.state.settings = settings
-            app.state.home = settings.home
-            app.state.database = hub.database
-            app.state.layout = hub.layout
-            app.state.repository = hub.repository
-            app.state.supervisor = hub.supervisor
-            app.state.improver = hub.improver
-            yield
-
+    """The hub's routes as an ASGI app; `attach` gives it the parts that they work on."""
     app = FastAPI(
         title="dizuo hub",
         version=__version__,
-        lifespan=lifespan,
         docs_url="/api/v1/docs",
         openapi_url="/api/v1/openapi.json",
         redoc_url=None,
@@ -154,6 +157,17 @@ def create_app(settings: HubSettings) -> FastAPI:
     app.router.routes.extend(registry_routes(layout, _registry_project))
     app.router.routes.extend(tuf_routes(repository, layout, _registry_project))
     return app
+
+
+def attach(app: FastAPI, hub: Hub) -> None:
+    """Let an app answer from a running hub."""
+    app.state.settings = hub.settings
+    app.state.home = hub.settings.home
+    app.state.database = hub.database
+    app.state.layout = hub.layout
+    app.state.repository = hub.repository
+    app.state.supervisor = hub.supervisor
+    app.state.improver = hub.improver
 
 
 def _registry_project(request: Request) -> str:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import logging
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 import uvicorn
@@ -11,7 +15,8 @@ from dizuo.cli.options import JsonFlag
 from dizuo.cli.output import print_fields, print_json, say
 from dizuo.cli.settings_command import with_settings
 from dizuo.hub import home as homes
-from dizuo.hub.app import create_app
+from dizuo.hub.app import attach, create_app, running_hub
+from dizuo.hub.listening import listen
 from dizuo.hub.settings import HubSettings
 
 _DRAIN_SECONDS = 5
@@ -26,12 +31,13 @@ def up(settings: HubSettings, as_json: JsonFlag = False) -> None:
 
     Example: dizuo up --home ~/.dizuo --port 8420
     """
-    homes.check_address(settings)
-    homes.make_folders(settings.home)
-    with homes.exclusive(settings.home):
-        is_first = homes.prepare(settings)
-        _announce(settings, is_first=is_first, as_json=as_json)
-        _serve(settings)
+    with closing(listen(settings)) as listening:
+        homes.make_folders(settings.home)
+        with homes.exclusive(settings):
+            is_first = homes.prepare(settings)
+            _announce(settings, is_first=is_first, as_json=as_json)
+            with _until_told():
+                _serve(settings, listening)
 
 
 def _announce(settings: HubSettings, *, is_first: bool, as_json: bool) -> None:
@@ -52,16 +58,27 @@ def _announce(settings: HubSettings, *, is_first: bool, as_json: bool) -> None:
         say(f"To sign releases it needs keys: dizuo --home {settings.home} keys init")
 
 
-def _serve(settings: HubSettings) -> None:
+@contextmanager
+def _until_told() -> Iterator[None]:
+    """End the block in good order on Ctrl-C and SIGTERM, wherever in it they come."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with suppress(KeyboardInterrupt):
+        yield
+
+
+def _serve(settings: HubSettings, listening: socket.socket) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    uvicorn.run(
-        create_app(settings),
-        host=settings.host,
-        port=settings.port,
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app,
         ssl_certfile=settings.tls_certificate,
         ssl_keyfile=settings.tls_key,
         access_log=False,
         log_level="warning",
+        lifespan="off",
         timeout_graceful_shutdown=_DRAIN_SECONDS,
     )
+    with running_hub(settings) as hub:
+        attach(app, hub)
+        uvicorn.Server(config).run(sockets=[listening])

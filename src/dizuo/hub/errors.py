@@ -11,6 +11,12 @@ class UnsafeAddress(InvalidInput):
     code = "unsafe_address"
 
 
+class CertificateRefused(InvalidInput):
+    """TLS is set by half, or with files that cannot be used."""
+
+    code = "certificate_refused"
+
+
 class HomeRefused(InvalidInput):
     """The home folder cannot be used."""
 
@@ -18,12 +24,12 @@ class HomeRefused(InvalidInput):
 
 
 class PortTaken(Unavailable):
-    """Another program listens there."""
+    """Another program listens there, or the address is not this machine's."""
 
     code = "port_taken"
 
 
 class HubRunning(Conflict):
-    """Another hub process works in this home."""
+    """Another hub process works in this home or on this database."""
 
     code = "hub_running"

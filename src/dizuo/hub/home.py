@@ -3,58 +3,25 @@
 from __future__ import annotations
 
 import fcntl
-import ipaddress
 import json
 import os
-import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 from dizuo.access import service as access
 from dizuo.access.model import Role, Surface
 from dizuo.core.files import write_json
 from dizuo.database.engine import Database, sqlite_url
 from dizuo.database.migrate import upgrade
-from dizuo.hub.errors import HomeRefused, HubRunning, PortTaken, UnsafeAddress
+from dizuo.hub.errors import HomeRefused, HubRunning
+from dizuo.hub.leader import answering, exclusive_database
 from dizuo.hub.settings import HubSettings
 
 FIRST_ADMIN = "admin"
 FIRST_START = "hub:first-start"
 _FOLDERS = ("layout", "datasets", "samples", "runs", "uploads", "tuf", "keys")
-
-
-def check_address(settings: HubSettings) -> None:
-    """Refuse to expose the hub without TLS, or on a port that is taken.
-
-    Raises:
-        UnsafeAddress: not loopback, and no certificate is set.
-        PortTaken: something listens there already.
-    """
-    if not settings.has_tls and not _is_loopback(settings.host):
-        raise UnsafeAddress(
-            f"Without TLS the hub listens on loopback only, not on {settings.host}.",
-            next_step="Set --tls-certificate and --tls-key, or use --host 127.0.0.1.",
-        )
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings.host, settings.port))
-        except OSError as error:
-            raise PortTaken(
-                f"Port {settings.port} on {settings.host} cannot be used: {error.strerror}.",
-                next_step="Stop the program that uses it, or choose another with --port.",
-            ) from error
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def make_folders(home: Path) -> None:
@@ -75,13 +42,27 @@ def make_folders(home: Path) -> None:
 
 
 @contextmanager
-def exclusive(home: Path) -> Iterator[None]:
-    """Hold the home for one hub process; the lock ends with the process, however it ends.
+def exclusive(settings: HubSettings) -> Iterator[None]:
+    """Hold the home and the database for one hub process; both end with it, however it ends.
+
+    Runs, datasets and the registry lie in the home, and each home has one supervisor and one
+    leader for workflows. So a database that several homes could share has one hub too: on
+    PostgreSQL a lock that lives as long as its connection sees to that.
 
     Raises:
-        HubRunning: another process holds it.
+        HubRunning: another process holds one of them.
+        DatabaseUnavailable: the database does not answer.
     """
-    descriptor = os.open(home / "hub.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    with ExitStack() as held:
+        held.enter_context(_exclusive_home(settings.home))
+        if settings.database_url:
+            held.enter_context(exclusive_database(settings.database_url))
+        yield
+
+
+@contextmanager
+def _exclusive_home(home: Path) -> Iterator[None]:
+    descriptor = os.open(home / "hub.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -96,9 +77,18 @@ def exclusive(home: Path) -> Iterator[None]:
 
 
 def open_database(settings: HubSettings) -> Database:
-    """The hub's database, brought to this version's schema."""
+    """The hub's database, brought to this version's schema.
+
+    Raises:
+        DatabaseUnavailable: it cannot be reached, or stayed locked.
+    """
     database = Database(settings.database_url or sqlite_url(settings.home / "hub.db"))
-    upgrade(database)
+    try:
+        with answering():
+            upgrade(database)
+    except BaseException:
+        database.close()
+        raise
     return database
 
 
@@ -128,6 +118,18 @@ def prepare(settings: HubSettings) -> bool:
     finally:
         database.close()
     if not is_first and path.exists():
-        known = json.loads(path.read_bytes())
-        write_json(path, {**known, "url": settings.url}, mode=0o600)
+        write_json(path, {**_read_credentials(path), "url": settings.url}, mode=0o600)
     return is_first
+
+
+def _read_credentials(path: Path) -> dict[str, Any]:
+    try:
+        known = json.loads(path.read_bytes())
+        if isinstance(known, dict):
+            return known
+    except ValueError:
+        pass
+    raise HomeRefused(
+        f"{path} is not what dizuo writes there.",
+        next_step='Move it away, or make it {"token": …, "url": …} again.',
+    )

@@ -3,10 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
 from dizuo.core.settings import Settings
+
+_DRIVERS = ("postgresql+psycopg", "postgresql", "postgres")
+
+
+def _postgresql(url: str) -> str:
+    """A PostgreSQL URL in SQLAlchemy's form; empty stays empty."""
+    if not url:
+        return ""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        parsed = None
+    if parsed is None or parsed.drivername not in _DRIVERS:
+        raise ValueError("it is not the URL of a PostgreSQL database")
+    return parsed.set(drivername=_DRIVERS[0]).render_as_string(hide_password=False)
 
 
 class HubSettings(Settings):
@@ -20,8 +38,10 @@ class HubSettings(Settings):
     public_url: str = Field(
         default="", description="How sites reach the hub, if not by host and port."
     )
-    database_url: str = Field(
-        default="", description="PostgreSQL's URL; empty means SQLite in the home folder."
+    database_url: Annotated[str, AfterValidator(_postgresql)] = Field(
+        default="",
+        repr=False,
+        description="PostgreSQL's URL; empty means SQLite in the home folder.",
     )
     tls_certificate: Path | None = Field(
         default=None, description="A PEM file with the certificate chain."
@@ -46,4 +66,5 @@ class HubSettings(Settings):
     def url(self) -> str:
         """Where the hub is reached."""
         scheme = "https" if self.has_tls else "http"
-        return self.public_url or f"{scheme}://{self.host}:{self.port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return self.public_url or f"{scheme}://{host}:{self.port}"

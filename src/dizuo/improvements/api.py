@@ -5,16 +5,18 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Annotated, Any, cast
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from dizuo.access.http import Builder, DatabaseDep, Reader, Releaser
 from dizuo.edge.wire import NameText
 from dizuo.improvements import service, store
+from dizuo.improvements.improver import Improver
 from dizuo.improvements.model import Improvement, ImprovementRequest
-from dizuo.improvements.steps import Improver
 
 router = APIRouter(prefix="/api/v1/improvements", tags=["improvements"])
+
+Limit = Annotated[int, Query(ge=1, le=1000)]
 
 
 class ImprovementBody(BaseModel):
@@ -58,17 +60,18 @@ def start(body: ImprovementBody, request: Request, caller: Builder) -> dict[str,
 
 
 @router.get("")
-def listing(caller: Reader, database: DatabaseDep) -> dict[str, Any]:
-    """Every improvement, newest first."""
+def listing(caller: Reader, database: DatabaseDep, limit: Limit = 100) -> dict[str, Any]:
+    """The newest improvements, newest first."""
     with database.reading() as session:
-        return {"items": [as_json(one) for one in store.listing(session, caller.project_id)]}
+        found = store.newest(session, caller.project_id, limit)
+    return {"items": [as_json(one) for one in found]}
 
 
 @router.get("/{improvement_id}")
-def show(improvement_id: str, _caller: Reader, database: DatabaseDep) -> dict[str, Any]:
+def show(improvement_id: str, caller: Reader, database: DatabaseDep) -> dict[str, Any]:
     """One improvement."""
     with database.reading() as session:
-        return as_json(service.get(session, improvement_id))
+        return as_json(service.get(session, improvement_id, project_id=caller.project_id))
 
 
 @router.post("/{improvement_id}/approve")

@@ -41,6 +41,8 @@ IMPROVEMENT_MACHINE = StateMachine(
         ),
     ),
 )
+RESTING_STATES = frozenset(map(State, IMPROVEMENT_MACHINE.final_states)) | {State.AWAITING_APPROVAL}
+"""Those in which there is nothing to do: it has ended, or a person must speak first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +50,9 @@ class ImprovementRequest:
     """What somebody asks for.
 
     Attributes:
-        recipe: the YAML text of the recipe to rerun. Its pins of `dataset` and of
-            `<dataset>-test` are moved to the versions made from the reviewed samples.
+        recipe: the YAML text of the recipe to rerun, which trains on `dataset`. Its pins of
+            `dataset` and of `<dataset>-test` are moved to the versions made from the reviewed
+            samples.
         dataset: the dataset that the reviewed samples go into.
         family: the family of the samples.
         sites: the sites that shall get the result.

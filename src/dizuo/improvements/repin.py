@@ -25,8 +25,10 @@ def repin(recipe: str, versions: Mapping[str, int]) -> str:
         name, at, number = node.value.partition("@")
         if at and number.isdecimal() and name in versions:
             start, end = node.start_mark.index, node.end_mark.index
-            written = recipe[start:end].replace(node.value, f"{name}@{versions[name]}")
-            recipe = recipe[:start] + written + recipe[end:]
+            pin = f"{name}@{versions[name]}"
+            # A scalar may be written with escapes; then its quotes go with them.
+            written = recipe[start:end].replace(node.value, pin)
+            recipe = recipe[:start] + (written if pin in written else pin) + recipe[end:]
     return recipe
 
 

@@ -7,12 +7,12 @@ whose work was cut off is simply done again.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
+from dizuo.access.model import Principal
 from dizuo.audit import service as audit
 from dizuo.core.clock import now_ms
 from dizuo.core.ids import new_id
@@ -27,7 +27,6 @@ from dizuo.improvements.model import (
 )
 
 _MAX_HOLDOUT = 0.5
-_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,12 @@ class Step:
 
 
 def start(
-    session: Session, request: ImprovementRequest, actor: str, *, needs_approval: bool
+    session: Session,
+    request: ImprovementRequest,
+    actor: str,
+    *,
+    needs_approval: bool,
+    project_id: str = DEFAULT_PROJECT,
 ) -> Improvement:
     """Write a new improvement, ready for its workflow.
 
@@ -59,7 +63,7 @@ def start(
     now = now_ms()
     improvement = Improvement(
         id=new_id(),
-        project_id=DEFAULT_PROJECT,
+        project_id=project_id,
         state=State.COLLECTING,
         request=request,
         needs_approval=needs_approval,
@@ -69,36 +73,49 @@ def start(
     )
     store.add(session, improvement)
     detail = {"dataset": request.dataset, "sites": list(request.sites)}
-    audit.record(session, actor, "improvement.started", _subject(improvement.id), detail)
+    audit.record(
+        session,
+        actor,
+        "improvement.started",
+        _subject(improvement.id),
+        detail,
+        project_id=project_id,
+    )
     return improvement
 
 
-def get(session: Session, improvement_id: str) -> Improvement:
-    """The improvement with this id.
+def get(
+    session: Session, improvement_id: str, *, project_id: str | None = None, lock: bool = False
+) -> Improvement:
+    """The improvement with this id, of this project if one is named.
+
+    With `lock`, no other transaction changes it until this one ends.
 
     Raises:
         ImprovementNotFound: there is none.
     """
-    improvement = store.get(session, improvement_id)
-    if improvement is None:
+    improvement = store.get(session, improvement_id, lock=lock)
+    if improvement is None or project_id not in (None, improvement.project_id):
         raise ImprovementNotFound(
-            f"There is no improvement {improvement_id!r}.",
+            f"There is no improvement {improvement_id[:80]!r}.",
             next_step="List them with: dizuo improve status",
         )
     return improvement
 
 
-def decide(session: Session, improvement_id: str, actor: str, *, approve: bool) -> Improvement:
+def decide(
+    session: Session, improvement_id: str, caller: Principal, *, approve: bool
+) -> Improvement:
     """A person's word on an improvement that waits for it.
 
     Raises:
-        ImprovementNotFound: there is none.
+        ImprovementNotFound: the caller's project has none.
         TransitionRefused: it does not wait for approval.
     """
-    improvement = get(session, improvement_id)
+    improvement = get(session, improvement_id, project_id=caller.project_id, lock=True)
     rule = "approve" if approve else "reject"
-    reason = f"{'approved' if approve else 'rejected'} by {actor}"
-    return move(session, improvement, Step(rule, {}, reason), actor)
+    reason = f"{'Approved' if approve else 'Rejected'} by {caller.actor}."
+    return move(session, improvement, Step(rule, {}, reason), caller.actor)
 
 
 def move(session: Session, improvement: Improvement, step: Step, actor: str) -> Improvement:
@@ -119,7 +136,14 @@ def move(session: Session, improvement: Improvement, step: Step, actor: str) -> 
     )
     detail = {"state": state.value, "reason": step.reason, **made}
     detail.pop("recipe_used", None)
-    audit.record(session, actor, f"improvement.{step.rule}", _subject(improvement.id), detail)
+    audit.record(
+        session,
+        actor,
+        f"improvement.{step.rule}",
+        _subject(improvement.id),
+        detail,
+        project_id=improvement.project_id,
+    )
     return get(session, improvement.id)
 
 

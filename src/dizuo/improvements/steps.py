@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from dizuo.access.model import Principal
 from dizuo.artifacts.reference import parse_reference
-from dizuo.core.errors import DizuoError
 from dizuo.database.engine import Database
 from dizuo.datasets import service as datasets
 from dizuo.datasets.adding import Warehouse
@@ -19,8 +16,8 @@ from dizuo.datasets.errors import DatasetMissing, NothingReviewed
 from dizuo.datasets.model import TEST_SUFFIX, DatasetPin
 from dizuo.datasets.review import Collection, collect
 from dizuo.gates import service as gates
-from dizuo.improvements import service, store, workflow
-from dizuo.improvements.model import IMPROVEMENT_MACHINE, Improvement, ImprovementRequest, State
+from dizuo.gates.report import GateReport, Verdict
+from dizuo.improvements.model import Improvement, State
 from dizuo.improvements.repin import repin
 from dizuo.improvements.service import Step
 from dizuo.releases import service as releases
@@ -32,8 +29,8 @@ from dizuo.sites import rollouts
 from dizuo.stacks import service as stacks
 from dizuo.stacks.recipe import parse_recipe
 
-_WAIT_SECONDS = 3600.0
-_logger = logging.getLogger(__name__)
+_WAIT_SECONDS = 30 * 24 * 3600.0
+"""How long a run may take; waiting ends at once when the supervisor stops."""
 
 Work = Callable[[Session, Improvement], Step]
 """What a state does inside its transaction."""
@@ -50,12 +47,11 @@ class Parts:
     require_approval: bool
 
 
-class Improver:
-    """Starts improvements and moves them forward."""
+class Steps:
+    """What each state of an improvement does."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._workflow: workflow.ImproveWorkflow | None = None
         self._work: Mapping[State, Work] = {
             State.COLLECTING: self._collect,
             State.TUNING: self._tune,
@@ -64,73 +60,7 @@ class Improver:
             State.ROLLING_OUT: self._roll_out,
         }
 
-    def launch(self, database_url: str) -> None:
-        """Start the durable side and go on with every improvement that is not final."""
-        self._workflow = workflow.launch(database_url, self.advance)
-        with self._parts.database.reading() as session:
-            pending = store.unfinished(session, IMPROVEMENT_MACHINE.final_states)
-        for improvement_id in pending:
-            workflow.begin(self._workflow, improvement_id)
-
-    def start(self, request: ImprovementRequest, caller: Principal) -> Improvement:
-        """Start an improvement; its recipe is checked first, so a bad one changes nothing.
-
-        Raises:
-            RecipeRefused: the recipe is wrong; every problem with its line.
-            ImprovementRefused: the request is wrong.
-        """
-        parse_recipe(request.recipe, "recipe")
-        with self._parts.database.transaction() as session:
-            improvement = service.start(
-                session,
-                request,
-                caller.actor,
-                needs_approval=self._parts.require_approval,
-            )
-        if self._workflow is not None:
-            workflow.begin(self._workflow, improvement.id)
-        return improvement
-
-    def decide(self, improvement_id: str, caller: Principal, *, approve: bool) -> Improvement:
-        """A person's word; wakes the workflow that waits for it.
-
-        Raises:
-            ImprovementNotFound: there is none.
-            TransitionRefused: it does not wait for approval.
-        """
-        with self._parts.database.transaction() as session:
-            decided = service.decide(session, improvement_id, caller.actor, approve=approve)
-        workflow.wake(improvement_id)
-        return decided
-
-    def advance(self, improvement_id: str) -> State:
-        """Do the work of the present state; the state after it.
-
-        An expected error that a retry cannot mend ends the improvement as failed, with the
-        sentence as its reason; any other is left to the workflow, which tries again.
-        """
-        with self._parts.database.reading() as session:
-            improvement = service.get(session, improvement_id)
-        if improvement.is_final or improvement.state == State.AWAITING_APPROVAL:
-            return improvement.state
-        try:
-            self._before(improvement)
-            return self._change(improvement_id, self._work[improvement.state])
-        except DizuoError as error:
-            if error.retryable:
-                raise
-            reason = str(error)
-            return self._change(improvement_id, lambda _session, _one: Step("fail", {}, reason))
-
-    def _change(self, improvement_id: str, work: Work) -> State:
-        with self._parts.database.transaction() as session:
-            improvement = service.get(session, improvement_id)
-            step = work(session, improvement)
-            moved = service.move(session, improvement, step, f"workflow:{improvement_id}")
-        self._parts.supervisor.wake()
-        return moved.state
-
-    def _before(self, improvement: Improvement) -> None:
+    def before(self, improvement: Improvement) -> None:
         """What the present state needs first, outside its transaction; may be repeated."""
         if improvement.state == State.COLLECTING:
             self._gather(improvement)
@@ -138,6 +68,10 @@ class Improver:
             self._parts.supervisor.wait(improvement.tune_run_id, _WAIT_SECONDS)
         elif improvement.state == State.GATING:
             self._parts.supervisor.wait(improvement.gate_run_id, _WAIT_SECONDS)
+
+    def work(self, state: State) -> Work:
+        """What to do in the transaction that leaves this state."""
+        return self._work[state]
 
     def _gather(self, improvement: Improvement) -> None:
         """Put the reviewed samples into a dataset version, once for each improvement.
@@ -203,9 +137,9 @@ class Improver:
         if run.state is not RunState.SUCCEEDED:
             return Step("fail", {}, _why(run))
         stack = stacks.get(session, parse_reference(improvement.stack))
-        report = gates.latest_report(session, stack.digest)
+        report = gates.latest_report(session, stack.digest, project_id=improvement.project_id)
         if report is None or not report.passed:
-            return Step("fail", {}, "The gates were not passed.")
+            return Step("fail", {}, _what_failed(report))
         if improvement.needs_approval:
             return Step("ask_approval", {}, "The gates were passed; a person must approve.")
         return Step("pass_gate", {})
@@ -224,6 +158,7 @@ class Improver:
             improvement.actor,
             served_as=request.served_as,
             key=f"improvement:{improvement.id}",
+            project_id=improvement.project_id,
         )
         return Step("roll_out", {"rollout_id": rollout.id})
 
@@ -238,3 +173,10 @@ def _newest(session: Session, name: str, project_id: str) -> DatasetPin | None:
 def _why(run: Run) -> str:
     message = (run.error or {}).get("message", "")
     return f"The {run.kind} run ended as {run.state.value}. {message}".strip()
+
+
+def _what_failed(report: GateReport | None) -> str:
+    if report is None:
+        return "The gates left no report."
+    reasons = [rule.reason for rule in report.rules if rule.verdict is not Verdict.PASS]
+    return " ".join([report.summary(), *reasons])

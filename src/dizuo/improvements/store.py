@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import asdict
 
 from sqlalchemy import Text, select
@@ -66,23 +67,32 @@ def add(session: Session, improvement: Improvement) -> None:
     session.flush()
 
 
-def get(session: Session, improvement_id: str) -> Improvement | None:
-    """The improvement with this id, locked for this transaction where the database can."""
-    query = select(ImprovementRow).where(ImprovementRow.id == improvement_id).with_for_update()
+def get(session: Session, improvement_id: str, *, lock: bool = False) -> Improvement | None:
+    """The improvement with this id; with `lock`, no other transaction changes it meanwhile."""
+    query = select(ImprovementRow).where(ImprovementRow.id == improvement_id)
+    if lock:
+        query = query.with_for_update().execution_options(populate_existing=True)
     row = session.scalar(query)
     return _improvement(row) if row else None
 
 
-def listing(session: Session, project_id: str) -> list[Improvement]:
-    """Every improvement of a project, newest first."""
+def newest(session: Session, project_id: str, limit: int) -> list[Improvement]:
+    """The newest improvements of a project, newest first."""
     query = select(ImprovementRow).where(ImprovementRow.project_id == project_id)
-    return [_improvement(row) for row in session.scalars(query.order_by(ImprovementRow.id.desc()))]
+    rows = session.scalars(query.order_by(ImprovementRow.id.desc()).limit(limit))
+    return [_improvement(row) for row in rows]
 
 
-def unfinished(session: Session, final: frozenset[str]) -> list[str]:
-    """The ids of improvements that are not in one of the `final` states, oldest first."""
-    query = select(ImprovementRow.id).where(ImprovementRow.state.not_in(final))
+def ids_outside(session: Session, states: Collection[str]) -> list[str]:
+    """The ids of the improvements that are in none of these states, oldest first."""
+    query = select(ImprovementRow.id).where(ImprovementRow.state.not_in(states))
     return list(session.scalars(query.order_by(ImprovementRow.id)))
+
+
+def note(session: Session, improvement_id: str, reason: str) -> None:
+    """Write why an improvement is where it is."""
+    session.get_one(ImprovementRow, improvement_id).reason = reason
+    session.flush()
 
 
 def update(
