@@ -8,13 +8,20 @@ from pathlib import Path
 import pytest
 from tests.agent.hub_simulator import HubSimulator, other_bytes
 
-from dizuo.agent.errors import AlreadyJoined, HomeInUse, HubRefused, HubUnreachable, NotJoined
+from dizuo.agent.errors import (
+    AlreadyJoined,
+    HomeInUse,
+    HomeRefused,
+    HubRefused,
+    HubUnreachable,
+    NotJoined,
+)
 from dizuo.agent.home import AgentHome
 from dizuo.agent.join import JoinRequest, join
 from dizuo.core.errors import DizuoError, InvalidInput
 from dizuo.edge.join import JoinToken, JoinTokenMalformed
 from dizuo.edge.trust import TrustStore
-from dizuo.edge.trust_errors import RootMismatch, TrustUnreachable
+from dizuo.edge.trust_errors import RootMismatch
 
 
 @pytest.fixture
@@ -125,7 +132,7 @@ def test_a_name_that_cannot_be_one_uses_no_token(
 def test_a_hub_that_is_gone(home: AgentHome, hub: HubSimulator) -> None:
     token = hub.token()
     hub.stop()
-    with pytest.raises(TrustUnreachable):
+    with pytest.raises(HubUnreachable, match="No hub answers at http"):
         join(home, JoinRequest(token, "site3"))
     assert nothing_left(home)
 
@@ -174,6 +181,21 @@ def test_a_token_for_nowhere(home: AgentHome) -> None:
     token = JoinToken(
         url="http://127.0.0.1:9", secret="0123456789abcdef", root_sha256="sha256:" + "0" * 64
     )
-    with pytest.raises(TrustUnreachable):
+    with pytest.raises(HubUnreachable, match="No hub answers at http"):
         join(home, JoinRequest(token.encode(), "site3", timeout_seconds=1))
     assert nothing_left(home)
+
+
+@pytest.mark.parametrize("url", ["http://[::1", "http://127.0.0.1:8x1", "http://hub:99999999999"])
+def test_a_token_whose_address_cannot_be_one(home: AgentHome, url: str) -> None:
+    token = JoinToken(url=url, secret="0123456789abcdef", root_sha256="sha256:" + "0" * 64)
+    with pytest.raises((InvalidInput, HubUnreachable), match=r"address of a hub|No hub answers"):
+        join(home, JoinRequest(token.encode(), "site3", timeout_seconds=1))
+    assert nothing_left(home)
+
+
+def test_a_folder_that_is_a_file(tmp_path: Path, hub: HubSimulator) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(HomeRefused, match="cannot be used: File exists"):
+        join(AgentHome(tmp_path / "file"), JoinRequest(hub.token(), "site3"))
+    assert hub.requests == []

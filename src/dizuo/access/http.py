@@ -7,8 +7,8 @@ dependencies here, so that no room builds its own.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
-from typing import Annotated, cast
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, cast
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -113,10 +113,19 @@ def _answer_unexpected(request: Request, _error: Exception) -> JSONResponse:
 
 def _answer_validation_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
     refused = InvalidInput(
-        f"The request is wrong at {where}: {first['msg']}.",
+        _what_is_wrong(error.errors()[0]),
         next_step="See /api/v1/docs for the form of this request.",
     )
     return _answer_error(request, refused)
+
+
+def _what_is_wrong(first: Mapping[str, Any]) -> str:
+    if first["type"] == "json_invalid":
+        return "The request's body is not JSON."
+    if tuple(first["loc"]) == ("body",):
+        missing = first["type"] == "missing"
+        return f"The request {'has no body' if missing else 'is not a JSON object'}."
+    # A step in brackets is pydantic's own, of a field that may be of several types.
+    where = ".".join(str(step) for step in first["loc"] if "[" not in str(step))
+    return f"The request is wrong at {where}: {first['msg']}."

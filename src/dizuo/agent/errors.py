@@ -30,6 +30,12 @@ class HomeInUse(Conflict):
     code = "agent_running"
 
 
+class HomeRefused(InvalidInput):
+    """The agent's folder cannot be used."""
+
+    code = "agent_home_refused"
+
+
 class HomeDamaged(IntegrityError):
     """A file in the agent's folder cannot be read as what it should be."""
 

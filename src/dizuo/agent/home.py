@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from dizuo.agent.errors import HomeDamaged, HomeInUse, NotJoined
+from dizuo.agent.errors import HomeDamaged, HomeInUse, HomeRefused, NotJoined
 from dizuo.core.files import write_json
 
 _FORMAT = 1
@@ -114,8 +114,18 @@ class AgentHome:
         return self.root / "engine.log"
 
     def create(self) -> None:
-        """Make the folder, closed to others: it holds credentials and what cameras saw."""
-        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        """Make the folder, closed to others: it holds credentials and what cameras saw.
+
+        Raises:
+            HomeRefused: it is not a folder, or cannot be made.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise HomeRefused(
+                f"The folder {self.root} cannot be used: {error.strerror}.",
+                next_step="Choose another with --home or DIZUO_HOME.",
+            ) from error
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -123,6 +133,7 @@ class AgentHome:
 
         Raises:
             HomeInUse: another process holds it.
+            HomeRefused: the folder cannot be made.
         """
         self.create()
         descriptor = os.open(self.root / "agent.lock", os.O_RDWR | os.O_CREAT, 0o600)

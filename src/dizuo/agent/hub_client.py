@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from dizuo import __version__
 from dizuo.agent.errors import HubAnswerBroken, HubRefused, HubUnreachable
+from dizuo.core.errors import InvalidInput
 from dizuo.core.settings import InvalidSetting
 from dizuo.edge.wire import (
     CheckIn,
@@ -45,17 +46,24 @@ def open_client(
 
     Raises:
         InvalidSetting: `ca` is not a file of certificates.
+        InvalidInput: `hub_url` is not an address.
     """
     headers = {"User-Agent": f"dizuo-agent/{__version__}"}
     if credential:
         headers["Authorization"] = f"Bearer {credential}"
-    return httpx2.Client(
-        base_url=hub_url,
-        headers=headers,
-        timeout=timeout_seconds,
-        verify=True if ca is None else _trusting(ca),
-        follow_redirects=False,
-    )
+    try:
+        return httpx2.Client(
+            base_url=hub_url,
+            headers=headers,
+            timeout=timeout_seconds,
+            verify=True if ca is None else _trusting(ca),
+            follow_redirects=False,
+        )
+    except httpx2.InvalidURL as error:
+        raise InvalidInput(
+            f"{hub_url[:200]!r} is not the address of a hub.",
+            next_step="Ask the hub's operator for a new token: dizuo site token.",
+        ) from error
 
 
 def _trusting(ca: Path) -> ssl.SSLContext:

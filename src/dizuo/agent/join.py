@@ -16,13 +16,14 @@ import httpx2
 from pydantic import ValidationError
 
 from dizuo import __version__
-from dizuo.agent.errors import AlreadyJoined
+from dizuo.agent.errors import AlreadyJoined, HubUnreachable
 from dizuo.agent.home import AgentHome, Enrolment
 from dizuo.agent.hub_client import HubClient, open_client
 from dizuo.core.errors import InvalidInput
 from dizuo.core.ids import new_id
 from dizuo.edge.join import JoinToken, decode
 from dizuo.edge.trust import TrustStore, find_root
+from dizuo.edge.trust_errors import TrustUnreachable
 from dizuo.edge.tuf_fetcher import HttpFetcher
 from dizuo.edge.wire import EnrolReply, EnrolRequest
 
@@ -45,7 +46,7 @@ def join(home: AgentHome, request: JoinRequest) -> Enrolment:
         HomeInUse: an agent works in it.
         InvalidInput: the token or the name is not of its form.
         TrustRefused: the hub does not have the root that the token names.
-        TrustUnreachable, HubUnreachable: the hub does not answer; the token was not used.
+        HubUnreachable: the hub does not answer; the token was not used.
         HubRefused: the token is expired, used or unknown; says which.
     """
     token = decode(request.token)
@@ -90,7 +91,13 @@ def _join(
 
 
 def _pin(client: httpx2.Client, token: JoinToken, directory: Path) -> None:
-    root = find_root(HttpFetcher(client), token.root_sha256)
+    try:
+        root = find_root(HttpFetcher(client), token.root_sha256)
+    except TrustUnreachable as error:
+        raise HubUnreachable(
+            f"No hub answers at {token.url}, which the join token names.",
+            next_step="See that it runs and can be reached from here; the token is still good.",
+        ) from error
     TrustStore(directory).pin_root(root, token.root_sha256)
 
 

@@ -28,7 +28,7 @@ _SHOWN_REJECTS = 10
 
 
 class FormatUnknown(InvalidInput):
-    """The format of a file cannot be told from its name."""
+    """The format of a file cannot be told from its name, or there is none of that name."""
 
     code = "format_unknown"
 
@@ -67,7 +67,7 @@ def add(
     Example: dizuo data add digits ./digits --holdout 0.2
     """
     body: dict[str, Any] = {
-        "format": format or _format_of(path),
+        "format": _known_format(format) if format else _format_of(path),
         "family": family,
         "mode": "replace" if replace else "append",
     }
@@ -81,6 +81,15 @@ def add(
         print_json(added)
     else:
         print_addition(added)
+
+
+def _known_format(name: str) -> str:
+    formats = sorted(set(_FORMATS.values()))
+    if name not in formats:
+        raise FormatUnknown(
+            f"There is no format {name[:40]!r}.", next_step=f"Use one of: {', '.join(formats)}."
+        )
+    return name
 
 
 def _format_of(path: Path) -> str:

@@ -32,7 +32,7 @@ WarehouseDep = Annotated[Warehouse, Depends(warehouse_of)]
 class Page(BaseModel):
     """Which part of a long list."""
 
-    offset: Annotated[int, Field(ge=0)] = 0
+    offset: Annotated[int, Field(ge=0, le=2**53 - 1)] = 0
     limit: Annotated[int, Field(ge=1, le=1000)] = 100
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal, cast
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from dizuo.access.http import Admin, DatabaseDep, Reader, Releaser
 from dizuo.edge.wire import NameText
@@ -17,12 +18,25 @@ router = APIRouter(prefix="/api/v1", tags=["sites"])
 Limit = Annotated[int, Query(ge=1, le=1000)]
 
 
+def _can_be_dialled(url: str) -> str:
+    """`url`, if it names a host, and a port that there can be; every site would fail on it."""
+    parts = urlsplit(url)
+    if url and (not parts.hostname or parts.port == 0):
+        raise ValueError("it names no host or no port")
+    return url
+
+
+HubUrl = Annotated[
+    str, Field(pattern=r"^(https?://[^\s]+)?$", max_length=500), AfterValidator(_can_be_dialled)
+]
+
+
 class JoinTokenBody(BaseModel):
     """How a site reaches the hub (the hub's own address if empty), and how long it has to join."""
 
     model_config = ConfigDict(extra="forbid")
 
-    url: Annotated[str, Field(pattern=r"^(https?://[^\s]+)?$", max_length=500)] = ""
+    url: HubUrl = ""
     ttl_seconds: Annotated[int, Field(ge=60, le=30 * 24 * 3600)] = service.DEFAULT_TOKEN_SECONDS
 
 

@@ -55,7 +55,7 @@ def read_source(
     tables = bundle.tables(_SUFFIXES[form])
     if not tables:
         raise SourceRefused(
-            f"There is no {_SUFFIXES[form][0]} file in {path.name}.",
+            f"There is no {_SUFFIXES[form][0]} file in the folder.",
             next_step="Put the table at any place in the folder, with that ending.",
         )
     for name, table in tables:

@@ -103,7 +103,7 @@ def _open_tar(path: Path, scratch: Path) -> Bundle:
     scratch.mkdir(parents=True, exist_ok=True)
     try:
         with tarfile.open(path, "r:*") as archive:
-            for member in _bounded(archive, path):
+            for member in _bounded(archive):
                 name = inner_name(member.name)
                 if name is not None and _is_hidden(name):
                     continue
@@ -118,7 +118,7 @@ def _open_tar(path: Path, scratch: Path) -> Bundle:
         if isinstance(error, OSError) and error.errno in _OUR_FAULTS:
             raise
         raise SourceRefused(
-            f"The tar file {path.name} is broken or was cut off after {len(files)} files.",
+            f"The tar file is broken or was cut off after {len(files)} files.",
             next_step="Pack it again and check that the whole of it arrives.",
         ) from error
     return Bundle(path, files, tuple(rejects))
@@ -148,14 +148,14 @@ def _why_not(member: tarfile.TarInfo, name: str | None, files: Mapping[str, Path
     return ""
 
 
-def _bounded(archive: tarfile.TarFile, path: Path) -> Iterator[tarfile.TarInfo]:
+def _bounded(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
     """The members but folders, refused as a whole beyond the limits, before they are unpacked."""
     num_bytes = 0
     for num_files, member in enumerate(archive, start=1):
         num_bytes += member.size
         if num_files > MAX_FILES or num_bytes > MAX_UNPACKED_BYTES:
             raise SourceRefused(
-                f"The tar file {path.name} unpacks to more than {MAX_FILES:,} files or "
+                f"The tar file unpacks to more than {MAX_FILES:,} files or "
                 f"{MAX_UNPACKED_BYTES >> 30} GiB.",
                 next_step="Import it in parts.",
             )

@@ -88,7 +88,7 @@ def _header(source: TableSource, reader: Iterator[list[str]]) -> list[tuple[str,
     columns = [name for name, _ in header]
     if not columns or "" in columns or len(set(columns)) != len(columns):
         raise SourceRefused(
-            f"The first line of {source.path.name} is not a header of distinct column names.",
+            f"The first line of {source.title} is not a header of distinct column names.",
             next_step="Begin the file with a line such as image:path,label.",
         )
     return header

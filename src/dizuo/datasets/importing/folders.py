@@ -27,7 +27,7 @@ def read_folders(bundle: Bundle, column: str) -> Iterator[Candidate | Reject]:
     """
     if bundle.single is not None:
         raise SourceRefused(
-            f"{bundle.path.name} is neither a folder nor a tar file.",
+            "What was sent is neither a folder nor a tar file.",
             next_step="Give a folder, or a tar file of one, that holds label/file.png.",
         )
     for name in sorted(bundle.files):

@@ -32,7 +32,7 @@ def read_parquet(source: TableSource) -> Iterator[Candidate | Reject]:
                     yield source.candidate(f"row {number}", _columns(row))
     except _FAULTS as error:
         raise SourceRefused(
-            f"{source.path.name} is not a Parquet file that can be read to its end.",
+            f"What is in {source.title} is not a Parquet file that can be read to its end.",
             next_step="Check that it was written whole.",
         ) from error
 

@@ -30,6 +30,11 @@ class TableSource:
     files: Mapping[str, Path]
     inputs: Sequence[str]
 
+    @property
+    def title(self) -> str:
+        """The table for people; an upload's name on disk is a digest, which tells nothing."""
+        return self.name or "the file"
+
     def place(self, where: str) -> str:
         """A place in this table, for people."""
         return f"{self.name} {where}".strip()
