@@ -137,7 +137,9 @@ def _weight_files(directory: Path) -> tuple[Path, ...]:
             next_step="Where you trust them, load the model with Transformers and save it again "
             "with save_pretrained, which writes model.safetensors.",
         )
-    raise ModelRefused("There are no weights in the model's folder.", next_step=f"Add {SINGLE_NAME}.")
+    raise ModelRefused(
+        "There are no weights in the model's folder.", next_step=f"Add {SINGLE_NAME}."
+    )
 
 
 def _shards(directory: Path) -> tuple[Path, ...]:
