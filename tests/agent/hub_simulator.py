@@ -41,6 +41,7 @@ from dizuo.edge.wire import (
     Sample,
     SampleReceipt,
     SampleUpload,
+    SiteError,
 )
 from dizuo.releases.keys import init_keys
 from dizuo.releases.repository import Repository, StackTarget
@@ -262,6 +263,19 @@ class HubSimulator:
         return self._wait(
             lambda: next((c for c in self.sites[site_name].check_ins[seen:] if accepts(c)), None)
         )
+
+    def wait_for_error(self, site_name: str, generation: int) -> SiteError:
+        """What the site says of an attempt at this generation that failed."""
+        heard = self.wait_for(
+            site_name,
+            lambda said: (
+                said.state in ("fallen_back", "empty")
+                and said.error is not None
+                and said.error.generation == generation
+            ),
+        )
+        assert heard.error is not None
+        return heard.error
 
     def wait_for_samples(self, number: int) -> None:
         """Until at least so many distinct samples have come."""

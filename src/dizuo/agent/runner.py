@@ -41,6 +41,7 @@ from dizuo.core.settings import InvalidSetting
 from dizuo.edge.egress import policy
 from dizuo.edge.trust import TrustStore
 
+_BACKLOG = 1024
 _log = logging.getLogger(__name__)
 
 
@@ -65,7 +66,9 @@ def run(settings: AgentSettings, announce: Callable[[str], None]) -> None:
 
 @contextlib.contextmanager
 def listen(settings: AgentSettings) -> Iterator[socket.socket]:
-    """A socket bound to the address of the local API.
+    """A socket that listens at the address of the local API.
+
+    Whoever connects before the server takes over waits, and is not refused.
 
     Raises:
         PortInUse: another program has it.
@@ -77,6 +80,7 @@ def listen(settings: AgentSettings) -> Iterator[socket.socket]:
         with socket.socket(family, kind, protocol) as bound:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             _bind(bound, address, settings)
+            bound.listen(_BACKLOG)
             yield bound
     except socket.gaierror as error:
         raise InvalidSetting(

@@ -87,7 +87,8 @@ class Updater:
             except (DizuoError, OSError) as error:
                 self._state.fail(number, "resuming", _told(error))
                 continue
-            self._state.apply("resume_serving" if self._state.running.stacks else "resume_empty")
+            if self._state.running.stacks:
+                self._state.apply("resume_serving")
 
     async def _start_again(self, number: int) -> Fleet:
         root = self._places.home.generations

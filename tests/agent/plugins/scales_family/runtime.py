@@ -25,8 +25,9 @@ class ScalesEngine:
         if stack not in self._layers:
             raise UnknownStack(f"No stack {stack!r}.")
         layer = self._layers[stack]
-        time.sleep(layer.get("seconds", 0))
         found = values(request)
+        if layer.get("slow_at", found[0]) in found:
+            time.sleep(layer.get("seconds", 0))
         if any(value > layer.get("aborts_above", math.inf) for value in found):
             os.abort()
         if any(value == layer.get("stumbles_at") for value in found):
