@@ -303,6 +303,7 @@ MISFITS: dict[str, Callable[[Path], object]] = {
     "more layers": edit("config.json", num_hidden_layers=3),
     "fewer layers": edit("config.json", num_hidden_layers=1),
     "a width that is text": edit("config.json", hidden_size="wide"),
+    "labels without names": edit("config.json", id2label=None, label2id=None, num_labels=5),
     "more labels": edit("config.json", id2label={str(n): str(n) for n in range(9)}, label2id={}),
 }
 

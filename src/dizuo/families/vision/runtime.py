@@ -55,24 +55,19 @@ _LOAD_ERRORS: tuple[type[Exception], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class _Stack:
-    """A stack as the session needs it; `feeds` override the slot and the head."""
+    """A stack ready to run; `feeds` override the session's slot and head."""
 
+    session: onnxruntime.InferenceSession
     served: tuple[str, int]
     labels: tuple[str, ...]
     calibration: Calibration
-    feeds: Mapping[str, onnxruntime.OrtValue]
+    feeds: Mapping[str, Floats]
 
 
 class OnnxEngine:
     """Stacks on one base; see `dizuo.families.base.Engine`."""
 
-    def __init__(
-        self,
-        session: onnxruntime.InferenceSession,
-        preprocessing: Preprocessing,
-        stacks: Mapping[str, _Stack],
-    ) -> None:
-        self._session: onnxruntime.InferenceSession | None = session
+    def __init__(self, preprocessing: Preprocessing, stacks: Mapping[str, _Stack]) -> None:
         self._preprocessing = preprocessing
         self._stacks = stacks
 
@@ -102,9 +97,8 @@ class OnnxEngine:
         return metadata(chosen.served, chosen.labels, self._preprocessing.channels)
 
     def close(self) -> None:
-        """Give back the session once calls that run have ended; later calls are refused."""
+        """Refuse calls from now on; the session goes once those that still run have ended."""
         self._stacks = {}
-        self._session = None
 
     def _stack(self, name: str) -> _Stack:
         chosen = self._stacks.get(name)
@@ -117,17 +111,14 @@ class OnnxEngine:
 
     def _run(self, stack: _Stack, pictures: Sequence[Picture]) -> tuple[Floats, Floats]:
         """Embeddings and logits of pictures of any sizes, in order."""
-        session = self._session
-        if session is None:
-            raise UnknownStack("The engine has been closed.", next_step="Try again.")
         cropped = [centre_crop(picture, self._preprocessing.centre_crop) for picture in pictures]
         order: list[int] = []
         parts: list[tuple[Floats, Floats]] = []
         for indices in _groups(cropped):
             images = np.ascontiguousarray(np.stack([cropped[index] for index in indices]))
-            feeds = {"image": onnxruntime.OrtValue.ortvalue_from_numpy(images), **stack.feeds}
-            embedding, logits = session.run_with_ort_values(["embedding", "logits"], feeds)
-            parts.append((embedding.numpy(), logits.numpy()))
+            feeds = {"image": images, **stack.feeds}
+            embedding, logits = stack.session.run(["embedding", "logits"], feeds)
+            parts.append((embedding, logits))
             order.extend(indices)
         positions = np.argsort(np.asarray(order))
         return (
@@ -183,9 +174,8 @@ def open_engine(stacks: Mapping[str, StackFiles], *, threads: int) -> OnnxEngine
             check_engine(layer, manifest, onnxruntime.__version__)
     base = next(iter(stacks.values())).base.directory
     session = _open_session(base, next(iter(bases)), threads)
-    slot = {value.name: value.shape for value in session.get_overridable_initializers()}
-    loaded = {name: _load(name, files, manifests[name], slot) for name, files in stacks.items()}
-    return OnnxEngine(session, read_preprocessing(base), loaded)
+    loaded = {name: _load(name, files, manifests[name], session) for name, files in stacks.items()}
+    return OnnxEngine(read_preprocessing(base), loaded)
 
 
 def _open_session(base: Path, weights: str, threads: int) -> onnxruntime.InferenceSession:
@@ -216,28 +206,27 @@ def _load(
     name: str,
     files: StackFiles,
     manifests: Sequence[Manifest],
-    slot: Mapping[str, Sequence[int | str]],
+    session: onnxruntime.InferenceSession,
 ) -> _Stack:
+    """Compose a stack's adapters into what overrides the slot; a base alone overrides nothing."""
     adapters = [
         read_adapter(layer.directory / ADAPTER_NAME, manifest.modules)
         for layer, manifest in zip(files.layers[1:], manifests[1:], strict=True)
     ]
+    top = manifests[-1]
+    if adapters and len(adapters[-1].head_bias) != len(top.labels):
+        raise LayerRefused(f"The layer {files.top.name} has another number of labels than classes.")
     feeds = slot_feeds(compose(adapters)) if adapters else {}
+    slot = {value.name: value.shape for value in session.get_overridable_initializers()}
     for tensor, value in feeds.items():
         if not _fits(value, slot.get(tensor, ())):
             raise LayerRefused(
                 f"The layer {files.top.name} has a {tensor} that does not fit the base's graph.",
                 next_step="Build it again from the stack it goes on.",
             )
-    top = manifests[-1]
+    ready = {tensor: np.ascontiguousarray(value) for tensor, value in feeds.items()}
     tuned = _read_calibration(files, top)
-    if adapters and len(adapters[-1].head_bias) != len(top.labels):
-        raise LayerRefused(f"The layer {files.top.name} has another number of labels than classes.")
-    values = {
-        tensor: onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(value))
-        for tensor, value in feeds.items()
-    }
-    return _Stack((name, files.version), top.labels, tuned, values)
+    return _Stack(session, (name, files.version), top.labels, tuned, ready)
 
 
 def _read_calibration(files: StackFiles, manifest: Manifest) -> Calibration:
