@@ -1,14 +1,16 @@
-"""A real hub in a process of its own, for all tests of the command line."""
+"""Hubs for the command line: a real one in a process of its own, and scripted ones."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from tests.cli.door import ok
+from tests.cli.door import Said, dizuo, ok
+from tests.cli.scripted_hub import Ask, ScriptedHub
+from tests.client.serving import served
 
 from dizuo.demo.processes import Fleet, free_port, wait_until_answers
 
@@ -47,3 +49,16 @@ def at_hub(hub_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The hub's home, which commands find by themselves."""
     monkeypatch.setenv("DIZUO_HOME", str(hub_home))
     return hub_home
+
+
+@pytest.fixture
+def ask(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ask]:
+    """Run a command against a scripted hub."""
+    with ExitStack() as open_hubs:
+
+        def run(hub: ScriptedHub, *arguments: object) -> Said:
+            monkeypatch.setenv("DIZUO_URL", open_hubs.enter_context(served(hub.app())))
+            monkeypatch.setenv("DIZUO_TOKEN", "dz_api_x")
+            return dizuo(*(str(one) for one in arguments))
+
+        yield run

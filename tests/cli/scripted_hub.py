@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
-from tests.client.serving import served
+from tests.cli.door import Said
 
+from dizuo.core.digests import sha256_bytes
 from dizuo.core.errors import DizuoError
 
+MADE = {"outcome": {"stack": "digits:1", "digest": "sha256:" + "1" * 64}}
+FAILED = {
+    "state": "failed",
+    "error": {"code": "invalid_input", "message": "The rows are empty.", "next_step": "Add some."},
+}
 RULE = {
     "verdict": "pass",
     "sentence": "accuracy at least 0.9 on digits-test@1",
@@ -50,7 +54,10 @@ class ScriptedHub:
         return Starlette(
             routes=[
                 Route("/api/v1/runs", self._submit, methods=["POST"]),
+                Route("/api/v1/uploads", self._upload, methods=["PUT"]),
                 Route("/api/v1/runs/{kind}", self._show),
+                Route("/api/v1/runs/{kind}/log", self._log),
+                Route("/api/v1/runs/{kind}/cancel", self._cancel, methods=["POST"]),
                 Route("/api/v1/runs/{kind}/events", self._events),
                 Route("/api/v1/stacks/{name}/{version}/report", self._report),
                 Route("/api/v1/recipes/check", self._check, methods=["POST"]),
@@ -72,6 +79,17 @@ class ScriptedHub:
             run |= self.ends[body["kind"]]
         return JSONResponse(run, 201)
 
+    async def _upload(self, request: Request) -> Response:
+        data = await request.body()
+        return JSONResponse({"digest": sha256_bytes(data), "size_bytes": len(data)}, 201)
+
+    async def _log(self, _request: Request) -> Response:
+        return PlainTextResponse("=== attempt 1 ===\nepoch 1 训练\n")
+
+    async def _cancel(self, request: Request) -> Response:
+        kind = request.path_params["kind"]
+        return JSONResponse({**self._run(kind), **self.ends.get(kind, {"state": "running"})})
+
     async def _show(self, request: Request) -> Response:
         return JSONResponse(self._run(request.path_params["kind"]))
 
@@ -90,8 +108,7 @@ class ScriptedHub:
         return JSONResponse({"ok": True, "name": body["source_name"]})
 
 
-@contextmanager
-def scripted(hub: ScriptedHub) -> Iterator[str]:
-    """The hub's URL while the block runs."""
-    with served(hub.app()) as url:
-        yield url
+class Ask(Protocol):
+    """Runs a command against a scripted hub."""
+
+    def __call__(self, hub: ScriptedHub, *arguments: object) -> Said: ...

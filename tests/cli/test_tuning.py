@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cli.door import Said, dizuo
-from tests.cli.scripted_hub import ScriptedHub, report, scripted
+from tests.cli.scripted_hub import FAILED, MADE, Ask, ScriptedHub, report
 
 from dizuo.stacks.errors import RecipeProblem, RecipeRefused
-
-MADE = {"outcome": {"stack": "digits:1", "digest": "sha256:" + "1" * 64}}
-FAILED = {
-    "state": "failed",
-    "error": {"code": "invalid_input", "message": "The rows are empty.", "next_step": "Add some."},
-}
-
-Ask = Callable[..., Said]
 
 
 @pytest.fixture
@@ -27,19 +16,6 @@ def recipe(tmp_path: Path) -> Path:
     path = tmp_path / "digits.yaml"
     path.write_text("name: digits # 数字\n")
     return path
-
-
-@pytest.fixture
-def ask(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ask]:
-    """Run a command against a scripted hub."""
-    with ExitStack() as open_hubs:
-
-        def run(hub: ScriptedHub, *arguments: object) -> Said:
-            monkeypatch.setenv("DIZUO_URL", open_hubs.enter_context(scripted(hub)))
-            monkeypatch.setenv("DIZUO_TOKEN", "dz_api_x")
-            return dizuo(*(str(one) for one in arguments))
-
-        yield run
 
 
 def test_tune_makes_gates_and_shows(ask: Ask, recipe: Path) -> None:
@@ -170,11 +146,3 @@ def test_recipes_that_cannot_be_read(tmp_path: Path, ask: Ask) -> None:
         assert said.status == 1
         assert words in said.err
     assert hub.asked == []
-
-
-def test_runs_follow_goes_to_the_end(ask: Ask) -> None:
-    hub = ScriptedHub(ends={"tune": MADE})
-    followed = ask(hub, "runs", "follow", "tune", "--json")
-    assert (followed.status, followed.json["state"]) == (0, "succeeded")
-    assert "digits:1" in ask(hub, "runs", "follow", "tune").out
-    assert ask(ScriptedHub(ends={"tune": FAILED}), "runs", "follow", "tune").status == 1

@@ -42,7 +42,9 @@ def issue(
     )
     session.add(row)
     detail = {"surface": surface.value, "role": role.word if role else ""}
-    audit.record(session, actor, "credential.issued", f"credential:{name}", detail)
+    audit.record(
+        session, actor, "credential.issued", f"credential:{name}", detail, project_id=project_id
+    )
     return secret
 
 
@@ -63,14 +65,33 @@ def recognise(session: Session, secret: str, surface: Surface) -> Principal:
     return Principal(row.id, row.name, surface, row.project_id, role)
 
 
-def revoke(session: Session, actor: str, surface: Surface, name: str) -> int:
-    """Revoke every live credential of that name on that surface; returns how many there were."""
-    live = [row for row in store.by_name(session, surface.value, name) if row.revoked_ms is None]
+def revoke(
+    session: Session,
+    actor: str,
+    surface: Surface,
+    name: str,
+    *,
+    project_id: str = DEFAULT_PROJECT,
+) -> int:
+    """Revoke every live credential of that name on that surface of a project; returns how many
+    there were."""
+    live = [
+        row
+        for row in store.by_name(session, surface.value, name)
+        if row.revoked_ms is None and row.project_id == project_id
+    ]
     for row in live:
         row.revoked_ms = now_ms()
     if live:
         detail = {"surface": surface.value, "num_revoked": len(live)}
-        audit.record(session, actor, "credential.revoked", f"credential:{name}", detail)
+        audit.record(
+            session,
+            actor,
+            "credential.revoked",
+            f"credential:{name}",
+            detail,
+            project_id=project_id,
+        )
     return len(live)
 
 

@@ -77,7 +77,7 @@ def revoke(session: Session, caller: Principal, name: str) -> int:
             f"{name} is the last admin token.",
             next_step="Make another first: dizuo token create NAME --role admin",
         )
-    return service.revoke(session, caller.actor, Surface.API, name)
+    return service.revoke(session, caller.actor, Surface.API, name, project_id=caller.project_id)
 
 
 def listing(session: Session, project_id: str) -> list[Token]:

@@ -30,6 +30,12 @@ class PackagesMissing(DizuoError):
     code = "packages_missing"
 
 
+class PackageBroken(DizuoError):
+    """A command's package is installed, but cannot be imported."""
+
+    code = "package_broken"
+
+
 class DoorCommands(UserDict[str, Any]):
     """Commands by name, each loaded when it is first looked at."""
 
@@ -55,19 +61,19 @@ class DoorGroup(TyperGroup):
 
 
 def load_command(point: EntryPoint) -> Any:
-    """The command of an entry point; where its extra is missing, one that says so.
+    """The command of an entry point; where it cannot be loaded, one that says why.
 
-    Raises:
-        ImportError: a package of dizuo itself is broken.
+    One broken package must not close the door for all the others.
     """
     try:
-        target = point.load()
+        return _as_command(point.name, point.load())
     except ModuleNotFoundError as error:
-        missing = error.name or "a package"
-        if missing.partition(".")[0] == "dizuo":
-            raise
-        return _as_command(point.name, _explain(point, missing), _ANYTHING)
-    return _as_command(point.name, target)
+        name = error.name or "a package"
+        if name.partition(".")[0] == "dizuo":
+            return _as_command(point.name, _explain(_broken(point, error)), _ANYTHING)
+        return _as_command(point.name, _explain(_missing(point, name)), _ANYTHING)
+    except (ImportError, AttributeError) as error:
+        return _as_command(point.name, _explain(_broken(point, error)), _ANYTHING)
 
 
 def _as_command(
@@ -85,15 +91,24 @@ def _as_command(
     return get_command(app)
 
 
-def _explain(point: EntryPoint, missing: str) -> Callable[..., None]:
+def _missing(point: EntryPoint, name: str) -> DizuoError:
     extra = next(iter(point.extras), "hub")
-    how = f"pip install 'dizuo[{extra}]'"
+    return PackagesMissing(
+        f"dizuo {point.name} needs packages that are not installed here ({name}).",
+        next_step=f"Install them with: pip install 'dizuo[{extra}]'",
+    )
 
+
+def _broken(point: EntryPoint, error: Exception) -> DizuoError:
+    return PackageBroken(
+        f"dizuo {point.name} cannot be loaded: {error}.",
+        next_step="Install the package that brings it again.",
+    )
+
+
+def _explain(error: DizuoError) -> Callable[..., None]:
     def explain(_context: typer.Context) -> None:
-        raise PackagesMissing(
-            f"dizuo {point.name} needs packages that are not installed here ({missing}).",
-            next_step=f"Install them with: {how}",
-        )
+        raise error
 
-    explain.__doc__ = f"Not installed here.\n\nExample: {escape(how)}"
+    explain.__doc__ = f"Not installed here. {escape(str(error))}"
     return explain

@@ -6,19 +6,13 @@ from dataclasses import dataclass
 
 from dizuo.artifacts.reference import parse_reference
 from dizuo.client.hub import HubClient
-from dizuo.core.errors import InvalidInput, NotFound
+from dizuo.core.errors import InvalidInput
 
 
-class PinRefused(InvalidInput):
+class ReferenceRefused(InvalidInput):
     """A text that is not `name@version`."""
 
     code = "reference_refused"
-
-
-class NoVersions(NotFound):
-    """A stack of this name has no versions."""
-
-    code = "no_versions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,28 +31,24 @@ def stack_name(hub: HubClient, text: str) -> StackName:
 
     Raises:
         InvalidInput: it is not a reference.
-        NoVersions: the hub has no version of it.
+        HubError: the hub has no stack of this name.
     """
     reference = parse_reference(text)
     if reference.version is not None:
         return StackName(reference.name, reference.version)
-    versions = [int(one["version"]) for one in hub.stack_versions(reference.name)]
-    if not versions:
-        raise NoVersions(
-            f"There is no stack named {reference.name}.", next_step="See dizuo model ls."
-        )
-    return StackName(reference.name, max(versions))
+    newest = max(int(one["version"]) for one in hub.stack_versions(reference.name))
+    return StackName(reference.name, newest)
 
 
 def dataset_pin(text: str) -> tuple[str, int]:
     """The name and the version in `name@version`.
 
     Raises:
-        PinRefused: it is not one.
+        ReferenceRefused: it is not one.
     """
     name, _, version = text.partition("@")
     if not name or not (version.isascii() and version.isdecimal()) or int(version) < 1:
-        raise PinRefused(
+        raise ReferenceRefused(
             f"{text[:80]!r} does not name a dataset version.",
             next_step="Write it like harbin-tickets@12; see dizuo data ls.",
         )

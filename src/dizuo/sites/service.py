@@ -167,7 +167,7 @@ def remove(session: Session, name: str, actor: str, *, project_id: str = DEFAULT
     site = _get(session, project_id, name, for_update=True)
     _leave_rollouts(session, site, actor)
     for surface in (Surface.EDGE, Surface.REGISTRY):
-        access.revoke(session, actor, surface, name)
+        access.revoke(session, actor, surface, name, project_id=project_id)
     store.remove(session, site.id)
     _record(session, actor, "site.removed", site, {"site_id": site.id})
     return site
