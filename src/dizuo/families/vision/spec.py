@@ -23,7 +23,7 @@ TARGETS: tuple[str, ...] = ("safetensors", "onnx")
 COLUMNS: tuple[str, ...] = ("image", "label")
 NEAR_DUPLICATE_SIMILARITY = 0.995
 """Between the nearest two different ones of scikit-learn's 1,797 digits (0.9942) and copies that
-were only re-encoded or lit a little differently (0.998 and above)."""
+were only re-encoded or lit a little differently (0.9987 and above)."""
 
 _FINGERPRINT_SIDE = 16
 _MAX_LABEL_CHARACTERS = 200
