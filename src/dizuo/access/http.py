@@ -128,4 +128,5 @@ def _what_is_wrong(first: Mapping[str, Any]) -> str:
         return f"The request {'has no body' if missing else 'is not a JSON object'}."
     # A step in brackets is pydantic's own, of a field that may be of several types.
     where = ".".join(str(step) for step in first["loc"] if "[" not in str(step))
-    return f"The request is wrong at {where}: {first['msg']}."
+    reason = str(first["msg"]).removeprefix("Value error, ")
+    return f"The request is wrong at {where}: {reason}."

@@ -26,6 +26,7 @@ from dizuo.datasets import api as datasets_api
 from dizuo.datasets import service as datasets
 from dizuo.datasets import uploads
 from dizuo.hub import home
+from dizuo.hub.bounds import BodyLimit
 from dizuo.hub.settings import HubSettings
 from dizuo.improvements import api as improvements_api
 from dizuo.improvements.improver import Improver
@@ -149,6 +150,7 @@ def create_app(settings: HubSettings) -> FastAPI:
         openapi_url="/api/v1/openapi.json",
         redoc_url=None,
     )
+    app.add_middleware(BodyLimit)
     install_error_handler(app)
     for router in _ROUTERS:
         app.include_router(router)
