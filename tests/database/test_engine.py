@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, mapped_column
 
 from dizuo.core.ids import new_id
-from dizuo.database.engine import Database, DatabaseUnavailable, sqlite_url
+from dizuo.database.engine import Database, DatabaseDamaged, DatabaseUnavailable, sqlite_url
 from dizuo.database.tables import Id, Json, ProjectId, Row
 
 
@@ -177,3 +178,36 @@ def test_a_full_disk_is_one_sentence_and_changes_nothing(tmp_path: Path) -> None
         found = session.connection().exec_driver_sql("SELECT count(*) FROM notes").scalar()
     assert found == 0
     database.close()
+
+
+def test_a_file_that_is_no_database(tmp_path: Path) -> None:
+    (tmp_path / "a.db").write_bytes(b"certainly not a database" * 100)
+    database = Database(sqlite_url(tmp_path / "a.db"))
+    for opened in (database.transaction, database.reading):
+        with pytest.raises(DatabaseDamaged) as refused, opened() as session:
+            session.connection()
+        assert refused.value.next_step
+    database.close()
+
+
+def test_a_database_that_was_overwritten_in_the_middle(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    database = Database(sqlite_url(path))
+    with database.transaction() as session:
+        session.connection().exec_driver_sql("CREATE TABLE notes (text TEXT)")
+        for _ in range(200):
+            session.connection().exec_driver_sql("INSERT INTO notes VALUES (hex(randomblob(500)))")
+    database.close()
+    content = bytearray(path.read_bytes())
+    content[4096:] = b"\xaa" * (len(content) - 4096)
+    path.write_bytes(content)
+    count = "SELECT count(*) FROM notes"
+    for opened in (database.transaction, database.reading):
+        with pytest.raises(DatabaseDamaged), opened() as session:
+            session.connection().exec_driver_sql(count)
+    database.close()
+
+
+def test_a_fault_of_ours_is_not_the_databases(database: Database) -> None:
+    with pytest.raises(IntegrityError), database.transaction() as session:
+        session.add_all(CounterRow(id="same", detail={}) for _ in range(2))

@@ -6,17 +6,18 @@ start instead of failing at the end, and reads run beside them (WAL).
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
-from dizuo.core.errors import Unavailable
+from dizuo.core.errors import DizuoError, Unavailable
 
 _BUSY_TIMEOUT_SECONDS = 30
 
@@ -25,6 +26,12 @@ class DatabaseUnavailable(Unavailable):
     """The database does not answer, or another writer held it for too long."""
 
     code = "database_unavailable"
+
+
+class DatabaseDamaged(DizuoError):
+    """The file of the database is none, or no longer whole."""
+
+    code = "database_damaged"
 
 
 def sqlite_url(path: Path) -> str:
@@ -48,6 +55,7 @@ class Database:
 
         Raises:
             DatabaseUnavailable: it cannot be reached, stayed locked, or has no connection free.
+            DatabaseDamaged: its file cannot be read as a database.
         """
         with Session(self.engine, expire_on_commit=False) as session:
             try:
@@ -60,6 +68,10 @@ class Database:
                     "The database cannot be used now.",
                     next_step="See that it runs and that the disk is not full, then try again.",
                 ) from error
+            except DatabaseError as error:
+                if type(error) is not DatabaseError:
+                    raise  # a finer class is a fault of ours, such as a broken constraint
+                raise _damaged() from error
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
@@ -67,12 +79,17 @@ class Database:
 
         Raises:
             DatabaseUnavailable: it cannot be reached.
+            DatabaseDamaged: its file cannot be read as a database.
         """
         with Session(self.engine, expire_on_commit=False) as session:
             try:
                 yield session
             except (OperationalError, PoolTimeout) as error:
                 raise DatabaseUnavailable("The database cannot be read now.") from error
+            except DatabaseError as error:
+                if type(error) is not DatabaseError:
+                    raise  # a finer class is a fault of ours, such as a broken constraint
+                raise _damaged() from error
 
     @property
     def is_sqlite(self) -> bool:
@@ -96,11 +113,24 @@ def _open(url: str) -> Engine:
 def _configure_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # we send BEGIN ourselves, see _begin_sqlite
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-        cursor.execute(f"PRAGMA {pragma}")
+    try:
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            cursor.execute(f"PRAGMA {pragma}")
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        if type(error) is sqlite3.DatabaseError:
+            raise _damaged() from error
+        raise
     cursor.close()
 
 
 def _begin_sqlite(connection: Connection) -> None:
     mode = connection.get_execution_options().get("dizuo_begin", "DEFERRED")
     connection.exec_driver_sql(f"BEGIN {mode}")
+
+
+def _damaged() -> DatabaseDamaged:
+    return DatabaseDamaged(
+        "The hub's database is not a whole SQLite file.",
+        next_step="Put a good copy of hub.db in its place; keep the damaged one for a look.",
+    )
