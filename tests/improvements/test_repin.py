@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from ruamel.yaml import YAML
 
 from dizuo.improvements.errors import ImprovementRefused
 from dizuo.improvements.repin import repin
@@ -32,6 +33,12 @@ def test_moves_the_named_pins_and_nothing_else() -> None:
 def test_leaves_other_strings_alone(text: str) -> None:
     recipe = f"description: {text!r}\n"
     assert repin(recipe, {"name": 5}) == recipe
+
+
+@pytest.mark.parametrize("written", ['"calls@1"', "'calls@1'", "calls@1", r'"calls\x401"'])
+def test_moves_pins_however_they_are_written(written: str) -> None:
+    moved = repin(f"data: {{train: {written}}}\n", {"calls": 12})
+    assert YAML(typ="safe").load(moved) == {"data": {"train": "calls@12"}}
 
 
 def test_refuses_what_is_not_yaml() -> None:

@@ -16,7 +16,7 @@ from dizuo.datasets.errors import DatasetMissing, NothingReviewed
 from dizuo.datasets.model import TEST_SUFFIX, DatasetPin
 from dizuo.datasets.review import Collection, collect
 from dizuo.gates import service as gates
-from dizuo.gates.report import GateReport, Verdict
+from dizuo.gates.report import GateReport
 from dizuo.improvements.model import Improvement, State
 from dizuo.improvements.repin import repin
 from dizuo.improvements.service import Step
@@ -178,5 +178,5 @@ def _why(run: Run) -> str:
 def _what_failed(report: GateReport | None) -> str:
     if report is None:
         return "The gates left no report."
-    reasons = [rule.reason for rule in report.rules if rule.verdict is not Verdict.PASS]
+    reasons = [f"{rule.sentence}: {rule.reason}" for rule in report.rules if not rule.passed]
     return " ".join([report.summary(), *reasons])

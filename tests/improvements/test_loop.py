@@ -1,0 +1,126 @@
+"""The whole loop on real parts: workers in processes of their own, DBOS, signatures, sites."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from tests.improvements import scene
+from tests.improvements.conftest import Works, launched, open_home
+
+from dizuo.audit import service as audit
+from dizuo.core.transitions import TransitionRefused
+from dizuo.datasets import service as datasets
+from dizuo.improvements.model import State
+from dizuo.releases import service as releases
+from dizuo.runs import service as runs
+from dizuo.sites import rollouts
+from dizuo.sites import service as sites
+from dizuo.stacks import service as stacks
+
+
+@pytest.fixture(scope="module")
+def loop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Works]:
+    """Works that learn from 12 samples; tests go on from there."""
+    with open_home(tmp_path_factory.mktemp("loop") / "home") as works, launched(works):
+        works.review()
+        works.rests(works.start(), State.DONE, State.FAILED)
+        yield works
+
+
+@pytest.fixture(scope="module")
+def careful(loop: Works, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Works]:
+    """Works where a person must approve."""
+    home = tmp_path_factory.mktemp("careful") / "home"
+    loop.improver.close()  # DBOS is one in a process
+    with open_home(home, require_approval=True) as works, launched(works):
+        works.review()
+        yield works
+
+
+def test_reviewed_samples_end_at_the_site(loop: Works) -> None:
+    (detail,) = loop.entries("improvement.roll_out")
+    with loop.database.reading() as session:
+        rollout = rollouts.get(session, detail["rollout_id"])
+        site = sites.show(session, scene.SITES[0])
+        other = sites.show(session, scene.SITES[1])
+        (release,) = releases.listing(session)
+        verdict = audit.verify(session)
+    assert rollout.direction.digest == release.digest
+    assert [one.digest for one in site.desired.stacks] == [release.digest]
+    assert other.desired.stacks == ()
+    assert loop.parts.repository.targets("default") == {"default/caller/1.json": release.digest}
+    assert verdict.ok
+
+
+def test_every_step_left_its_mark_once(loop: Works) -> None:
+    rules = ["collect", "tune", "pass_gate", "release", "roll_out"]
+    assert [len(loop.entries(f"improvement.{rule}")) for rule in rules] == [1] * 5
+    (collected,) = loop.entries("improvement.collect")
+    assert collected["dataset_versions"] == ["calls@1", "calls-test@1"]
+    used = [d for detail in loop.entries("samples.used") for d in detail["samples"]]
+    assert len(used) == len(set(used)) == 12
+
+
+def test_nothing_new_to_learn_builds_nothing_new(loop: Works) -> None:
+    before = loop.ask(lambda session: stacks.log(session, "caller"))
+    done = loop.rests(loop.start(sites=(scene.SITES[1],)), State.DONE, State.FAILED)
+    assert done.state is State.DONE, done.reason
+    assert done.stack == "caller:1"
+    assert loop.ask(lambda session: stacks.log(session, "caller")) == before
+    assert loop.ask(lambda session: runs.get(session, done.tune_run_id)).cached
+    assert len(loop.ask(releases.listing)) == 1
+
+
+def test_new_labels_make_a_new_version(loop: Works) -> None:
+    loop.review(start=40)
+    done = loop.rests(loop.start(), State.DONE, State.FAILED)
+    assert done.state is State.DONE, done.reason
+    assert done.dataset_versions == ("calls@2", "calls-test@2")
+    assert "calls@2" in done.recipe_used
+    assert "calls-test@2" in done.recipe_used
+    assert done.stack == "caller:2"
+
+
+def test_a_gate_that_is_not_met_ends_it(loop: Works) -> None:
+    failed = loop.rests(loop.start(scene.recipe(mute="yes")), State.DONE, State.FAILED)
+    assert failed.state is State.FAILED
+    assert "0 of 1 gates were met" in failed.reason
+    assert "exact_match" in failed.reason
+    assert failed.release_id == ""
+    assert all(one.stack != failed.stack for one in loop.ask(releases.listing))
+
+
+def test_a_run_that_fails_ends_it(loop: Works) -> None:
+    text = scene.RECIPE.replace("scratch", "nobody:7").replace("L0", "L1")
+    begun = loop.start(text.replace("name: caller", "name: mimic"))
+    failed = loop.rests(begun, State.DONE, State.FAILED)
+    assert failed.state is State.FAILED
+    assert "The tune run ended as failed." in failed.reason
+    assert "nobody:7" in failed.reason
+
+
+def test_a_person_approves(careful: Works) -> None:
+    waiting = careful.rests(careful.start(), State.AWAITING_APPROVAL, State.FAILED)
+    assert waiting.reason == "The gates were passed; a person must approve."
+    assert careful.ask(releases.listing) == []
+    approved = careful.improver.decide(waiting.id, scene.ANN, approve=True)
+    assert approved.state is State.RELEASING
+    done = careful.rests(waiting, State.DONE, State.FAILED)
+    assert done.state is State.DONE, done.reason
+    with pytest.raises(TransitionRefused):
+        careful.improver.decide(waiting.id, scene.ANN, approve=False)
+    assert careful.entries("improvement.approve")[0]["reason"] == "Approved by operator:ann."
+
+
+def test_a_person_rejects(careful: Works) -> None:
+    before = len(careful.ask(rollouts.listing))
+    waiting = careful.rests(careful.start(), State.AWAITING_APPROVAL, State.FAILED)
+    rejected = careful.improver.decide(waiting.id, scene.ANN, approve=False)
+    assert (rejected.state, rejected.release_id) == (State.REJECTED, "")
+    assert len(careful.ask(rollouts.listing)) == before
+
+
+def test_datasets_are_where_the_hub_keeps_them(loop: Works) -> None:
+    pin = loop.ask(lambda session: datasets.pin(session, "calls@1"))
+    assert pin.uri.startswith(str(datasets.root_of(loop.home)))
