@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from sqlalchemy.orm import Session
 from tests.improvements import scene
@@ -87,9 +89,17 @@ class Story:
     def ends(self, *, source: Sequence[Path] = ()) -> None:
         """Run a hub that nothing kills until the improvement has ended, then stop it."""
         with self.hub(source=source) as popen:
-            until(lambda: popen.poll() is not None or self.read().is_final)
+            until(lambda: popen.poll() is not None or (self.read().is_final and self.answers()))
             popen.send_signal(signal.SIGTERM)
             assert popen.wait(60) == 0, self.log()
+
+    def answers(self) -> bool:
+        """Whether the hub answers where its credentials file says."""
+        url = json.loads((self.home / "credentials.json").read_bytes())["url"]
+        try:
+            return httpx2.get(f"{url}/api/v1/health", timeout=5).is_success
+        except httpx2.TransportError:
+            return False
 
     def log(self) -> str:
         return (self.home.parent / "hub.log").read_text()[-4000:]

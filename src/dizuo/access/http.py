@@ -87,6 +87,11 @@ def install_error_handler(app: FastAPI) -> None:
 
 def _answer_error(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, DizuoError)
+    return answer(error)
+
+
+def answer(error: DizuoError) -> JSONResponse:
+    """An expected error as every surface answers it."""
     headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, Unauthenticated) else None
     return JSONResponse(error.as_dict(), status_code=error.http_status, headers=headers)
 

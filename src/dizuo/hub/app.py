@@ -27,6 +27,7 @@ from dizuo.datasets import service as datasets
 from dizuo.datasets import uploads
 from dizuo.hub import home
 from dizuo.hub.bounds import BodyLimit
+from dizuo.hub.gatekeeper import Gatekeeper
 from dizuo.hub.settings import HubSettings
 from dizuo.improvements import api as improvements_api
 from dizuo.improvements.improver import Improver
@@ -149,9 +150,11 @@ def create_app(settings: HubSettings) -> FastAPI:
         docs_url="/api/v1/docs",
         openapi_url="/api/v1/openapi.json",
         redoc_url=None,
+        swagger_ui_oauth2_redirect_url=None,
     )
     app.add_middleware(BodyLimit)
     install_error_handler(app)
+    app.add_middleware(Gatekeeper)
     for router in _ROUTERS:
         app.include_router(router)
     app.add_api_route("/api/v1/health", _health, methods=["GET"], tags=["health"])

@@ -12,7 +12,7 @@ import logging
 import threading
 from collections.abc import Iterator
 
-from dizuo.access.model import Principal
+from dizuo.access.model import Principal, Role
 from dizuo.core.errors import DizuoError
 from dizuo.datasets.errors import ReviewConflict
 from dizuo.datasets.names import parse_ref
@@ -83,6 +83,8 @@ class Improver:
     def start(self, request: ImprovementRequest, caller: Principal) -> Improvement:
         """Start an improvement. What could not end well is refused here, and changes nothing.
 
+        Whoever may not release starts one that waits for approval, whatever the hub's policy.
+
         Raises:
             RecipeRefused: the recipe is wrong; every problem with its line.
             ImprovementRefused: the request is wrong, or does not fit its recipe.
@@ -91,6 +93,7 @@ class Improver:
         """
         _require_fit(request, parse_recipe(request.recipe, "recipe"), caller.project_id)
         self._parts.repository.newest_root()
+        may_release = caller.role is not None and caller.role >= Role.RELEASER
         with self._parts.database.transaction() as session:
             for name in request.sites:
                 sites.show(session, name, project_id=caller.project_id)
@@ -98,7 +101,7 @@ class Improver:
                 session,
                 request,
                 caller.actor,
-                needs_approval=self._parts.require_approval,
+                needs_approval=self._parts.require_approval or not may_release,
                 project_id=caller.project_id,
             )
         self._look.set()
