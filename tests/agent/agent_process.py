@@ -22,7 +22,7 @@ from dizuo.agent.join import JoinRequest, join
 _LOOK_SECONDS = 0.01
 QUICK = {
     "DIZUO_RETRY_SECONDS": "0.2",
-    "DIZUO_WATCH_SECONDS": "0.2",
+    "DIZUO_WATCH_SECONDS": "0.1",
     "DIZUO_DRAIN_SECONDS": "5",
     "DIZUO_HTTP_TIMEOUT_SECONDS": "5",
     "DIZUO_MEMORY_RESERVE_BYTES": "0",
@@ -139,3 +139,11 @@ def request(*values: float) -> dict[str, Any]:
     """The body of an inference request of the test family."""
     tensor = {"name": "value", "datatype": "FP64", "shape": [len(values)], "data": list(values)}
     return {"inputs": [tensor]}
+
+
+def install(agent: AgentProcess, hub: HubSimulator) -> None:
+    """Generation 1 serves `meter`, which calls positive numbers high."""
+    built = hub.build(scale=1.0)
+    agent.start()
+    hub.direct("site3", built.direction("meter"))
+    agent.wait_until_serves(1)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.agent.agent_process import AgentProcess
+from tests.agent.agent_process import AgentProcess, install
 from tests.agent.hub_simulator import HubSimulator
 
 from dizuo.families import registry
@@ -55,3 +55,17 @@ def agent(tmp_path: Path, hub: HubSimulator) -> Iterator[AgentProcess]:
     process.join()
     yield process
     process.kill()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[AgentProcess, HubSimulator]]:
+    """A site that serves, for the tests of one module to share."""
+    folder = tmp_path_factory.mktemp("site")
+    hub = HubSimulator(folder / "hub")
+    hub.start()
+    agent = AgentProcess(folder / "agent", hub)
+    agent.join()
+    install(agent, hub)
+    yield agent, hub
+    agent.kill()
+    hub.stop()

@@ -48,7 +48,7 @@ from dizuo.releases.repository import Repository, StackTarget
 from dizuo.releases.server import tuf_routes
 
 _T = TypeVar("_T")
-POLL_SECONDS = 0.2
+POLL_SECONDS = 0.1
 PATIENCE_SECONDS = 20.0
 
 

@@ -55,6 +55,9 @@ def test_join_and_status(tmp_path: Path, hub: HubSimulator) -> None:
     }
     status = json.loads(dizuo("agent", "status", "--home", home, "--json").stdout)
     assert status == {"site": "site3", "hub": hub.url, "agent_runs": False}
+    second = str(tmp_path / "second")
+    said = dizuo("agent", "join", hub.token(), "--name", "site4", "--home", second).stdout
+    assert f"Joined {hub.url} as site4." in said
     text = dizuo("agent", "status", "--home", home).stdout
     assert re.search(r"agent\s+does not run", text)
     assert re.search(r"state\s+never started", text)

@@ -160,6 +160,25 @@ def test_a_crash_is_counted_and_another_process_comes(
     asyncio.run(scenario())
 
 
+def test_an_engine_that_cannot_come_back_is_tried_again(
+    plan: Callable[..., EnginePlan], tmp_path: Path
+) -> None:
+    async def scenario() -> None:
+        made = plan()
+        file = made.stacks["meter"].base.directory / "base.json"
+        async with running(made, tmp_path) as host:
+            assert host.pid is not None
+            file.rename(tmp_path / "aside")
+            os.kill(host.pid, signal.SIGKILL)
+            await until(lambda: "No such file" in (tmp_path / "engine.log").read_text())
+            assert not host.alive
+            (tmp_path / "aside").rename(file)
+            await until(lambda: host.alive)
+            assert await side(host, 1.0) == "high"
+
+    asyncio.run(scenario())
+
+
 def test_an_engine_that_hangs_is_replaced(plan: Callable[..., EnginePlan], tmp_path: Path) -> None:
     async def scenario() -> None:
         limits = replace(LIMITS, answer_seconds=0.3)

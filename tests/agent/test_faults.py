@@ -11,35 +11,49 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import psutil
 import pytest
-from tests.agent.agent_process import AgentProcess
+from tests.agent.agent_process import AgentProcess, install
 from tests.agent.hub_simulator import HubSimulator, other_bytes
-from tests.agent.stacks import BALLAST_BYTES, build_base
-from tests.agent.test_updates import fell_back, install
+from tests.agent.stacks import BALLAST_BYTES, GOLDEN_VALUES, build_base
+from tests.agent.test_updates import fell_back
 
 from dizuo.artifacts.layout import Layout
+from dizuo.edge.wire import DesiredState
 
-Arrange = Callable[[AgentProcess, HubSimulator], contextlib.AbstractContextManager[None]]
+Site = tuple[AgentProcess, HubSimulator]
+Arrange = Callable[[AgentProcess, HubSimulator, float], contextlib.AbstractContextManager[None]]
 
 
-@contextlib.contextmanager
-def held(agent: AgentProcess, hub: HubSimulator, path: str) -> Iterator[None]:
+def direct(hub: HubSimulator, scale: float, **traits: Any) -> DesiredState:
+    """Direct the site to a new stack of this scale."""
+    number = hub.sites["site3"].desired.generation + 1
+    built = hub.build(f"next-{number}", scale=scale, **traits)
+    return hub.direct("site3", built.direction("meter"))
+
+
+def held(path: str) -> Arrange:
     """The update waits for an answer to `path` while the block runs."""
-    hold = hub.hold(path)
-    hub.direct("site3", hub.build("next", scale=-1.0).direction("meter"))
-    hold.wait()
-    yield
-    hold.release()
+
+    @contextlib.contextmanager
+    def arrange(agent: AgentProcess, hub: HubSimulator, scale: float) -> Iterator[None]:
+        hold = hub.hold(path)
+        direct(hub, scale)
+        hold.wait()
+        yield
+        hold.release()
+
+    return arrange
 
 
 @contextlib.contextmanager
-def staging(agent: AgentProcess, hub: HubSimulator) -> Iterator[None]:
+def staging(agent: AgentProcess, hub: HubSimulator, scale: float) -> Iterator[None]:
     """The update waits for the layout's lock, which laying out takes and another process has."""
     hold = hub.hold("/blobs/")
-    hub.direct("site3", hub.build("next", scale=-1.0).direction("meter"))
+    direct(hub, scale)
     hold.wait()
     with Layout(agent.home.layout).locked():
         hold.release()
@@ -48,34 +62,23 @@ def staging(agent: AgentProcess, hub: HubSimulator) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def slow_probe(agent: AgentProcess, hub: HubSimulator) -> Iterator[None]:
+def slow_probe(agent: AgentProcess, hub: HubSimulator, scale: float) -> Iterator[None]:
     """The probe of the new stack takes longer than the block."""
-    slow = hub.build("next", scale=-1.0, seconds=0.4)
-    hub.direct("site3", slow.direction("meter"))
+    direct(hub, scale, seconds=0.4, slow_at=GOLDEN_VALUES[-1])
     agent.wait(lambda status: status["step"] == "probing" and len(agent.engine_pids()) == 2)
     yield
 
 
 @contextlib.contextmanager
-def watching(agent: AgentProcess, hub: HubSimulator) -> Iterator[None]:
-    """The new generation answers, but is not known to be good yet."""
-    hub.direct("site3", hub.build("next", scale=-1.0).direction("meter"))
-    agent.wait(lambda status: status["running"]["generation"] == 2)
-    assert agent.sides(3.0) == ["low"]
-    assert agent.home.read_active().generation == 1
-    yield
-
-
-@contextlib.contextmanager
-def retiring(agent: AgentProcess, hub: HubSimulator) -> Iterator[None]:
+def retiring(agent: AgentProcess, hub: HubSimulator, scale: float) -> Iterator[None]:
     """The new generation serves, the old one still has a request in flight."""
-    hub.direct("site3", hub.build("slow", scale=1.0, seconds=3.0, slow_at=1.0).direction("meter"))
-    agent.wait_until_serves(2)
+    slow = direct(hub, -scale, seconds=3.0, slow_at=1.0)
+    agent.wait_until_serves(slow.generation)
     asking = threading.Thread(target=_ask_until_cut, args=(agent,))
     asking.start()
     agent.wait(lambda _status: len(agent.engine_pids()) == 1)
-    hub.direct("site3", hub.build("next", scale=-1.0).direction("meter"))
-    agent.wait(lambda _status: agent.home.read_active().generation == 3)
+    desired = direct(hub, scale)
+    agent.wait(lambda _status: agent.home.read_active().generation == desired.generation)
     yield
     asking.join()
 
@@ -86,52 +89,68 @@ def _ask_until_cut(agent: AgentProcess) -> None:
 
 
 STEPS: dict[str, Arrange] = {
-    "verifying": lambda agent, hub: held(agent, hub, "/tuf/timestamp"),
-    "verifying the project": lambda agent, hub: held(agent, hub, "project-default"),
-    "fetching the index": lambda agent, hub: held(agent, hub, "/v2/.*/manifests/"),
-    "fetching a blob": lambda agent, hub: held(agent, hub, "/v2/.*/blobs/"),
+    "verifying": held("/tuf/timestamp"),
+    "verifying the project": held("project-default"),
+    "fetching the index": held("/v2/.*/manifests/"),
+    "fetching a blob": held("/v2/.*/blobs/"),
     "staging": staging,
     "probing": slow_probe,
-    "watching": watching,
     "retiring": retiring,
 }
-
-
-REPEATS = {"verifying the project", "fetching the index"}
-"""Moments so like others that only the long campaign tries them."""
+REPEATS = {"verifying the project", "fetching the index", "retiring"}
+"""Moments like others, or after the last step: only the long campaign tries them."""
 
 
 @pytest.mark.parametrize(
     "step",
     [pytest.param(s, marks=[pytest.mark.slow] if s in REPEATS else []) for s in STEPS],
 )
-def test_killed_at_a_step_it_comes_back_good_and_arrives(
-    agent: AgentProcess, hub: HubSimulator, step: str
-) -> None:
-    agent.settings["DIZUO_WATCH_SECONDS"] = "1" if step == "watching" else "0.2"
-    install(agent, hub)
-    with STEPS[step](agent, hub):
-        engines = agent.engine_pids()
-        agent.kill()
-        wait_until_gone(engines)
-        hub.faults.holds.clear()
-        last_good = agent.home.read_active().generation
-        with hub_gone(hub):
-            agent.start()
-            agent.wait(lambda status: status["step"] == "serving")
-            assert agent.status()["running"]["generation"] == last_good
-            assert agent.sides(3.0) == (["low"] if last_good == 3 else ["high"])
-    desired = hub.sites["site3"].desired.generation
-    agent.wait_until_serves(desired)
-    assert agent.sides(3.0) == ["low"]
+def test_killed_at_a_step_it_comes_back_good_and_arrives(site: Site, step: str) -> None:
+    agent, hub = site
+    before = agent.sides(3.0)
+    with STEPS[step](agent, hub, -1.0 if before == ["high"] else 1.0):
+        kill_and_come_back_without_the_hub(agent, hub)
+        if step != "retiring":
+            assert agent.sides(3.0) == before
+    hub.start()
+    agent.wait_until_serves(hub.sites["site3"].desired.generation)
+    assert agent.sides(3.0) != before
     assert hub.wait_for("site3", lambda said: said.state == "serving").error is None
+
+
+def test_killed_while_it_watches_it_comes_back_good_and_arrives(
+    agent: AgentProcess, hub: HubSimulator
+) -> None:
+    agent.settings["DIZUO_WATCH_SECONDS"] = "1"
+    install(agent, hub)
+    direct(hub, -1.0)
+    agent.wait(lambda status: status["running"]["generation"] == 2)
+    assert agent.sides(3.0) == ["low"]  # it answers, but is not known to be good yet
+    kill_and_come_back_without_the_hub(agent, hub)
+    assert agent.home.read_active().generation == 1
+    hub.start()
+    agent.wait_until_serves(2)
+    assert agent.sides(3.0) == ["low"]
+
+
+def kill_and_come_back_without_the_hub(agent: AgentProcess, hub: HubSimulator) -> None:
+    """SIGKILL; no engine lives on; the last good generation serves again with the hub gone."""
+    engines = agent.engine_pids()
+    agent.kill()
+    wait_until_gone(engines)
+    hub.stop()
+    hub.faults.holds.clear()
+    last_good = agent.home.read_active().generation
+    agent.start()
+    agent.wait(lambda status: status["step"] == "serving")
+    assert agent.status()["running"]["generation"] == last_good
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(12))
 def test_killed_at_any_moment_it_arrives(agent: AgentProcess, hub: HubSimulator, seed: int) -> None:
     install(agent, hub)
-    hub.direct("site3", hub.build("next", scale=-1.0).direction("meter"))
+    direct(hub, -1.0)
     chance = random.Random(seed)
     for _ in range(4):
         time.sleep(chance.uniform(0, 1.5))
@@ -163,7 +182,7 @@ def test_the_hub_is_gone_for_the_whole_of_an_update(
     agent: AgentProcess, hub: HubSimulator, path: str
 ) -> None:
     install(agent, hub)
-    with held(agent, hub, path), hub_gone(hub):
+    with held(path)(agent, hub, -1.0), hub_gone(hub):
         agent.wait(lambda status: status["state"] == "fallen_back")
         error = agent.status()["error"]
         assert error["code"] in ("trust_unreachable", "fetch_interrupted")
@@ -177,7 +196,7 @@ def test_an_update_goes_on_without_the_hub_once_its_bytes_are_here(
     agent: AgentProcess, hub: HubSimulator
 ) -> None:
     install(agent, hub)
-    with staging(agent, hub):
+    with staging(agent, hub, -1.0):
         hub.stop()
     agent.wait_until_serves(2)
     assert agent.sides(3.0) == ["low"]
@@ -204,7 +223,7 @@ def test_bad_bytes_never_get_a_name(agent: AgentProcess, hub: HubSimulator) -> N
 def test_tampered_metadata_is_refused(agent: AgentProcess, hub: HubSimulator) -> None:
     install(agent, hub)
     hub.faults.changes["project-default"] = lambda body: body.replace(b"next", b"exit")
-    hub.direct("site3", hub.build("next", scale=-1.0).direction("meter"))
+    direct(hub, -1.0)
     heard = hub.wait_for("site3", fell_back)
     assert heard.error is not None
     assert (heard.error.step, heard.error.code) == ("verifying", "trust_metadata_tampered")
@@ -228,7 +247,7 @@ def test_a_full_disk_while_fetching(agent: AgentProcess, hub: HubSimulator) -> N
     install(agent, hub)
     hub.base = build_base(hub.layout, hub.home / "work", name="other")
     limit_files(agent, BALLAST_BYTES // 2)
-    hub.direct("site3", hub.build("next", scale=-1.0).direction("meter"))
+    direct(hub, -1.0)
     heard = hub.wait_for("site3", fell_back)
     assert heard.error is not None
     assert (heard.error.step, heard.error.code) == ("fetching", "disk_full")
@@ -240,7 +259,7 @@ def test_a_full_disk_while_fetching(agent: AgentProcess, hub: HubSimulator) -> N
 
 def test_a_full_disk_while_staging(agent: AgentProcess, hub: HubSimulator) -> None:
     install(agent, hub)
-    with staging(agent, hub):
+    with staging(agent, hub, -1.0):
         limit_files(agent, 1)
     heard = hub.wait_for("site3", fell_back)
     assert heard.error is not None
@@ -290,7 +309,7 @@ def damage(agent: AgentProcess, generation: int) -> None:
 
 def test_damaged_files_are_never_served(agent: AgentProcess, hub: HubSimulator) -> None:
     install(agent, hub)
-    hub.direct("site3", hub.build("next", scale=-1.0).direction("meter"))
+    direct(hub, -1.0)
     agent.wait_until_serves(2)
     agent.terminate()
     damage(agent, 2)
@@ -312,6 +331,23 @@ def test_with_nothing_whole_left_it_starts_anew(agent: AgentProcess, hub: HubSim
         agent.wait(lambda status: bool(status.get("error")) and status["step"] == "empty")
         assert agent.ask(3.0).status_code == 503
     agent.wait_until_serves(1)
+    assert agent.sides(3.0) == ["high"]
+
+
+def test_an_old_generation_that_cannot_come_back_is_fetched_again(
+    agent: AgentProcess, hub: HubSimulator
+) -> None:
+    agent.settings["DIZUO_MEMORY_BYTES_AT_MOST"] = "1000000"  # so that the old one stops first
+    install(agent, hub)
+    good = hub.sites["site3"].desired.stacks
+    damage(agent, 1)
+    direct(hub, 2.0, golden="wrong")
+    error = hub.wait_for_error("site3", 2)
+    assert (error.step, error.code) == ("probing", "probe_failed")
+    assert hub.sites["site3"].check_ins[-1].state == "empty"
+    assert agent.ask(3.0).status_code == 503
+    hub.direct("site3", *good)
+    agent.wait_until_serves(3)
     assert agent.sides(3.0) == ["high"]
 
 

@@ -12,16 +12,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dizuo.agent.engine_process import EnginePlan
 from dizuo.agent.errors import HomeDamaged, NotJoined, NotServing, ProbeFailed
 from dizuo.agent.home import Active, AgentHome, Enrolment
 from dizuo.agent.hub_client import open_client
 from dizuo.agent.memory import PROCESS_BYTES, MemoryRules, fits_beside, free_bytes
-from dizuo.agent.probe import ProbeRules, judge
+from dizuo.agent.probe import ProbeRules, judge, judge_memory
 from dizuo.agent.settings import AgentSettings
 from dizuo.agent.slots import Slots
 from dizuo.agent.state import SiteState
 from dizuo.agent.sync import STUBBORN_FACTOR, Backoff, same
 from dizuo.agent.threads import in_thread
+from dizuo.agent.updater import as_told
 from dizuo.core.digests import sha256_bytes
 from dizuo.core.errors import TooLarge
 from dizuo.core.settings import InvalidSetting
@@ -236,6 +238,41 @@ def test_a_probe_is_held_against_its_rules(num_agree: int, p95_ms: float, says: 
         return
     with pytest.raises(ProbeFailed, match=says):
         judge("meter", measured, rules)
+
+
+class Host:
+    """An engine that takes 2,000 bytes."""
+
+    plan = EnginePlan("scales", 1, {})
+
+    def memory_bytes(self) -> int:
+        return 2000
+
+
+@pytest.mark.parametrize(("limit", "fits"), [(0, True), (2000, True), (1999, False)])
+def test_an_engine_may_take_what_it_was_allowed(limit: int, fits: bool) -> None:
+    rules = ProbeRules(engine_bytes_at_most=limit)
+    if fits:
+        judge_memory(Host(), rules)  # type: ignore[arg-type]
+        return
+    with pytest.raises(ProbeFailed, match="takes 2000 bytes of memory; at most 1999"):
+        judge_memory(Host(), rules)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "retryable"),
+    [
+        (TooLarge("Too large."), "too_large", False),
+        (OSError(28, "No space left on device"), "site_storage", True),
+        (ZeroDivisionError("in somebody's family"), "update_broken", False),
+    ],
+)
+def test_whatever_goes_wrong_the_hub_hears_a_sentence(
+    error: Exception, code: str, retryable: bool
+) -> None:
+    told = as_told(error)
+    assert (told.code, told.retryable) == (code, retryable)
+    assert told.message.endswith(".")
 
 
 # Settings

@@ -4,32 +4,18 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import httpx2
 import pytest
-from tests.agent.agent_process import AgentProcess, request
+from tests.agent.agent_process import AgentProcess, install, request
 from tests.agent.hub_simulator import HubSimulator
 from tests.agent.stacks import build, build_base
 
 from dizuo.edge.wire import CheckIn, DesiredState, Direction, SiteError
 
 Site = tuple[AgentProcess, HubSimulator]
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A site that serves generation 1, for tests that try other generations on it in vain."""
-    folder = tmp_path_factory.mktemp("site")
-    hub = HubSimulator(folder / "hub")
-    hub.start()
-    agent = AgentProcess(folder / "agent", hub)
-    agent.join()
-    install(agent, hub)
-    yield agent, hub
-    agent.kill()
-    hub.stop()
 
 
 def refusal(site: Site, *directions: Direction) -> SiteError:
@@ -46,14 +32,6 @@ def refusal(site: Site, *directions: Direction) -> SiteError:
 
 def fell_back(said: CheckIn) -> bool:
     return said.state in ("fallen_back", "empty") and said.error is not None
-
-
-def install(agent: AgentProcess, hub: HubSimulator) -> None:
-    """Generation 1 serves `meter`, which calls positive numbers high."""
-    built = hub.build(scale=1.0)
-    agent.start()
-    hub.direct("site3", built.direction("meter"))
-    agent.wait_until_serves(1)
 
 
 def test_first_install_serves_the_signed_stack(agent: AgentProcess, hub: HubSimulator) -> None:

@@ -69,7 +69,7 @@ async def probe_fleet(fleet: Fleet, rules: ProbeRules) -> dict[str, Probe]:
         )
         judge(name, measured[name], rules)
     for host in fleet.hosts:
-        _judge_memory(host, rules)
+        judge_memory(host, rules)
     return measured
 
 
@@ -99,7 +99,12 @@ def judge(name: str, measured: Probe, rules: ProbeRules) -> None:
         )
 
 
-def _judge_memory(host: EngineHost, rules: ProbeRules) -> None:
+def judge_memory(host: EngineHost, rules: ProbeRules) -> None:
+    """Hold what an engine takes, after it answered its golden rows, against the rules.
+
+    Raises:
+        ProbeFailed: it takes more than it may.
+    """
     used = host.memory_bytes()
     if rules.engine_bytes_at_most and used > rules.engine_bytes_at_most:
         raise ProbeFailed(

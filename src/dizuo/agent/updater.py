@@ -85,7 +85,7 @@ class Updater:
             try:
                 self._serve(await self._start_again(number))
             except (DizuoError, OSError) as error:
-                self._state.fail(number, "resuming", _told(error))
+                self._state.fail(number, "resuming", as_told(error))
                 continue
             if self._state.running.stacks:
                 self._state.apply("resume_serving")
@@ -109,7 +109,7 @@ class Updater:
         try:
             await self._reach(desired)
         except Exception as error:
-            told = _told(error)
+            told = as_told(error)
             self._state.fail(
                 desired.generation, "watching" if self._state.watching else self._state.state, told
             )
@@ -276,7 +276,7 @@ def judge_watch(fleet: Fleet, num_answers: int, num_errors: int) -> None:
         )
 
 
-def _told(error: Exception) -> DizuoError:
+def as_told(error: Exception) -> DizuoError:
     """An error of an update as the hub is told it."""
     if isinstance(error, DizuoError):
         return error
