@@ -26,7 +26,6 @@ from dizuo.datasets import api as datasets_api
 from dizuo.datasets import service as datasets
 from dizuo.datasets import uploads
 from dizuo.hub import home
-from dizuo.hub.bounds import BodyLimit
 from dizuo.hub.gatekeeper import Gatekeeper
 from dizuo.hub.settings import HubSettings
 from dizuo.improvements import api as improvements_api
@@ -152,7 +151,6 @@ def create_app(settings: HubSettings) -> FastAPI:
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
     )
-    app.add_middleware(BodyLimit)
     install_error_handler(app)
     app.add_middleware(Gatekeeper)
     for router in _ROUTERS:
