@@ -8,7 +8,8 @@ from sqlalchemy import update
 from starlette.testclient import TestClient
 from tests.access.conftest import Caller
 
-from dizuo.access.model import Role
+from dizuo.access import service
+from dizuo.access.model import CredentialRefused, Role, Surface
 from dizuo.audit.store import AuditRow
 from dizuo.database.engine import Database
 
@@ -100,3 +101,37 @@ def test_the_log_and_its_proof(call_as: Caller, database: Database) -> None:
         session.execute(update(AuditRow).where(AuditRow.sequence == 3).values(subject="x"))
     broken = admin.get("/api/v1/audit/verify").json()
     assert (broken["ok"], broken["broken_at"]) == (False, 3)
+
+
+def test_a_registry_token_opens_the_registry_alone(
+    app: FastAPI, call_as: Caller, database: Database
+) -> None:
+    admin = call_as(Role.ADMIN)
+    made = admin.post("/api/v1/tokens", json={"name": "bob", "role": "registry"})
+    secret = made.json()["token"]
+    assert (made.status_code, made.json()["role"]) == (201, "registry")
+    with database.reading() as session:
+        assert service.recognise(session, secret, Surface.REGISTRY).role is None
+    with TestClient(app, headers={"Authorization": f"Bearer {secret}"}) as bob:
+        assert bob.get("/api/v1/audit").status_code == 401
+        assert bob.get("/edge/me").status_code == 401
+    again = admin.post("/api/v1/tokens", json={"name": "bob", "role": "reader"})
+    assert again.json()["error"]["code"] == "token_exists"
+    assert ("bob", "registry") in [
+        (one["name"], one["role"]) for one in admin.get("/api/v1/tokens").json()["items"]
+    ]
+
+
+def test_tokens_and_sites_of_one_name_do_not_touch_each_other(
+    call_as: Caller, database: Database
+) -> None:
+    admin = call_as(Role.ADMIN)
+    with database.transaction() as session:
+        of_site = service.issue(session, "test", Surface.REGISTRY, "mill")
+    secret = admin.post("/api/v1/tokens", json={"name": "mill", "role": "registry"}).json()["token"]
+    assert [one["name"] for one in admin.get("/api/v1/tokens").json()["items"]] == ["admin", "mill"]
+    assert admin.delete("/api/v1/tokens/mill").json() == {"name": "mill", "num_revoked": 1}
+    with database.transaction() as session:
+        assert service.recognise(session, of_site, Surface.REGISTRY).name == "mill"
+        with pytest.raises(CredentialRefused):
+            service.recognise(session, secret, Surface.REGISTRY)

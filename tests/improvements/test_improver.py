@@ -20,7 +20,7 @@ from dizuo.datasets.review import Verdict
 from dizuo.improvements import improver as improver_module
 from dizuo.improvements import service, steps
 from dizuo.improvements.errors import ImprovementNotFound, ImprovementRefused
-from dizuo.improvements.model import Improvement, State
+from dizuo.improvements.model import RESTING_STATES, Improvement, State
 from dizuo.improvements.service import Step
 from dizuo.improvements.workflow import HubStopping
 from dizuo.releases.errors import KeysMissing
@@ -197,7 +197,8 @@ def test_a_label_corrected_while_samples_are_collected_is_taken_as_it_is(
 ) -> None:
     digest, *_ = scene.add_reviewed(works.database, works.home)
     improvement = works.start()
-    select_all, calls = samples.select_all, []
+    select_all = samples.select_all
+    calls: list[int] = []
 
     def correct_after(session: Session, wanted: Any) -> Any:
         chosen = select_all(session, wanted)
@@ -339,5 +340,5 @@ def test_a_look_that_fails_is_repeated(
 
 def test_steps_know_every_state_with_work(works: Works) -> None:
     known = steps.Steps(works.parts)
-    for state in set(State) - improver_module.RESTING_STATES:
+    for state in set(State) - RESTING_STATES:
         assert callable(known.work(state))

@@ -9,7 +9,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from dizuo.access import tokens
 from dizuo.access.http import Admin, DatabaseDep
-from dizuo.access.model import Role
 from dizuo.access.tokens import Token
 
 router = APIRouter(prefix="/api/v1/tokens", tags=["tokens"])
@@ -21,13 +20,13 @@ class TokenBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$")]
-    role: Literal["reader", "builder", "releaser", "admin"]
+    role: Literal["reader", "builder", "releaser", "admin", "registry"]
 
 
 def _as_json(token: Token) -> dict[str, Any]:
     return {
         "name": token.name,
-        "role": token.role.word,
+        "role": token.role_word,
         "created_ms": token.created_ms,
         "revoked_ms": token.revoked_ms,
     }
@@ -44,7 +43,7 @@ def listing(caller: Admin, database: DatabaseDep) -> dict[str, Any]:
 def create(body: TokenBody, caller: Admin, database: DatabaseDep) -> dict[str, Any]:
     """Make a token; this answer is the only place where its secret appears."""
     with database.transaction() as session:
-        secret = tokens.create(session, caller, body.name, Role[body.role.upper()])
+        secret = tokens.create(session, caller, body.name, tokens.role_of(body.role))
     return {"name": body.name, "role": body.role, "token": secret}
 
 

@@ -26,7 +26,11 @@ def create(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="Whose it is: a person or a program.")],
     role: Annotated[
-        str, typer.Option(help="reader, builder, releaser or admin; each includes those before.")
+        str,
+        typer.Option(
+            help="reader, builder, releaser or admin, each with those before; or registry, which "
+            "opens the registry alone, for skopeo and its like."
+        ),
     ] = "reader",
     as_json: JsonFlag = False,
 ) -> None:
@@ -40,7 +44,8 @@ def create(
         print_json(made)
         return
     say(made["token"])
-    note(f"Give it to {name}, for DIZUO_TOKEN. It cannot be shown again.")
+    use = "as the password of a registry client" if role == "registry" else "for DIZUO_TOKEN"
+    note(f"Give it to {name}, {use}. It cannot be shown again.")
 
 
 @app.command("ls")

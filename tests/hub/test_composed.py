@@ -1,0 +1,195 @@
+"""A composed hub, everything on PostgreSQL, as people and programs meet it over HTTP."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from sqlalchemy import make_url, text
+from tests.client.serving import served
+from tests.conftest import require_program
+from tests.improvements import scene
+from tests.improvements.conftest import parrot_family, until
+
+from dizuo.access.model import Role
+from dizuo.artifacts.layout import Layout
+from dizuo.database.engine import Database
+from dizuo.hub import home as homes
+from dizuo.hub.app import attach, create_app, running_hub
+from dizuo.hub.settings import HubSettings
+from dizuo.releases.keys import init_keys
+
+__all__ = ["parrot_family"]  # a fixture here too
+PATH = "/api/v1/improvements"
+ENDED = ("done", "failed", "rejected", "awaiting_approval")
+
+
+@dataclass
+class Town:
+    """A hub that answers, and a client for each role."""
+
+    url: str
+    home: Path
+    database: Database
+    clients: dict[str, httpx2.Client]
+
+    def call(self, role: str, method: str, path: str, **options: Any) -> httpx2.Response:
+        return self.clients[role].request(method, path, **options)
+
+    def rests(self, improvement_id: str) -> dict[str, Any]:
+        """The improvement once nothing moves it."""
+
+        def state() -> str:
+            return str(self.call("reader", "GET", f"{PATH}/{improvement_id}").json()["state"])
+
+        until(lambda: state() in ENDED)
+        found: dict[str, Any] = self.call("reader", "GET", f"{PATH}/{improvement_id}").json()
+        return found
+
+
+def body(**changes: Any) -> dict[str, Any]:
+    return {
+        "recipe": scene.RECIPE,
+        "dataset": scene.DATASET,
+        "family": "parrot",
+        "sites": [scene.SITES[0]],
+        **changes,
+    }
+
+
+@pytest.fixture(scope="module")
+def database_url(postgres_url: str) -> Iterator[str]:
+    server = Database(postgres_url)
+    with server.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("CREATE DATABASE composed"))
+        yield make_url(postgres_url).set(database="composed").render_as_string(hide_password=False)
+        connection.execute(text("DROP DATABASE composed WITH (FORCE)"))
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def town(
+    database_url: str, parrot_family: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Town]:
+    home = tmp_path_factory.mktemp("town") / "home"
+    settings = HubSettings(home=home, database_url=database_url)
+    init_keys(home)
+    homes.make_folders(home)
+    app = create_app(settings)
+    with homes.exclusive(settings):
+        assert homes.prepare(settings)
+        with running_hub(settings) as hub, served(app) as url:
+            attach(app, hub)
+            scene.add_sites(hub.database)
+            tokens = {role.word: scene.token_of(hub.database, role) for role in Role}
+            clients = {
+                word: httpx2.Client(
+                    base_url=url,
+                    headers={"Authorization": f"Bearer {token}"},
+                    trust_env=False,
+                    timeout=60,
+                )
+                for word, token in tokens.items()
+            }
+            yield Town(url, home, hub.database, clients)
+            for client in clients.values():
+                client.close()
+
+
+@pytest.fixture(scope="module")
+def improved(town: Town) -> dict[str, Any]:
+    """What a releaser's improvement came to."""
+    scene.add_reviewed(town.database, town.home)
+    begun = town.call("releaser", "POST", PATH, json=body())
+    assert begun.status_code == 201, begun.text
+    return town.rests(begun.json()["id"])
+
+
+def test_a_releasers_improvement_ends_at_the_site(town: Town, improved: dict[str, Any]) -> None:
+    assert improved["state"] == "done", improved["reason"]
+    site = town.call("reader", "GET", f"/api/v1/sites/{scene.SITES[0]}").json()
+    assert [one["name"] for one in site["desired"]["stacks"]] == ["caller"]
+    assert town.call("reader", "GET", "/api/v1/audit/verify").json()["ok"]
+
+
+def test_a_builders_improvement_waits_for_a_releaser(town: Town, improved: dict[str, Any]) -> None:
+    begun = town.call("builder", "POST", PATH, json=body(sites=[scene.SITES[1]]))
+    waiting = town.rests(begun.json()["id"])
+    assert waiting["state"] == "awaiting_approval", waiting["reason"]
+    address = f"{PATH}/{waiting['id']}"
+    assert town.call("builder", "POST", f"{address}/approve").status_code == 403
+    assert town.call("releaser", "POST", f"{address}/approve").json()["state"] == "releasing"
+    assert town.rests(waiting["id"])["state"] == "done"
+    again = town.call("releaser", "POST", f"{address}/reject")
+    assert (again.status_code, again.json()["error"]["code"]) == (409, "transition_refused")
+
+
+def test_improvements_are_listed_newest_first(town: Town, improved: dict[str, Any]) -> None:
+    items = town.call("reader", "GET", PATH).json()["items"]
+    assert items[-1]["id"] == improved["id"]
+    assert len(town.call("reader", "GET", PATH, params={"limit": 1}).json()["items"]) == 1
+    assert town.call("reader", "GET", PATH, params={"limit": 0}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("wrong", "status", "code"),
+    [
+        ({"recipe": "name: ["}, 400, "recipe_refused"),
+        ({"sites": ["atlantis"]}, 404, "site_not_found"),
+        ({"sites": []}, 400, "invalid_input"),
+        ({"holdout": 0.9}, 400, "invalid_input"),
+        ({"dataset": "songs"}, 400, "improvement_refused"),
+        ({"colour": "red"}, 400, "invalid_input"),
+        ({"recipe": "x" * 300_000}, 400, "invalid_input"),
+    ],
+)
+def test_a_bad_request_starts_nothing(
+    town: Town, wrong: dict[str, Any], status: int, code: str
+) -> None:
+    before = len(town.call("reader", "GET", PATH).json()["items"])
+    answer = town.call("releaser", "POST", PATH, json=body(**wrong))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+    assert len(town.call("reader", "GET", PATH).json()["items"]) == before
+
+
+def test_an_improvement_that_is_not_there(town: Town) -> None:
+    answer = town.call("reader", "GET", f"{PATH}/none")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "improvement_not_found")
+
+
+def test_skopeo_copies_a_release_with_a_persons_registry_token(
+    town: Town, improved: dict[str, Any], tmp_path: Path
+) -> None:
+    made = town.call("admin", "POST", "/api/v1/tokens", json={"name": "bob", "role": "registry"})
+    (release,) = town.call("reader", "GET", "/api/v1/releases").json()["items"]
+    copied = _copy(town, tmp_path, made.json()["token"])
+    assert copied.returncode == 0, copied.stderr
+    index = json.loads((tmp_path / "copy" / "index.json").read_bytes())
+    assert [one["digest"] for one in index["manifests"]] == [release["digest"]]
+    assert Layout(tmp_path / "copy").read(release["digest"])
+
+
+@pytest.mark.parametrize("role", ["admin", "reader"])
+def test_an_operators_token_opens_no_registry(
+    town: Town, improved: dict[str, Any], tmp_path: Path, role: str
+) -> None:
+    token = town.clients[role].headers["Authorization"].removeprefix("Bearer ")
+    copied = _copy(town, tmp_path, token)
+    assert copied.returncode != 0
+    assert "unauthorized" in copied.stderr.lower()
+
+
+def _copy(town: Town, folder: Path, token: str) -> subprocess.CompletedProcess[str]:
+    address = town.url.removeprefix("http://")
+    command = [
+        *(require_program("skopeo"), "--insecure-policy", "copy", "--all"),
+        *("--src-creds", f"x:{token}", "--src-tls-verify=false"),
+        *(f"docker://{address}/default/caller:1", f"oci:{folder}/copy:caller"),
+    ]
+    return subprocess.run(command, capture_output=True, check=False, timeout=60, text=True)

@@ -1,0 +1,76 @@
+"""A database upgraded by migrations is what the code expects, from empty and again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import MetaData, inspect, make_url, text
+
+from dizuo.database.engine import Database, sqlite_url
+from dizuo.database.migrate import upgrade
+from dizuo.database.tables import Row
+from dizuo.hub import app
+
+__all__ = ["app"]  # with it come the tables of every room
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """An empty database of its own."""
+    if request.param == "sqlite":
+        database = Database(sqlite_url(tmp_path / "empty.db"))
+        yield database
+        database.close()
+        return
+    server = Database(request.getfixturevalue("postgres_url"))
+    _run(server, "CREATE DATABASE migrated")
+    url = make_url(request.getfixturevalue("postgres_url")).set(database="migrated")
+    database = Database(url.render_as_string(hide_password=False))
+    yield database
+    database.close()
+    _run(server, "DROP DATABASE migrated")
+    server.close()
+
+
+def _run(server: Database, statement: str) -> None:
+    with server.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text(statement))
+
+
+def differences(database: Database) -> list[object]:
+    with database.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        return list(compare_metadata(context, Row.metadata))
+
+
+def test_migrations_lead_to_the_tables_of_the_code(empty: Database) -> None:
+    upgrade(empty)
+    assert differences(empty) == []
+    assert set(inspect(empty.engine).get_table_names()) == {
+        *Row.metadata.tables,
+        "alembic_version",
+    }
+
+
+def test_upgrading_again_changes_nothing(empty: Database) -> None:
+    upgrade(empty)
+    before = _reflected(empty)
+    upgrade(empty)
+    assert _reflected(empty) == before
+
+
+def _reflected(database: Database) -> dict[str, list[str]]:
+    metadata = MetaData()
+    metadata.reflect(database.engine)
+    return {name: sorted(table.columns.keys()) for name, table in metadata.tables.items()}
+
+
+def test_a_table_that_lacks_is_noticed(empty: Database) -> None:
+    upgrade(empty)
+    with empty.engine.begin() as connection:
+        connection.execute(text("DROP TABLE improvements"))
+    assert differences(empty) != []
