@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from tests.cli.door import ok
@@ -12,8 +11,8 @@ from tests.e2e.pictures import write_folder
 from tests.e2e.refusals import RunningHub
 from tests.e2e.site import RunningSite, run_site
 
-from dizuo.client.hub import HubClient
 from dizuo.client.credentials import ClientSettings, find_credentials
+from dizuo.client.hub import HubClient
 from dizuo.demo.processes import Fleet, free_port, wait_until_answers
 
 READER = """
@@ -54,6 +53,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
     folder = tmp_path_factory.mktemp("hub")
     home, port = folder / "home", free_port()
     ok("--home", str(home), "keys", "init")
+    first_timestamp = (home / "tuf" / "timestamp.json").read_bytes()
     with Fleet(folder / "logs") as fleet:
         arguments = ["up", "--home", str(home), "--port", str(port)]
         process = fleet.start("hub", arguments, {"DIZUO_POLL_SECONDS": "0.2"})
@@ -62,7 +62,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
         ok("--home", str(home), "data", "add", "bars", str(bars), "--holdout", "0.3")
         known = find_credentials(ClientSettings.load(home=home))
         with HubClient(known.url, known.token) as client:
-            yield RunningHub(home, client, known.token)
+            yield RunningHub(home, client, known.token, first_timestamp)
 
 
 @pytest.fixture
@@ -90,9 +90,3 @@ def site(released: RunningHub, tmp_path_factory: pytest.TempPathFactory) -> Iter
         running.direct_to("reader:1")
         running.wait_until_serves("reader:1")
         yield running
-
-
-@pytest.fixture
-def bars(hub: RunningHub) -> Path:
-    """The folder of pictures that the hub's dataset was made from."""
-    return hub.home.parent / "bars"

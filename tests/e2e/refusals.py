@@ -119,6 +119,7 @@ class RunningHub:
     home: Path
     client: HubClient
     token: str = field(repr=False)
+    first_timestamp: bytes = field(repr=False)
 
     def http(self, token: str | None = None) -> httpx2.Client:
         """Plain HTTP, with the admin's token or another; close it."""

@@ -19,7 +19,7 @@ from dizuo.demo.processes import Fleet, free_port, wait_until_answers
 
 MODEL = "reader"
 MAX_REQUEST_BYTES = 100_000
-_PATIENCE_SECONDS = 60
+_PATIENCE_SECONDS = 45
 _LOOK_SECONDS = 0.1
 
 
@@ -86,10 +86,10 @@ def run_site(hub: RunningHub, folder: Path, name: str) -> Iterator[RunningSite]:
     token = ok("--home", str(hub.home), "site", "token", "--json").json["token"]
     ok("agent", "join", token, "--name", name, "--home", str(home))
     quick = {
-        "DIZUO_RETRY_SECONDS": "0.1",
-        "DIZUO_WATCH_SECONDS": "0",
-        "DIZUO_MEMORY_RESERVE_BYTES": "0",
-        "DIZUO_REQUEST_BYTES_AT_MOST": str(MAX_REQUEST_BYTES),
+        "DIZUO_AGENT_RETRY_SECONDS": "0.1",
+        "DIZUO_AGENT_WATCH_SECONDS": "0",
+        "DIZUO_AGENT_MEMORY_RESERVE_BYTES": "0",
+        "DIZUO_AGENT_REQUEST_BYTES_AT_MOST": str(MAX_REQUEST_BYTES),
     }
     url = f"http://127.0.0.1:{port}"
     with Fleet(folder / "logs") as fleet, httpx2.Client(base_url=url, timeout=60) as http:

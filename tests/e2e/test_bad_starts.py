@@ -82,7 +82,7 @@ def test_neither_listens_beyond_loopback_without_tls(joined: Path, tmp_path: Pat
     beyond = ["--host", "0.0.0.0", "--port", port]
     said = refused_by_a_process("agent", "run", "--home", str(joined), *beyond)
     assert "The local API would listen on 0.0.0.0 without TLS." in said
-    assert "DIZUO_TLS_CERTIFICATE" in said
+    assert "DIZUO_AGENT_TLS_CERTIFICATE" in said
     assert listing(joined) == before
 
 
@@ -110,7 +110,7 @@ def test_settings_and_folders_that_cannot_be(joined: Path, tmp_path: Path) -> No
         (
             ("agent", "run", "--home", str(joined), "--egress-policy", "all"),
             "The setting egress_policy is wrong",
-            "--egress-policy or DIZUO_EGRESS_POLICY",
+            "--egress-policy or DIZUO_AGENT_EGRESS_POLICY",
         ),
     ]
     for arguments, says, next_step in table:
