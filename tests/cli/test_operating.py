@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import sqlite3
 from pathlib import Path
@@ -51,6 +52,25 @@ def test_a_token_from_its_making_to_its_end(at_hub: Path, monkeypatch: pytest.Mo
     (ann,) = [one for one in ok("token", "ls", "--json").json if one["name"] == "ann"]
     assert ann["revoked_ms"]
     assert token not in ok("audit", "log", "--json").out
+
+
+def test_the_command_that_comes_with_a_join_token_is_typed_as_it_is(
+    at_hub: Path, tmp_path: Path
+) -> None:
+    made = ok("site", "token", "--name", "typed", "--json").json
+    program, *arguments = shlex.split(made["command"])
+    assert program == "dizuo"
+    joined = ok(*arguments, "--home", str(tmp_path / "site"), "--json").json
+    assert joined["site"] == "typed"
+    assert ok("site", "rm", "typed", "--json").json["name"] == "typed"
+
+
+def test_without_a_name_the_command_shows_where_it_belongs(at_hub: Path, tmp_path: Path) -> None:
+    command = ok("site", "token", "--json").json["command"]
+    said = dizuo(*shlex.split(command)[1:], "--home", str(tmp_path / "site"))
+    assert said.status == 1
+    assert "'NAME' cannot be the name of a site." in said.err
+    assert "dizuo agent join TOKEN --name typed" in ok("site", "token", "--name", "typed").err
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def test_a_join_token_can_be_joined_with(
     token = join.decode(made.json()["token"])
     assert token.url == "http://127.0.0.1:8420"
     assert token.root_sha256 == repository.root_sha256()
-    assert made.json()["command"] == f"dizuo agent join {made.json()['token']}"
+    assert made.json()["command"] == f"dizuo agent join {made.json()['token']} --name NAME"
     body = {"secret": token.secret, "site_name": "a", "agent_version": "1"}
     assert anybody.post("/edge/v1/enrol", json=body).status_code == 200
     assert anybody.post("/edge/v1/enrol", json=body).json()["error"]["code"] == "join_token_used"

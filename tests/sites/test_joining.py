@@ -36,7 +36,7 @@ def test_a_token_carries_hub_and_root(fleet: Fleet) -> None:
         issued = service.create_join_token(session, ACTOR, URL, ROOT, ttl_seconds=60)
     token = join.decode(issued.text)
     assert (token.url, token.root_sha256) == (URL, ROOT)
-    assert issued.command == f"dizuo agent join {issued.text}"
+    assert issued.command == f"dizuo agent join {issued.text} --name NAME"
     assert 0 < issued.expires_ms - now_ms() <= 60_000
     assert fleet.actions() == ["join_token.issued"]
 

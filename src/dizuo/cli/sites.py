@@ -100,13 +100,16 @@ def token(
     ttl_seconds: Annotated[
         int | None, typer.Option(help="How long it can be used.", min=60)
     ] = None,
+    name: Annotated[
+        str, typer.Option(help="The name the site shall have; it goes into the command shown.")
+    ] = "",
     as_json: JsonFlag = False,
 ) -> None:
     """Make a one-time token with which a new site joins. It is shown this once.
 
-    Example: dizuo site token --ttl-seconds 3600
+    Example: dizuo site token --name site9 --ttl-seconds 3600
     """
-    body: dict[str, Any] = {"url": hub_url}
+    body: dict[str, Any] = {"url": hub_url, "name": name or None}
     if ttl_seconds is not None:
         body["ttl_seconds"] = ttl_seconds
     with open_hub(context) as hub:
@@ -115,7 +118,8 @@ def token(
         print_json(made)
         return
     say(made["token"])
-    note(f"Good until {moment(made['expires_ms'])}. On the new site: dizuo agent join TOKEN")
+    note(f"Good until {moment(made['expires_ms'])}. On the new site:")
+    note(f"dizuo agent join TOKEN --name {name or 'NAME'}")
 
 
 @app.command("rm")

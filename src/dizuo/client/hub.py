@@ -228,7 +228,8 @@ class HubClient(AbstractContextManager["HubClient"]):
         """A one-time token with which a new site can join: `{"token", "command", "expires_ms"}`.
 
         Args:
-            body: perhaps `url`, under which the site reaches the hub, and `ttl_seconds`.
+            body: perhaps `url`, under which the site reaches the hub, `ttl_seconds`, and `name`,
+                which the command shall give to the site.
         """
         return self._post("join-tokens", body=body)
 

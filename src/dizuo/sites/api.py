@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal, cast
 from urllib.parse import urlsplit
 
@@ -32,12 +33,14 @@ HubUrl = Annotated[
 
 
 class JoinTokenBody(BaseModel):
-    """How a site reaches the hub (the hub's own address if empty), and how long it has to join."""
+    """How a site reaches the hub (the hub's own address if empty), how long it has to join, and
+    the name to put into the command that is typed there."""
 
     model_config = ConfigDict(extra="forbid")
 
     url: HubUrl = ""
     ttl_seconds: Annotated[int, Field(ge=60, le=30 * 24 * 3600)] = service.DEFAULT_TOKEN_SECONDS
+    name: NameText | None = None
 
 
 class RolloutBody(BaseModel):
@@ -67,6 +70,7 @@ def create_join_token(
             ttl_seconds=body.ttl_seconds,
             project_id=caller.project_id,
         )
+    issued = replace(issued, site_name=body.name or "")
     return {"token": issued.text, "command": issued.command, "expires_ms": issued.expires_ms}
 
 

@@ -71,15 +71,19 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class IssuedToken:
-    """A join token, shown once, and until when it can be used."""
+    """A join token, shown once, until when it can be used, and the name its site shall have.
+
+    The token is good for any name; an empty `site_name` leaves it to whoever types the command.
+    """
 
     text: str
     expires_ms: int
+    site_name: str = ""
 
     @property
     def command(self) -> str:
-        """What to type on the new site."""
-        return f"dizuo agent join {self.text}"
+        """What to type on the new site; `NAME`, if it is still there, is to be replaced."""
+        return f"dizuo agent join {self.text} --name {self.site_name or 'NAME'}"
 
 
 def _find(state: DesiredState, served_as: str) -> Direction | None:
