@@ -21,11 +21,11 @@ from dizuo.agent.join import JoinRequest, join
 
 _LOOK_SECONDS = 0.01
 QUICK = {
-    "DIZUO_RETRY_SECONDS": "0.2",
-    "DIZUO_WATCH_SECONDS": "0.1",
-    "DIZUO_DRAIN_SECONDS": "5",
-    "DIZUO_HTTP_TIMEOUT_SECONDS": "5",
-    "DIZUO_MEMORY_RESERVE_BYTES": "0",
+    "DIZUO_AGENT_RETRY_SECONDS": "0.2",
+    "DIZUO_AGENT_WATCH_SECONDS": "0.1",
+    "DIZUO_AGENT_DRAIN_SECONDS": "5",
+    "DIZUO_AGENT_HTTP_TIMEOUT_SECONDS": "5",
+    "DIZUO_AGENT_MEMORY_RESERVE_BYTES": "0",
 }
 """Waits that are long in a field and would only be long here."""
 
@@ -51,7 +51,7 @@ class AgentProcess:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "dizuo.cli.main", "agent", "run", "--port", "0", "--json"],
-                env={**os.environ, **self.settings, "DIZUO_HOME": str(self.home.root)},
+                env={**os.environ, **self.settings, "DIZUO_AGENT_HOME": str(self.home.root)},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,

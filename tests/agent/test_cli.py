@@ -101,9 +101,9 @@ def test_a_port_in_use(tmp_path: Path, hub: HubSimulator) -> None:
     [
         (("--host", "0.0.0.0"), {}, "would listen on 0.0.0.0 without TLS"),
         (("--host", "no.such.host.invalid"), {}, "without TLS"),
-        ((), {"DIZUO_EGRESS_POLICY": "everything"}, "The setting egress_policy is wrong"),
-        ((), {"DIZUO_CONTROL_SHARE": "2"}, "The setting control_share is wrong"),
-        ((), {"DIZUO_SAMPLER_SCORES": '["curiosity"]'}, "no sampler score 'curiosity'"),
+        ((), {"DIZUO_AGENT_EGRESS_POLICY": "everything"}, "The setting egress_policy is wrong"),
+        ((), {"DIZUO_AGENT_CONTROL_SHARE": "2"}, "The setting control_share is wrong"),
+        ((), {"DIZUO_AGENT_SAMPLER_SCORES": '["curiosity"]'}, "no sampler score 'curiosity'"),
     ],
 )
 def test_settings_that_are_wrong_keep_it_from_starting(
@@ -159,7 +159,7 @@ def certificate(folder: Path) -> tuple[str, str]:
 
 def test_with_tls_it_answers_by_https(agent: AgentProcess, tmp_path: Path) -> None:
     chain, key = certificate(tmp_path)
-    agent.settings |= {"DIZUO_TLS_CERTIFICATE": chain, "DIZUO_TLS_KEY": key}
+    agent.settings |= {"DIZUO_AGENT_TLS_CERTIFICATE": chain, "DIZUO_AGENT_TLS_KEY": key}
     agent.start()
     assert agent.url.startswith("https://127.0.0.1:")
     trusting = ssl.create_default_context(cafile=chain)
@@ -169,8 +169,8 @@ def test_with_tls_it_answers_by_https(agent: AgentProcess, tmp_path: Path) -> No
 def test_tls_files_that_are_none(agent: AgentProcess, tmp_path: Path) -> None:
     (tmp_path / "x.pem").write_text("nothing")
     settings = {
-        "DIZUO_TLS_CERTIFICATE": str(tmp_path / "x.pem"),
-        "DIZUO_TLS_KEY": str(tmp_path / "missing.pem"),
+        "DIZUO_AGENT_TLS_CERTIFICATE": str(tmp_path / "x.pem"),
+        "DIZUO_AGENT_TLS_KEY": str(tmp_path / "missing.pem"),
     }
     home = str(agent.home.root)
     said = refused(dizuo("agent", "run", "--home", home, "--port", "0", **settings))

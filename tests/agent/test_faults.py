@@ -121,7 +121,7 @@ def test_killed_at_a_step_it_comes_back_good_and_arrives(site: Site, step: str) 
 def test_killed_while_it_watches_it_comes_back_good_and_arrives(
     agent: AgentProcess, hub: HubSimulator
 ) -> None:
-    agent.settings["DIZUO_WATCH_SECONDS"] = "1"
+    agent.settings["DIZUO_AGENT_WATCH_SECONDS"] = "1"
     install(agent, hub)
     direct(hub, -1.0)
     agent.wait(lambda status: status["running"]["generation"] == 2)
@@ -337,7 +337,9 @@ def test_with_nothing_whole_left_it_starts_anew(agent: AgentProcess, hub: HubSim
 def test_an_old_generation_that_cannot_come_back_is_fetched_again(
     agent: AgentProcess, hub: HubSimulator
 ) -> None:
-    agent.settings["DIZUO_MEMORY_BYTES_AT_MOST"] = "1000000"  # so that the old one stops first
+    agent.settings["DIZUO_AGENT_MEMORY_BYTES_AT_MOST"] = (
+        "1000000"  # so that the old one stops first
+    )
     install(agent, hub)
     good = hub.sites["site3"].desired.stacks
     damage(agent, 1)

@@ -199,3 +199,14 @@ def test_a_folder_that_is_a_file(tmp_path: Path, hub: HubSimulator) -> None:
     with pytest.raises(HomeRefused, match="cannot be used: File exists"):
         join(AgentHome(tmp_path / "file"), JoinRequest(hub.token(), "site3"))
     assert hub.requests == []
+
+
+@pytest.mark.parametrize("sign", ["hub.lock", "hub.db", "keys"])
+def test_a_hubs_folder_is_left_alone(home: AgentHome, hub: HubSimulator, sign: str) -> None:
+    home.tuf.mkdir(parents=True)
+    (home.tuf / "timestamp.json").write_bytes(b"signed")
+    (home.root / sign).touch()
+    with pytest.raises(HomeRefused, match="is a hub's folder"):
+        join(home, JoinRequest(hub.token(), "site3"))
+    assert (home.tuf / "timestamp.json").read_bytes() == b"signed"
+    assert hub.requests == []

@@ -28,7 +28,7 @@ def api(tmp_path_factory: pytest.TempPathFactory, built: list[Built]) -> Iterato
     hub = HubSimulator(folder / "hub")
     hub.start()
     agent = AgentProcess(folder / "agent", hub)
-    agent.settings["DIZUO_REQUEST_BYTES_AT_MOST"] = str(LIMIT)
+    agent.settings["DIZUO_AGENT_REQUEST_BYTES_AT_MOST"] = str(LIMIT)
     agent.join()
     agent.start()
     built.append(hub.build(scale=1.0))

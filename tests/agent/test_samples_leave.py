@@ -16,7 +16,7 @@ def serve(agent: AgentProcess, hub: HubSimulator) -> None:
 
 
 def test_unsure_rows_reach_the_hub(agent: AgentProcess, hub: HubSimulator) -> None:
-    agent.settings |= {"DIZUO_EGRESS_POLICY": "raw", "DIZUO_CONTROL_SHARE": "0"}
+    agent.settings |= {"DIZUO_AGENT_EGRESS_POLICY": "raw", "DIZUO_AGENT_CONTROL_SHARE": "0"}
     serve(agent, hub)
     agent.sides(-0.5, 7.0, 99.0)  # at the threshold, dull, and far out
     hub.wait_for_samples(2)
@@ -28,7 +28,7 @@ def test_unsure_rows_reach_the_hub(agent: AgentProcess, hub: HubSimulator) -> No
 
 
 def test_measurements_that_say_so_are_not_sampled(agent: AgentProcess, hub: HubSimulator) -> None:
-    agent.settings |= {"DIZUO_EGRESS_POLICY": "raw", "DIZUO_CONTROL_SHARE": "1"}
+    agent.settings |= {"DIZUO_AGENT_EGRESS_POLICY": "raw", "DIZUO_AGENT_CONTROL_SHARE": "1"}
     serve(agent, hub)
     url = f"{agent.url}/v2/models/meter/infer"
     httpx2.post(url, json=request(1.0), headers={"Dizuo-Sample": "no"})
@@ -39,7 +39,7 @@ def test_measurements_that_say_so_are_not_sampled(agent: AgentProcess, hub: HubS
 
 
 def test_policy_none_lets_nothing_out(agent: AgentProcess, hub: HubSimulator) -> None:
-    agent.settings |= {"DIZUO_CONTROL_SHARE": "1"}
+    agent.settings |= {"DIZUO_AGENT_CONTROL_SHARE": "1"}
     serve(agent, hub)
     agent.sides(-0.5, 7.0, 99.0)
     assert agent.terminate() == 0  # after which everything that was answered has been looked at
@@ -53,7 +53,7 @@ def test_policy_none_lets_nothing_out(agent: AgentProcess, hub: HubSimulator) ->
 def test_the_outbox_survives_a_kill_and_a_hub_that_is_gone(
     agent: AgentProcess, hub: HubSimulator
 ) -> None:
-    agent.settings |= {"DIZUO_EGRESS_POLICY": "raw", "DIZUO_CONTROL_SHARE": "1"}
+    agent.settings |= {"DIZUO_AGENT_EGRESS_POLICY": "raw", "DIZUO_AGENT_CONTROL_SHARE": "1"}
     serve(agent, hub)
     hub.stop()
     agent.sides(*range(20))

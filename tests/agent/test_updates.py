@@ -244,8 +244,8 @@ def test_a_bad_generation_is_not_retried_in_a_tight_loop(site: Site) -> None:
 def test_a_generation_that_dies_while_it_is_watched_falls_back(
     agent: AgentProcess, hub: HubSimulator
 ) -> None:
-    agent.settings["DIZUO_WATCH_SECONDS"] = "60"
-    agent.settings["DIZUO_WATCH_ANSWERS"] = "1"
+    agent.settings["DIZUO_AGENT_WATCH_SECONDS"] = "60"
+    agent.settings["DIZUO_AGENT_WATCH_ANSWERS"] = "1"
     agent.start()
     hub.direct("site3", hub.build(scale=1.0).direction("meter"))
     agent.wait(lambda status: status["step"] == "serving")
@@ -264,7 +264,7 @@ def test_a_generation_that_dies_while_it_is_watched_falls_back(
 def test_a_generation_with_too_many_errors_falls_back(
     agent: AgentProcess, hub: HubSimulator
 ) -> None:
-    agent.settings["DIZUO_WATCH_SECONDS"] = "60"
+    agent.settings["DIZUO_AGENT_WATCH_SECONDS"] = "60"
     agent.start()
     hub.direct("site3", hub.build(stumbles_at=7.0).direction("meter"))
     agent.wait(lambda status: status["step"] == "serving")
@@ -280,7 +280,7 @@ def test_a_generation_with_too_many_errors_falls_back(
 def test_too_little_memory_for_two_generations_drains_first(
     agent: AgentProcess, hub: HubSimulator
 ) -> None:
-    agent.settings["DIZUO_MEMORY_BYTES_AT_MOST"] = "1000000"
+    agent.settings["DIZUO_AGENT_MEMORY_BYTES_AT_MOST"] = "1000000"
     install(agent, hub)
     engine = agent.engine_pids()
     bad = hub.build("bad", seconds=0.2, golden="wrong")

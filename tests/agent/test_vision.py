@@ -47,7 +47,7 @@ def release(hub: HubSimulator, built: Built, parent_digest: str | None) -> Direc
 def test_a_vision_stack_answers_as_it_did_at_the_hub(
     agent: AgentProcess, hub: HubSimulator, tmp_path: Path
 ) -> None:
-    agent.settings |= {"DIZUO_EGRESS_POLICY": "raw", "DIZUO_CONTROL_SHARE": "1"}
+    agent.settings |= {"DIZUO_AGENT_EGRESS_POLICY": "raw", "DIZUO_AGENT_CONTROL_SHARE": "1"}
     rows = first_labels(90, 3, seed=1)
     base = build(tmp_path / "vision", "sight", shapes(200), None)
     meter = build(tmp_path / "vision", "meter", rows, base)

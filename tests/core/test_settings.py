@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import Field
 
-from dizuo.core.settings import InvalidSetting, Settings, environment_name
+from dizuo.core.settings import InvalidSetting, Settings
 
 
 class KettleSettings(Settings):
@@ -74,4 +74,4 @@ def test_the_rows_of_the_documentation() -> None:
         ("DIZUO_SECRET", "str", "", "The key."),
         ("DIZUO_LID", "pathlib.Path | None", "", "What covers it."),
     ]
-    assert environment_name("poll_seconds") == "DIZUO_POLL_SECONDS"
+    assert Settings.environment_name("poll_seconds") == "DIZUO_POLL_SECONDS"

@@ -15,6 +15,7 @@ from tests.cli.door import ok
 from tests.e2e.pictures import one_picture
 from tests.e2e.refusals import RunningHub
 
+from dizuo.agent.settings import AgentSettings
 from dizuo.demo.processes import Fleet, free_port, wait_until_answers
 
 MODEL = "reader"
@@ -97,3 +98,9 @@ def run_site(hub: RunningHub, folder: Path, name: str) -> Iterator[RunningSite]:
         process = fleet.start(name, arguments, quick)
         wait_until_answers(process, f"{url}/v2/health/live")
         yield RunningSite(name, home, hub, http)
+
+
+def _variable(field: str) -> str:
+    """The environment variable of one of the agent's settings."""
+    names = (row[0] for row in AgentSettings.rows())
+    return dict(zip(AgentSettings.model_fields, names, strict=True))[field]

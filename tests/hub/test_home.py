@@ -98,6 +98,13 @@ def test_a_file_is_no_home(tmp_path: Path) -> None:
         homes.make_folders(tmp_path / "home")
 
 
+def test_a_sites_folder_is_no_home(tmp_path: Path) -> None:
+    (tmp_path / "site.json").touch()
+    with pytest.raises(HomeRefused, match="is a site's folder"):
+        homes.make_folders(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["site.json"]
+
+
 def test_one_hub_holds_a_home(settings: HubSettings) -> None:
     with homes.exclusive(settings):
         with pytest.raises(HubRunning), homes.exclusive(settings):

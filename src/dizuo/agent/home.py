@@ -28,6 +28,7 @@ from dizuo.agent.errors import HomeDamaged, HomeInUse, HomeRefused, NotJoined
 from dizuo.core.files import write_json
 
 _FORMAT = 1
+_SIGNS_OF_A_HUB = ("hub.lock", "hub.db", "keys")
 _T = TypeVar("_T")
 
 
@@ -124,7 +125,7 @@ class AgentHome:
         except OSError as error:
             raise HomeRefused(
                 f"The folder {self.root} cannot be used: {error.strerror}.",
-                next_step="Choose another with --home or DIZUO_HOME.",
+                next_step="Choose another with --home or DIZUO_AGENT_HOME.",
             ) from error
 
     @contextmanager
@@ -133,8 +134,9 @@ class AgentHome:
 
         Raises:
             HomeInUse: another process holds it.
-            HomeRefused: the folder cannot be made.
+            HomeRefused: the folder cannot be made, or is a hub's.
         """
+        self._require_no_hub()
         self.create()
         descriptor = os.open(self.root / "agent.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
@@ -148,6 +150,14 @@ class AgentHome:
             yield
         finally:
             os.close(descriptor)
+
+    def _require_no_hub(self) -> None:
+        """A hub keeps other things under the same names, and an agent would clear them away."""
+        if any((self.root / name).exists() for name in _SIGNS_OF_A_HUB):
+            raise HomeRefused(
+                f"{self.root} is a hub's folder.",
+                next_step="Give the agent a folder of its own with --home or DIZUO_AGENT_HOME.",
+            )
 
     def is_in_use(self) -> bool:
         """Whether an agent works in this folder now."""

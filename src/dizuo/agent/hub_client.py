@@ -72,7 +72,7 @@ def _trusting(ca: Path) -> ssl.SSLContext:
     except OSError as error:
         raise InvalidSetting(
             f"{ca} is not a file of certificates ({error.strerror or 'none in it'}).",
-            next_step="Set DIZUO_HUB_CA to the PEM file your hub's operator gave you.",
+            next_step="Set DIZUO_AGENT_HUB_CA to the PEM file your hub's operator gave you.",
         ) from error
 
 

@@ -95,7 +95,7 @@ def judge(name: str, measured: Probe, rules: ProbeRules) -> None:
         raise ProbeFailed(
             f"{name} took {measured.p95_ms:.0f} ms (95th percentile); at most "
             f"{rules.p95_ms_at_most:.0f} ms are allowed here.",
-            next_step="Allow more with DIZUO_PROBE_P95_MS_AT_MOST, or use a smaller model.",
+            next_step="Allow more with DIZUO_AGENT_PROBE_P95_MS_AT_MOST, or use a smaller model.",
         )
 
 
@@ -110,5 +110,5 @@ def judge_memory(host: EngineHost, rules: ProbeRules) -> None:
         raise ProbeFailed(
             f"The engine of {', '.join(sorted(host.plan.stacks))} takes {used} bytes of memory; "
             f"at most {rules.engine_bytes_at_most} are allowed here.",
-            next_step="Allow more with DIZUO_ENGINE_BYTES_AT_MOST, or serve fewer stacks.",
+            next_step="Allow more with DIZUO_AGENT_ENGINE_BYTES_AT_MOST, or serve fewer stacks.",
         )

@@ -8,12 +8,19 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
+from pydantic_settings import SettingsConfigDict
 
 from dizuo.core.settings import InvalidSetting, Settings
 
 
 class AgentSettings(Settings):
-    """What the people of a site can set; everything else follows from it."""
+    """What the people of a site can set; everything else follows from it.
+
+    Its variables have a prefix of their own: on a machine that runs a hub as well, neither program
+    hears what is meant for the other.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="DIZUO_AGENT_", extra="ignore", frozen=True)
 
     home: Annotated[Path, AfterValidator(Path.expanduser)] = Field(
         default_factory=lambda: Path.home() / ".dizuo" / "agent",
@@ -159,7 +166,7 @@ class AgentSettings(Settings):
             return
         raise InvalidSetting(
             f"The local API would listen on {self.host} without TLS.",
-            next_step="Set DIZUO_TLS_CERTIFICATE and DIZUO_TLS_KEY, or --host 127.0.0.1.",
+            next_step="Set DIZUO_AGENT_TLS_CERTIFICATE and _KEY, or --host 127.0.0.1.",
         )
 
     def _require_certificate(self) -> None:
@@ -170,7 +177,7 @@ class AgentSettings(Settings):
         except OSError as error:  # ssl.SSLError is one
             raise InvalidSetting(
                 f"The certificate of the local API cannot be used ({error.strerror or error}).",
-                next_step="Set DIZUO_TLS_CERTIFICATE and DIZUO_TLS_KEY to two PEM files.",
+                next_step="Set DIZUO_AGENT_TLS_CERTIFICATE and _KEY to two PEM files.",
             ) from error
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from dizuo.core.settings import Settings, environment_name
+from dizuo.core.settings import Settings
 
 JsonFlag = Annotated[
     bool, typer.Option("--json", help="Print one JSON value on stdout and nothing else there.")
@@ -29,7 +29,7 @@ def setting(settings: type[Settings], field: str) -> Any:
     Use it as `Annotated[int | None, setting(HubSettings, "port")]` with the default None, and give
     the value to `Settings.load`, which falls back to the environment and the setting's default.
     """
-    name = environment_name(field)
+    name = settings.environment_name(field)
     (row,) = [row for row in settings.rows() if row[0] == name]
     _, _, default, sentence = row
     shown = f"[{name}, default {default}]" if default else f"[{name}]"

@@ -1,9 +1,9 @@
 """Settings, declared once.
 
 A program's settings are one `Settings` subclass: each field has a type, a default, bounds and a
-sentence. From that come its environment name (`DIZUO_` and the field's name in capitals), its row
-in `docs/settings.md` and, with `dizuo.cli.options.setting`, its CLI flag. Nothing else reads the
-environment.
+sentence. From that come its environment name (the program's prefix and the field's name in
+capitals), its row in `docs/settings.md` and, with `dizuo.cli.options.setting`, its CLI flag.
+Nothing else reads the environment.
 """
 
 from __future__ import annotations
@@ -50,15 +50,20 @@ class Settings(BaseSettings):
             name = "_".join(str(part) for part in first["loc"])
             raise InvalidSetting(
                 f"The setting {name} is wrong: {first['msg']}.",
-                next_step=f"Set --{name.replace('_', '-')} or {environment_name(name)}.",
+                next_step=f"Set --{name.replace('_', '-')} or {cls.environment_name(name)}.",
             ) from error
+
+    @classmethod
+    def environment_name(cls, field: str) -> str:
+        """The environment variable of a field."""
+        return f"{cls.model_config.get('env_prefix', ENVIRONMENT_PREFIX)}{field.upper()}"
 
     @classmethod
     def rows(cls) -> list[tuple[str, str, str, str]]:
         """(environment name, type, default, sentence) of each field, for the documentation."""
         return [
             (
-                environment_name(name),
+                cls.environment_name(name),
                 getattr(field.annotation, "__name__", str(field.annotation)),
                 "~/.dizuo" if name == "home" else _shown(field.default),
                 field.description or "",
@@ -69,8 +74,3 @@ class Settings(BaseSettings):
 
 def _shown(default: Any) -> str:
     return "" if default is None else str(default)
-
-
-def environment_name(field: str) -> str:
-    """The environment variable of a field."""
-    return ENVIRONMENT_PREFIX + field.upper()

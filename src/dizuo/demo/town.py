@@ -82,9 +82,9 @@ def _start_site(
         name,
         ["agent", "run", "--home", str(folder), "--port", str(port), "--egress-policy", "raw"],
         {
-            "DIZUO_SAMPLER_SEED": str(sampler_seed),
-            "DIZUO_WATCH_SECONDS": "1",
-            "DIZUO_RETRY_SECONDS": "0.5",
+            "DIZUO_AGENT_SAMPLER_SEED": str(sampler_seed),
+            "DIZUO_AGENT_WATCH_SECONDS": "1",
+            "DIZUO_AGENT_RETRY_SECONDS": "0.5",
         },
     )
     wait_until_answers(process, f"http://127.0.0.1:{port}/v2/health/live")

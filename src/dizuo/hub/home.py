@@ -28,8 +28,13 @@ def make_folders(home: Path) -> None:
     """Create the home folder, readable by its owner only, and its rooms.
 
     Raises:
-        HomeRefused: it is not a folder, or cannot be written.
+        HomeRefused: it is not a folder, cannot be written, or is an agent's.
     """
+    if (home / "site.json").exists():
+        raise HomeRefused(
+            f"{home} is a site's folder.",
+            next_step="Give the hub a folder of its own with --home or DIZUO_HOME.",
+        )
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name in _FOLDERS:
