@@ -29,9 +29,9 @@ test-all: check ## the slow campaigns too
 	$(BIN)/python -m pytest --cov --cov-report=term
 
 bench: $(STAMP) ## every figure in docs/benchmarks.md
-	@for name in $$(ls benchmarks | sed -n 's/^\([a-z][a-z_]*\)\.py$$/\1/p'); do \
-	    $(BIN)/python -m benchmarks.$$name || exit 1; \
-	done
+	$(BIN)/python -m benchmarks.check_in --sites 10000
+	$(BIN)/python -m benchmarks.vision_scenarios
+	$(BIN)/python -m benchmarks.vision_update
 
 lock: ## renew requirements.lock from pyproject.toml
 	rm -rf build/lock && $(PYTHON) -m venv build/lock

@@ -1,0 +1,1 @@
+"""What measurements are made of: results, the machine, load, models. Nothing here runs alone."""
