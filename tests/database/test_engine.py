@@ -14,6 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, mapped_column
 
 from dizuo.core.ids import new_id
+from dizuo.database import engine
 from dizuo.database.engine import Database, DatabaseDamaged, DatabaseUnavailable, sqlite_url
 from dizuo.database.tables import Id, Json, ProjectId, Row
 
@@ -211,3 +212,29 @@ def test_a_database_that_was_overwritten_in_the_middle(tmp_path: Path) -> None:
 def test_a_fault_of_ours_is_not_the_databases(database: Database) -> None:
     with pytest.raises(IntegrityError), database.transaction() as session:
         session.add_all(CounterRow(id="same", detail={}) for _ in range(2))
+
+
+def test_a_writer_that_waits_too_long_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "_BUSY_TIMEOUT_SECONDS", 0.05)
+    database = Database(sqlite_url(tmp_path / "shared.db"))
+    with database.transaction(), ThreadPoolExecutor(1) as other:
+
+        def write() -> None:
+            with database.transaction():
+                pass
+
+        with pytest.raises(DatabaseUnavailable):
+            other.submit(write).result(timeout=30)
+    with database.transaction():
+        """The turn that nobody took is there for the next one."""
+    database.close()
+
+
+def test_a_writer_that_failed_gives_up_its_turn(tmp_path: Path) -> None:
+    database = Database(sqlite_url(tmp_path / "shared.db"))
+    for _ in range(2):
+        with pytest.raises(RuntimeError), database.transaction():
+            raise RuntimeError
+    database.close()
