@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from dizuo.core.digests import sha256_json
 
@@ -22,6 +22,24 @@ MAX_CHECK_IN_BYTES = 256_000
 DigestText = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 NameText = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$")]
 
+MAX_GENERATION = 2**31 - 1
+MAX_COUNT = 2**53 - 1
+"""The largest integer that every JSON reader keeps exact, and every column that holds one."""
+
+Generation = Annotated[int, Field(ge=0, le=MAX_GENERATION)]
+Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
+UnixMillis = Annotated[int, Field(ge=0, le=MAX_COUNT)]
+PlainText = Annotated[str, Field(pattern=r"^[^\x00]*$")]
+"""Without NUL, the one character that PostgreSQL keeps in no text."""
+
+
+def _nul_replaced(text: str) -> str:
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+Message = Annotated[str, Field(max_length=2000), AfterValidator(_nul_replaced)]
+"""What went wrong, as the site's programs told it; no character in it may keep it from the hub."""
+
 
 class Body(BaseModel):
     """Base of every body: unknown keys are refused."""
@@ -34,7 +52,7 @@ class EnrolRequest(Body):
 
     secret: Annotated[str, Field(max_length=200)]
     site_name: NameText
-    agent_version: Annotated[str, Field(max_length=50)]
+    agent_version: Annotated[PlainText, Field(max_length=50)]
 
 
 class EnrolReply(Body):
@@ -52,7 +70,7 @@ class Direction(Body):
 
     served_as: NameText
     name: NameText
-    version: Annotated[int, Field(ge=1)]
+    version: Annotated[int, Field(ge=1, le=MAX_COUNT)]
     digest: DigestText
     family: NameText
     target: NameText
@@ -61,18 +79,18 @@ class Direction(Body):
 class DesiredState(Body):
     """The whole set a site shall run; `generation` grows with every change of the set."""
 
-    generation: Annotated[int, Field(ge=0)]
+    generation: Generation
     stacks: tuple[Direction, ...] = ()
 
 
 class SiteError(Body):
     """Why the last attempt to reach the desired state failed."""
 
-    generation: int
-    step: str
-    code: str
-    message: Annotated[str, Field(max_length=2000)]
-    at_ms: int
+    generation: Generation
+    step: Annotated[PlainText, Field(max_length=100)]
+    code: Annotated[PlainText, Field(max_length=100)]
+    message: Message
+    at_ms: UnixMillis
 
 
 class CheckIn(Body):
@@ -81,13 +99,13 @@ class CheckIn(Body):
     state: Literal["empty", "updating", "serving", "fallen_back"]
     running: DesiredState
     error: SiteError | None = None
-    bytes_first_install: Annotated[int, Field(ge=0)] = 0
-    bytes_last_update: Annotated[int, Field(ge=0)] = 0
+    bytes_first_install: Count = 0
+    bytes_last_update: Count = 0
     egress_policy: Literal["none", "raw"] = "none"
-    samples_waiting: Annotated[int, Field(ge=0)] = 0
-    answers: Annotated[int, Field(ge=0)] = 0
-    inference_url: Annotated[str, Field(max_length=200)] = ""
-    agent_version: Annotated[str, Field(max_length=50)] = ""
+    samples_waiting: Count = 0
+    answers: Count = 0
+    inference_url: Annotated[PlainText, Field(max_length=200)] = ""
+    agent_version: Annotated[PlainText, Field(max_length=50)] = ""
 
 
 class CheckInReply(Body):
@@ -113,7 +131,7 @@ class Sample(Body):
     answer: Any
     confidence: Annotated[float, Field(ge=0, le=1)]
     reason: Literal["uncertain", "novel", "control"]
-    taken_ms: int
+    taken_ms: UnixMillis
 
 
 def sample_digest(row: Mapping[str, Any], stack_digest: str) -> str:
