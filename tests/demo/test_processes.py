@@ -35,7 +35,7 @@ def test_leaving_ends_what_was_started(tmp_path: Path) -> None:
         process = fleet.start("hub", ["up", "--home", str(home), "--port", str(port)], {})
         wait_until_answers(process, f"http://127.0.0.1:{port}/api/v1/health")
         assert is_alive(process.popen.pid)
-    assert process.popen.returncode == -signal.SIGTERM  # uvicorn raises it again once it is done
+    assert process.popen.returncode in (0, -signal.SIGTERM)
     assert not is_alive(process.popen.pid)
 
 

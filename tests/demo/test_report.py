@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import pytest
 from rich.console import Console
 
 from dizuo.demo.measure import Score
@@ -84,3 +87,30 @@ def test_steps_are_numbered() -> None:
     text = console.export_text()
     assert "[1/2] First done" in text
     assert "[2/2] Second done" in text
+
+
+def test_a_report_that_keeps_its_promises() -> None:
+    kept = replace(REPORT, trace=[*REPORT.trace, {"kind": "sample", "id": "x", "digest": DIGEST}])
+    assert kept.broken_promises() == []
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"num_test": 399}, "Fewer than 400"),
+        ({"num_labels": 301}, "More than 300 labels"),
+        ({"before_drift": Score.of(92, 100)}, "Before the drift"),
+        ({"after_drift": Score.of(51, 100)}, "The drift did not"),
+        ({"after_update": Score.of(89, 100)}, "After the update"),
+    ],
+)
+def test_a_figure_that_is_missed_is_told(change: dict[str, Any], sentence: str) -> None:
+    (first, *_) = replace(REPORT, vision=replace(SCORES, **change)).broken_promises()
+    assert sentence in first
+
+
+def test_other_promises_that_are_broken_are_told() -> None:
+    heavy = {**REPORT.sites[0], "bytes_last_update": 90_001}
+    wrong = [{"kind": "site", "id": "site3", "digest": "sha256:" + "cd" * 32}]
+    report = replace(REPORT, sites=[heavy], trace=wrong, untouched_sites_identical=False)
+    assert len(report.broken_promises()) == 4

@@ -12,6 +12,7 @@ import typer
 
 from dizuo.cli.options import JsonFlag
 from dizuo.cli.output import console, print_json
+from dizuo.core.errors import DizuoError
 from dizuo.demo import meter
 from dizuo.demo.hub import DemoHub
 from dizuo.demo.processes import Fleet
@@ -22,6 +23,12 @@ from dizuo.demo.town import Town, running_town
 REPORT = Path("demo-report.json")
 _STEP_START = 1
 _STEP_TRACE = 1
+
+
+class PromiseBroken(DizuoError):
+    """The loop ran, and its figures are not what the demo promises."""
+
+    code = "demo_promise_broken"
 
 
 def demo(
@@ -41,7 +48,8 @@ def demo(
 
     Example: dizuo demo --seed 2 --keep
     """
-    signal.signal(signal.SIGTERM, _leave)  # so that a killed demo still ends what it started
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _leave)  # so that a killed demo still ends what it started
     screen = Screen(console(stderr=as_json), meter.NUM_STEPS + _STEP_START + _STEP_TRACE)
     home = (folder / f"seed-{seed}").resolve()
     with ExitStack() as running:
@@ -50,13 +58,19 @@ def demo(
             town = running.enter_context(running_town(home, fleet, meter.SITES, sampler_seed=seed))
             bars.summary = town.hub.url
         hub = DemoHub(town.hub, home / "scratch", no_cache)
-        result = meter.tell(meter.MeterStory(hub, screen, seed), town.sites)
+        story = meter.MeterStory(hub, screen, seed)
+        result = meter.tell(story, town.sites, home / meter.DRIFTED_SITE / "egress.jsonl")
         report = _report(screen, town, result, seed)
         report.write(REPORT)
         _show(screen, report, as_json=as_json)
         if keep:
             fleet.keep = True
             _say_where(screen, town, fleet)
+    if broken := report.broken_promises():
+        raise PromiseBroken(
+            f"The demo did not keep what it promises. {' '.join(broken)}",
+            next_step=f"The figures are in {REPORT}; try another --seed, or report this one.",
+        )
 
 
 def _leave(_signal: int, _frame: object) -> None:
@@ -65,17 +79,18 @@ def _leave(_signal: int, _frame: object) -> None:
 
 def _report(screen: Screen, town: Town, result: meter.StoryResult, seed: int) -> DemoReport:
     with screen.step("Trace what runs at site 3 back to its samples") as bars:
-        trace = [*_running(town), *_steps(town, result.final_stack)]
+        final = result.built[meter.FINAL_STACK]
+        trace = [*_running(town), *town.hub.trace(final.name, final.version)]
         bars.summary = " ← ".join(dict.fromkeys(str(step["kind"]) for step in trace))
     return DemoReport(
         seconds=round(screen.seconds, 1),
         seed=seed,
-        stacks=[_stack(one) for one in town.hub.stacks()],
+        stacks=[_stack(town.hub.stack(one.name, one.version)) for one in result.built.values()],
         sites=[_site(town.hub.site(name)) for name in town.sites],
         vision=result.scores,
         trace=trace,
         untouched_sites_identical=result.untouched_identical,
-        cached=result.cached,
+        cached={name: one.cached for name, one in result.built.items()},
     )
 
 
@@ -88,11 +103,6 @@ def _running(town: Town) -> list[dict[str, Any]]:
         {"kind": "site", "id": meter.DRIFTED_SITE, "digest": digest},
         {"kind": "release", "id": release["id"], "digest": digest},
     ]
-
-
-def _steps(town: Town, stack: str) -> list[dict[str, Any]]:
-    name, _, version = stack.partition(":")
-    return town.hub.trace(name, int(version))
 
 
 def _stack(one: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterable
@@ -13,6 +14,7 @@ from typing import Any, TypeVar
 from dizuo.client.hub import HubClient
 from dizuo.core.errors import Conflict, Unavailable
 from dizuo.core.progress import Reporter
+from dizuo.gates.report import GateReport
 
 _WAIT_SECONDS = 180.0
 _LOOK_SECONDS = 0.2
@@ -101,10 +103,9 @@ class DemoHub:
             BuildFailed: one was not passed; says which and why.
         """
         self._follow(self.client.submit_run({"kind": "gate", "stack": built.ref}), report)
-        verdict = self.client.report(built.name, built.version)
-        verdict = verdict.get("report", verdict)
-        if not verdict["passed"]:
-            reasons = [one["reason"] for one in verdict["results"] if one["verdict"] != "passed"]
+        report_found = GateReport.from_dict(self.client.report(built.name, built.version))
+        if not report_found.passed:
+            reasons = [rule.reason for rule in report_found.rules if not rule.passed]
             raise BuildFailed(f"{built.ref} did not pass its gates: {' '.join(reasons)}")
 
     def _follow(self, run: dict[str, Any], report: Reporter) -> dict[str, Any]:
@@ -168,6 +169,9 @@ def wait_for(what: str, look: Callable[[], T | None]) -> T:
     raise TookTooLong(f"The demo waited {_WAIT_SECONDS:.0f} s for {what} in vain.")
 
 
-def recipe_text(name: str) -> str:
-    """A recipe that ships with the demo."""
-    return files("dizuo.demo").joinpath("recipes", f"{name}.yaml").read_text(encoding="utf-8")
+def recipe_text(name: str, parent: Built | None = None) -> str:
+    """A recipe that ships with the demo, made to build on `parent`."""
+    text = files("dizuo.demo").joinpath("recipes", f"{name}.yaml").read_text(encoding="utf-8")
+    if parent is None:
+        return text
+    return re.sub(rf"^from: {re.escape(parent.name)}:\d+$", f"from: {parent.ref}", text, flags=re.M)

@@ -49,9 +49,9 @@ class Process:
             ProcessFailed: with the last line it wrote.
         """
         if self.popen.poll() is not None:
-            lines = self.log.read_text(errors="replace").strip().splitlines()
+            words = " ".join(self.log.read_text(errors="replace").split("\n")[-3:]).strip()
             raise ProcessFailed(
-                f"{self.name} ended with status {self.popen.returncode}: {lines[-1:] or ['']!r}.",
+                f"{self.name} ended with status {self.popen.returncode}: {words}",
                 next_step=f"Read {self.log}.",
             )
 
@@ -86,7 +86,7 @@ class Fleet:
     def start(self, name: str, arguments: Sequence[str], environment: dict[str, str]) -> Process:
         """Start `dizuo ARGUMENTS` in a session of its own, its output in a log file."""
         log = self.logs / f"{name}.log"
-        with log.open("wb") as stream:
+        with log.open("ab") as stream:
             popen = subprocess.Popen(
                 [sys.executable, "-m", "dizuo.cli.main", *arguments],
                 stdin=subprocess.DEVNULL,

@@ -44,6 +44,26 @@ class DemoReport:
     untouched_sites_identical: bool
     cached: Mapping[str, bool]
 
+    def broken_promises(self) -> list[str]:
+        """What the demo promises and this run did not keep, one sentence each."""
+        scores, drifted = self.vision, self.sites[-1]
+        limit = drifted["bytes_first_install"] / 10
+        promises = (
+            (scores.num_test >= 400, "Fewer than 400 images were held out."),
+            (scores.num_labels <= 300, "More than 300 labels were used."),
+            (scores.before_drift.score >= 0.93, "Before the drift less than 93% was read right."),
+            (scores.after_drift.score <= 0.5, "The drift did not bring the site below 50%."),
+            (scores.after_update.score >= 0.9, "After the update less than 90% was read right."),
+            (drifted["bytes_last_update"] <= limit, "The update was over a tenth of the install."),
+            (self.untouched_sites_identical, "The untouched sites answer differently."),
+            (
+                self.trace[0]["digest"] == drifted["stacks"][0]["digest"],
+                "The trace begins wrongly.",
+            ),
+            (self.trace[-1]["kind"] == "sample", "The trace does not lead to samples."),
+        )
+        return [sentence for kept, sentence in promises if not kept]
+
     def write(self, path: Path) -> None:
         """Write the report as indented JSON, atomically."""
         body = {"format": FORMAT, **asdict(self)}

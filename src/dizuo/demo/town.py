@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import shutil
 import subprocess
@@ -47,6 +48,7 @@ def running_town(
     Raises:
         ProcessFailed: one of them did not start; says where its log is.
     """
+    _require_free(home / "hub")
     with ExitStack() as cleanup:
         process, client = _start_hub(home / "hub", fleet)
         cleanup.enter_context(client)
@@ -57,6 +59,18 @@ def running_town(
             site_client = _start_site(home, fleet, client, name, sampler_seed)
             sites[name] = cleanup.enter_context(site_client)
         yield Town(client, process, sites)
+
+
+def _require_free(home: Path) -> None:
+    if (lock := home / "hub.lock").exists():
+        with lock.open("rb") as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise ProcessFailed(
+                    f"A demo of this seed is still running in {home.parent}.",
+                    next_step="End its processes first, or choose another --folder or --seed.",
+                ) from error
 
 
 def _start_hub(home: Path, fleet: Fleet) -> tuple[Process, HubClient]:
