@@ -170,6 +170,8 @@ class HubSimulator:
         self.requests: list[str] = []
         self.sites: dict[str, SimulatedSite] = {}
         self.secrets: set[str] = set()
+        self.enrolments: set[tuple[str, str, str | None]] = set()
+        """Secret, name and nonce of those that were let in."""
         self.samples: dict[str, Sample] = {}
         self.uploads: list[int] = []
         self.refuses: Callable[[Sample], str] = lambda _sample: ""
@@ -317,11 +319,14 @@ class HubSimulator:
 
     async def _enrol(self, request: Request) -> Response:
         body = EnrolRequest.model_validate_json(await request.body())
-        if body.secret not in self.secrets:
+        enrolment = (body.secret, body.site_name, body.nonce)
+        if body.secret not in self.secrets and enrolment not in self.enrolments:
             raise Unauthenticated(
                 "The join token was used or has expired.", next_step="Ask for a new one."
             )
         self.secrets.discard(body.secret)
+        if body.nonce is not None:
+            self.enrolments.add(enrolment)
         site = SimulatedSite(body.site_name, f"edge-{body.site_name}", f"reg-{body.site_name}")
         self.sites[body.site_name] = site
         return _json(

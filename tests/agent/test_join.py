@@ -19,7 +19,7 @@ from dizuo.agent.errors import (
 from dizuo.agent.home import AgentHome
 from dizuo.agent.join import JoinRequest, join
 from dizuo.core.errors import DizuoError, InvalidInput
-from dizuo.edge.join import JoinToken, JoinTokenMalformed
+from dizuo.edge.join import JoinToken, JoinTokenMalformed, decode
 from dizuo.edge.trust import TrustStore
 from dizuo.edge.trust_errors import RootMismatch
 
@@ -30,8 +30,9 @@ def home(tmp_path: Path) -> AgentHome:
 
 
 def nothing_left(home: AgentHome) -> bool:
-    """Whether a failed join left at most the folder and its lock."""
-    return not home.root.exists() or {path.name for path in home.root.iterdir()} <= {"agent.lock"}
+    """Whether a failed join left at most the folder, its lock and the nonce of the next try."""
+    left = {path.name for path in home.root.iterdir()} if home.root.exists() else set()
+    return left <= {"agent.lock", "join-nonce"}
 
 
 def enrolled(hub: HubSimulator) -> bool:
@@ -89,6 +90,37 @@ def test_a_token_works_once(home: AgentHome, hub: HubSimulator, tmp_path: Path) 
     assert refused.value.status == 401
     assert refused.value.next_step == "Ask for a new one."
     assert nothing_left(second)
+
+
+def test_an_answer_that_was_lost_is_asked_for_again(home: AgentHome, hub: HubSimulator) -> None:
+    token = hub.token()
+    hub.faults.cuts["/enrol"] = 10
+    with pytest.raises(HubUnreachable):
+        join(home, JoinRequest(token, "site3"))
+    assert set(hub.sites) == {"site3"}
+    nonce = home.root / "join-nonce"
+    assert stat.S_IMODE(nonce.stat().st_mode) == 0o600
+    kept = nonce.read_text()
+    assert hub.enrolments == {(decode(token).secret, "site3", kept)}
+    hub.faults.cuts.clear()
+    assert join(home, JoinRequest(token, "site3")) == home.read_enrolment()
+    assert hub.enrolments == {(decode(token).secret, "site3", kept)}
+    assert not nonce.exists()
+
+
+def test_before_the_root_is_known_no_nonce_is_made(home: AgentHome, hub: HubSimulator) -> None:
+    with pytest.raises(RootMismatch):
+        join(home, JoinRequest(hub.token(root_sha256="sha256:" + "0" * 64), "site3"))
+    assert not (home.root / "join-nonce").exists()
+
+
+def test_a_damaged_nonce_is_made_anew(home: AgentHome, hub: HubSimulator) -> None:
+    home.create()
+    (home.root / "join-nonce").write_bytes(b"\xff half")
+    join(home, JoinRequest(hub.token(), "site3"))
+    ((_, _, nonce),) = hub.enrolments
+    assert nonce is not None
+    assert len(nonce) == 43
 
 
 def test_after_a_refusal_a_good_token_still_works(home: AgentHome, hub: HubSimulator) -> None:

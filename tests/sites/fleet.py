@@ -52,10 +52,10 @@ class Fleet:
             issued = service.create_join_token(session, ACTOR, URL, ROOT, ttl_seconds=ttl_seconds)
         return issued.text
 
-    def enrol(self, token: str, name: str) -> EnrolReply:
+    def enrol(self, token: str, name: str, nonce: str | None = None) -> EnrolReply:
         """Join with a token."""
         request = EnrolRequest(
-            secret=join.decode(token).secret, site_name=name, agent_version="1.0"
+            secret=join.decode(token).secret, site_name=name, agent_version="1.0", nonce=nonce
         )
         with self.database.transaction() as session:
             return service.enrol(session, request)

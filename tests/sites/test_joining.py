@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 
 import pytest
+from pydantic import ValidationError
 from sqlalchemy import select, update
 from tests.sites.fleet import ACTOR, ROOT, URL, Fleet
 
@@ -77,6 +78,98 @@ def test_a_token_lets_one_site_in(fleet: Fleet) -> None:
         fleet.enrol(token, "site2")
     with pytest.raises(SiteNotFound):
         fleet.site("site2")
+
+
+NONCE = "n" * 43
+
+
+def is_good(fleet: Fleet, secret: str, surface: Surface) -> bool:
+    """Whether a credential is accepted now."""
+    try:
+        with fleet.database.reading() as session:
+            access.recognise(session, secret, surface)
+    except CredentialRefused:
+        return False
+    return True
+
+
+def test_a_site_whose_answer_was_lost_asks_again(any_fleet: Fleet) -> None:
+    token = any_fleet.token()
+    lost = any_fleet.enrol(token, "site1", NONCE)
+    again = any_fleet.enrol(token, "site1", NONCE)
+    assert again.site_id == lost.site_id
+    for old, new, surface in (
+        (lost.edge_credential, again.edge_credential, Surface.EDGE),
+        (lost.registry_credential, again.registry_credential, Surface.REGISTRY),
+    ):
+        assert not is_good(any_fleet, old, surface)
+        assert is_good(any_fleet, new, surface)
+    assert any_fleet.actions("site") == ["site.joined", "site.joined_again"]
+    with any_fleet.database.reading() as session:
+        assert len(service.listing(session)) == 1
+
+
+@pytest.mark.parametrize(
+    ("first", "name", "second"),
+    [
+        (NONCE, "site1", None),
+        (NONCE, "site1", "m" * 43),
+        (NONCE, "site2", NONCE),
+        (None, "site1", NONCE),
+        (None, "site1", None),
+    ],
+)
+def test_nobody_else_repeats_an_enrolment(
+    fleet: Fleet, first: str | None, name: str, second: str | None
+) -> None:
+    token = fleet.token()
+    reply = fleet.enrol(token, "site1", first)
+    fleet.join("site2")
+    with pytest.raises(JoinTokenUsed):
+        fleet.enrol(token, name, second)
+    assert is_good(fleet, reply.edge_credential, Surface.EDGE)
+
+
+def test_an_enrolment_is_not_repeated_after_its_time(fleet: Fleet) -> None:
+    token = fleet.token()
+    reply = fleet.enrol(token, "site1", NONCE)
+    expire(fleet)
+    with pytest.raises(JoinTokenUsed):
+        fleet.enrol(token, "site1", NONCE)
+    assert is_good(fleet, reply.edge_credential, Surface.EDGE)
+
+
+def test_a_site_that_was_let_go_does_not_come_back_by_repeating(fleet: Fleet) -> None:
+    token = fleet.token()
+    fleet.enrol(token, "site1", NONCE)
+    with fleet.database.transaction() as session:
+        service.remove(session, "site1", ACTOR)
+    with pytest.raises(JoinTokenUsed):
+        fleet.enrol(token, "site1", NONCE)
+    fleet.join("site1")
+    with pytest.raises(JoinTokenUsed):
+        fleet.enrol(token, "site1", NONCE)
+
+
+def test_repeats_at_once_all_get_in_and_one_answer_is_good(any_fleet: Fleet) -> None:
+    token, start = any_fleet.token(), threading.Barrier(3)
+    replies: list[EnrolReply] = []
+
+    def race() -> None:
+        start.wait(timeout=30)
+        replies.append(any_fleet.enrol(token, "site1", NONCE))
+
+    together([threading.Thread(target=race) for _ in range(3)])
+    assert len({reply.site_id for reply in replies}) == 1
+    assert [is_good(any_fleet, one.edge_credential, Surface.EDGE) for one in replies].count(
+        True
+    ) == 1
+
+
+@pytest.mark.parametrize("nonce", ["", "short", "n" * 87, "n" * 21, "ä" * 43, "n" * 42 + "\n"])
+def test_a_nonce_that_could_be_guessed_is_refused(nonce: str) -> None:
+    with pytest.raises(ValidationError):
+        EnrolRequest(secret="s" * 20, site_name="site1", agent_version="1", nonce=nonce)
 
 
 def test_an_expired_token_lets_nobody_in(fleet: Fleet) -> None:

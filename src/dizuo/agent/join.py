@@ -2,12 +2,15 @@
 
 The order is the point: the root is fetched and pinned against the digest in the token before the
 one-time secret is shown to anybody, so whoever answers at the hub's address without the hub's keys
-learns nothing. Nothing is left behind unless all of it worked.
+learns nothing. Unless all of it worked, nothing is left behind but a nonce (`join-nonce`): the next
+try says it again, so that the hub knows the site whose answer was lost, and lets it in.
 """
 
 from __future__ import annotations
 
 import os
+import re
+import secrets
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +23,16 @@ from dizuo.agent.errors import AlreadyJoined, HubUnreachable
 from dizuo.agent.home import AgentHome, Enrolment
 from dizuo.agent.hub_client import HubClient, open_client
 from dizuo.core.errors import InvalidInput
+from dizuo.core.files import write_atomic
 from dizuo.core.ids import new_id
 from dizuo.edge.join import JoinToken, decode
 from dizuo.edge.trust import TrustStore, find_root
 from dizuo.edge.trust_errors import TrustUnreachable
 from dizuo.edge.tuf_fetcher import HttpFetcher
 from dizuo.edge.wire import EnrolReply, EnrolRequest
+
+_NONCE_FILE = "join-nonce"
+_NONCE = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +53,7 @@ def join(home: AgentHome, request: JoinRequest) -> Enrolment:
         HomeInUse: an agent works in it.
         InvalidInput: the token or the name is not of its form.
         TrustRefused: the hub does not have the root that the token names.
-        HubUnreachable: the hub does not answer; the token was not used.
+        HubUnreachable: the hub does not answer; the same token and name may be tried again.
         HubRefused: the token is expired, used or unknown; says which.
     """
     token = decode(request.token)
@@ -82,12 +89,25 @@ def _join(
         token.url, ca=request.hub_ca, timeout_seconds=request.timeout_seconds
     ) as client:
         _pin(client, token, aside)
-        reply = HubClient(client).enrol(enrolling)
+        nonce = _nonce(home.root / _NONCE_FILE)
+        reply = HubClient(client).enrol(enrolling.model_copy(update={"nonce": nonce}))
     enrolment = _enrolment(token, reply)
     shutil.rmtree(home.tuf, ignore_errors=True)  # of a join that was killed before it was done
     os.replace(aside, home.tuf)
     home.write_enrolment(enrolment)
+    (home.root / _NONCE_FILE).unlink(missing_ok=True)
     return enrolment
+
+
+def _nonce(path: Path) -> str:
+    """The nonce of an earlier try, or a new one, on disk before anybody sees it."""
+    if path.exists():
+        kept = path.read_text("ascii", errors="replace")
+        if _NONCE.fullmatch(kept):
+            return kept
+    made = secrets.token_urlsafe(32)
+    write_atomic(path, made.encode(), mode=0o600)
+    return made
 
 
 def _pin(client: httpx2.Client, token: JoinToken, directory: Path) -> None:

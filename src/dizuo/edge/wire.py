@@ -48,11 +48,16 @@ class Body(BaseModel):
 
 
 class EnrolRequest(Body):
-    """A new site shows its one-time join secret."""
+    """A new site shows its one-time join secret.
+
+    `nonce` is made by the site, of at least 128 random bits in URL-safe base64, and kept until it
+    has its answer: whoever repeats secret, name and nonce is the site whose answer was lost.
+    """
 
     secret: Annotated[str, Field(max_length=200)]
     site_name: NameText
     agent_version: Annotated[PlainText, Field(max_length=50)]
+    nonce: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{22,86}$")] | None = None
 
 
 class EnrolReply(Body):

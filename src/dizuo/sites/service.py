@@ -12,7 +12,7 @@ from dizuo.access import service as access
 from dizuo.access.model import Surface
 from dizuo.audit import service as audit
 from dizuo.core.clock import now_ms
-from dizuo.core.digests import sha256_bytes
+from dizuo.core.digests import sha256_bytes, sha256_json
 from dizuo.core.ids import new_id
 from dizuo.database.tables import DEFAULT_PROJECT
 from dizuo.edge.join import JoinToken
@@ -34,6 +34,7 @@ QUIET_MS = 10_000
 """A check-in that says nothing new within this time of the last written one writes nothing."""
 
 _NEW_TOKEN = "Ask the hub's operator for a new one: dizuo site token."
+_SURFACES = (Surface.EDGE, Surface.REGISTRY)
 _NEWS = ("state", "running", "error")
 
 
@@ -76,23 +77,33 @@ def enrol(session: Session, request: EnrolRequest) -> EnrolReply:
     """Let a site in against its join secret, and give it its own two credentials.
 
     All in the caller's transaction: of several agents with one token exactly one gets in, and a
-    refusal leaves the token as it was.
+    refusal leaves the token as it was. The one that got in may repeat itself, with its nonce and
+    within the token's time, should the answer have been lost: it is the same site then, with fresh
+    credentials in the place of those that nobody received.
 
     Raises:
         JoinTokenUnknown, JoinTokenUsed, JoinTokenExpired: the secret opens nothing, no longer, or
             not any more.
         SiteNameTaken: the project has a site of that name.
     """
-    token = _use_token(session, request.secret)
+    token = _token(session, request.secret)
     site = _new_site(request, token.project_id)
-    _add_site(session, site)
+    use = {"used_ms": site.joined_ms, "site_id": site.id, "enrolment_digest": _digest(request)}
+    if store.use_token(session, token, use):
+        _add_site(session, site)
+        _record(session, _actor(token), "site.joined", site, {"site_id": site.id})
+    else:
+        site = _joined_before(session, token, request)
+        _revoke(session, site, _actor(token))
+        _record(session, _actor(token), "site.joined_again", site, {"site_id": site.id})
+    return _admit(session, site, _actor(token))
+
+
+def _admit(session: Session, site: Site, actor: str) -> EnrolReply:
     credentials = {
-        surface: access.issue(
-            session, f"join_token:{token.id}", surface, site.name, project_id=site.project_id
-        )
-        for surface in (Surface.EDGE, Surface.REGISTRY)
+        surface: access.issue(session, actor, surface, site.name, project_id=site.project_id)
+        for surface in _SURFACES
     }
-    _record(session, f"join_token:{token.id}", "site.joined", site, {"site_id": site.id})
     return EnrolReply(
         site_id=site.id,
         site_name=site.name,
@@ -166,8 +177,7 @@ def remove(session: Session, name: str, actor: str, *, project_id: str = DEFAULT
     """
     site = _get(session, project_id, name, for_update=True)
     _leave_rollouts(session, site, actor)
-    for surface in (Surface.EDGE, Surface.REGISTRY):
-        access.revoke(session, actor, surface, name, project_id=project_id)
+    _revoke(session, site, actor)
     store.remove(session, site.id)
     _record(session, actor, "site.removed", site, {"site_id": site.id})
     return site
@@ -182,16 +192,42 @@ def _leave_rollouts(session: Session, site: Site, actor: str) -> None:
         progress.settle(session, rollout, actor, "")
 
 
-def _use_token(session: Session, secret: str) -> store.JoinTokenRow:
+def _revoke(session: Session, site: Site, actor: str) -> None:
+    for surface in _SURFACES:
+        access.revoke(session, actor, surface, site.name, project_id=site.project_id)
+
+
+def _token(session: Session, secret: str) -> store.JoinTokenRow:
     token = store.token_by_hash(session, sha256_bytes(secret.encode()))
     if token is None:
         raise JoinTokenUnknown("This hub did not issue that join token.", next_step=_NEW_TOKEN)
-    now = now_ms()
-    if token.used_ms is None and token.expires_ms <= now:
+    if token.used_ms is None and token.expires_ms <= now_ms():
         raise JoinTokenExpired("This join token has expired.", next_step=_NEW_TOKEN)
-    if not store.use_token(session, token.id, now):
-        raise JoinTokenUsed("This join token was used already.", next_step=_NEW_TOKEN)
     return token
+
+
+def _joined_before(session: Session, token: store.JoinTokenRow, request: EnrolRequest) -> Site:
+    """The site that this very request let in before, held until the transaction ends."""
+    site = store.by_name(session, token.project_id, request.site_name, for_update=True)
+    if (
+        site is None
+        or site.id != token.site_id
+        or request.nonce is None
+        or _digest(request) != token.enrolment_digest
+        or token.expires_ms <= now_ms()
+    ):
+        raise JoinTokenUsed("This join token was used already.", next_step=_NEW_TOKEN)
+    return site
+
+
+def _digest(request: EnrolRequest) -> str | None:
+    if request.nonce is None:
+        return None
+    return sha256_json({"site_name": request.site_name, "nonce": request.nonce})
+
+
+def _actor(token: store.JoinTokenRow) -> str:
+    return f"join_token:{token.id}"
 
 
 def _new_site(request: EnrolRequest, project_id: str) -> Site:

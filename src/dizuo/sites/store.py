@@ -17,7 +17,10 @@ _Stacks = list[dict[str, Any]]
 
 
 class JoinTokenRow(Row):
-    """A one-time join token; only the hash of its secret is kept."""
+    """A one-time join token; only the hash of its secret is kept.
+
+    A used one names the site it let in; `enrolment_digest` is there if that site can repeat itself.
+    """
 
     __tablename__ = "join_tokens"
 
@@ -28,6 +31,8 @@ class JoinTokenRow(Row):
     created_ms: Mapped[Millis]
     expires_ms: Mapped[Millis]
     used_ms: Mapped[Millis | None]
+    site_id: Mapped[str | None] = mapped_column(String(36))
+    enrolment_digest: Mapped[str | None] = mapped_column(String(71))
 
 
 class SiteRow(Row):
@@ -130,15 +135,18 @@ def token_by_hash(session: Session, secret_hash: str) -> JoinTokenRow | None:
     return session.scalar(select(JoinTokenRow).where(JoinTokenRow.secret_hash == secret_hash))
 
 
-def use_token(session: Session, token_id: str, now_ms: int) -> bool:
-    """Mark a join token as used. Of several transactions that try, exactly one is told True."""
+def use_token(session: Session, token: JoinTokenRow, changes: dict[str, Any]) -> bool:
+    """Mark a join token as used. Of several transactions that try, exactly one is told True.
+    Either way `token` says afterwards how it is now."""
     query = (
         update(JoinTokenRow)
-        .where(JoinTokenRow.id == token_id, JoinTokenRow.used_ms.is_(None))
-        .values(used_ms=now_ms)
+        .where(JoinTokenRow.id == token.id, JoinTokenRow.used_ms.is_(None))
+        .values(**changes)
         .execution_options(synchronize_session=False)
     )
-    return cast(CursorResult[Any], session.execute(query)).rowcount == 1
+    is_first = cast(CursorResult[Any], session.execute(query)).rowcount == 1
+    session.refresh(token)
+    return is_first
 
 
 def add(session: Session, site: Site) -> None:
