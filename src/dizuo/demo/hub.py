@@ -103,9 +103,10 @@ class DemoHub:
             BuildFailed: one was not passed; says which and why.
         """
         self._follow(self.client.submit_run({"kind": "gate", "stack": built.ref}), report)
-        report_found = GateReport.from_dict(self.client.report(built.name, built.version))
-        if not report_found.passed:
-            reasons = [rule.reason for rule in report_found.rules if not rule.passed]
+        answer = self.client.report(built.name, built.version)
+        found = GateReport.from_dict({k: answer[k] for k in answer if k not in ("id", "digest")})
+        if not found.passed:
+            reasons = [rule.reason for rule in found.rules if not rule.passed]
             raise BuildFailed(f"{built.ref} did not pass its gates: {' '.join(reasons)}")
 
     def _follow(self, run: dict[str, Any], report: Reporter) -> dict[str, Any]:
