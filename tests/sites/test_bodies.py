@@ -104,13 +104,16 @@ def test_a_check_in_is_stored_or_refused(
 @example(taken_ms=2**53 - 1, answer="a\0b")
 @example(taken_ms=2**63, answer=None)
 @example(taken_ms=1, answer=10**30)
-def test_a_sample_is_taken_or_refused(agent: TestClient, taken_ms: int, answer: Any) -> None:
+def test_a_sample_is_taken_or_refused(
+    agent: TestClient, any_fleet: Fleet, taken_ms: int, answer: Any
+) -> None:
+    stack = any_fleet.site("a").desired.stacks[0].digest
     row = {"image": {"base64": "iVBORw0KGgo="}, "n": answer}
     sample = {
-        "digest": wire.sample_digest(row, DIGEST),
+        "digest": wire.sample_digest(row, stack),
         "family": "vision",
         "served_as": "meters",
-        "stack_digest": DIGEST,
+        "stack_digest": stack,
         "row": row,
         "answer": answer,
         "confidence": 0.4,

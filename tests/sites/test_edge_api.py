@@ -13,9 +13,11 @@ from tests.sites.fleet import Fleet, names
 
 from dizuo.access import service as access
 from dizuo.access.model import Role, Surface
+from dizuo.core.digests import short
 from dizuo.edge import wire
 from dizuo.edge.wire import CheckIn, CheckInReply, DesiredState, SampleReceipt
 
+STACK = "sha256:" + "a" * 64
 CHECK_IN = {"state": "empty", "running": {"generation": 0}}
 SIGNED_IN = [("/edge/v1/check-in", CHECK_IN), ("/edge/v1/samples", {"samples": []})]
 
@@ -28,9 +30,9 @@ def agent(app: FastAPI, fleet: Fleet) -> Iterator[TestClient]:
         yield client
 
 
-def sample(**changes: Any) -> dict[str, Any]:
+def sample(stack: str = STACK, **changes: Any) -> dict[str, Any]:
+    """A sample of a stack."""
     row = {"image": {"base64": "iVBORw0KGgo="}}
-    stack = "sha256:" + "a" * 64
     fields = {
         "digest": wire.sample_digest(row, stack),
         "family": "vision",
@@ -166,13 +168,48 @@ def test_without_a_credential_no_body_is_read(anybody: TestClient) -> None:
 
 
 def test_samples_are_taken_in_once(agent: TestClient, fleet: Fleet) -> None:
-    upload = {"samples": [sample(), sample(digest="sha256:" + "0" * 64)]}
+    stack = fleet.release().digest
+    fleet.start("meter-reading:1", ["a"])
+    good = sample(stack)
+    upload = {"samples": [good, sample(stack, digest="sha256:" + "0" * 64)]}
     for _ in range(2):
-        answer = agent.post("/edge/v1/samples", json=upload)
-        receipt = SampleReceipt.model_validate_json(answer.content)
-        accepted_or_refused = {*receipt.accepted, *(one.digest for one in receipt.refused)}
-        assert accepted_or_refused == {one["digest"] for one in upload["samples"]}
-        assert "sha256:" + "0" * 64 in {one.digest for one in receipt.refused}
+        receipt = returned(agent, upload)
+        assert receipt.accepted == (good["digest"],)
+        assert [one.digest for one in receipt.refused] == ["sha256:" + "0" * 64]
+    assert fleet.actions("samples") == ["samples.returned"]
+
+
+def returned(agent: TestClient, upload: dict[str, Any]) -> SampleReceipt:
+    """What becomes of an upload."""
+    answer = agent.post("/edge/v1/samples", json=upload)
+    assert answer.status_code == 200, answer.text
+    return SampleReceipt.model_validate_json(answer.content)
+
+
+def test_a_site_is_believed_about_the_stacks_it_was_directed_to(
+    agent: TestClient, fleet: Fleet
+) -> None:
+    fleet.join("b")
+    first, second = fleet.release(version=1).digest, fleet.release(version=2).digest
+    fleet.start("meter-reading:1", ["a"])
+    fleet.start("meter-reading:2", ["b"])
+    upload = {
+        "samples": [sample(first), sample(second), sample(), sample(first, family="speech")],
+    }
+    receipt = returned(agent, upload)
+    assert receipt.accepted == (sample(first)["digest"],)
+    assert [(one.digest, one.reason.split(" of family ")[0]) for one in receipt.refused] == [
+        (sample(stack)["digest"], f"the site was never directed to run the stack {short(stack)}")
+        for stack in (second, STACK, first)
+    ]
+
+
+def test_samples_of_a_stack_that_was_replaced_still_count(agent: TestClient, fleet: Fleet) -> None:
+    first = fleet.release(version=1).digest
+    fleet.release(version=2)
+    fleet.start("meter-reading:1", ["a"])
+    fleet.start("meter-reading:2", ["a"])
+    assert returned(agent, {"samples": [sample(first)]}).accepted == (sample(first)["digest"],)
 
 
 def test_too_many_samples_at_once_are_refused(agent: TestClient) -> None:

@@ -15,7 +15,6 @@ from pydantic import ValidationError
 
 from dizuo.access.http import DatabaseDep, Site
 from dizuo.core.errors import InvalidInput, TooLarge
-from dizuo.datasets import samples
 from dizuo.edge.wire import (
     MAX_CHECK_IN_BYTES,
     MAX_UPLOAD_BYTES,
@@ -27,7 +26,7 @@ from dizuo.edge.wire import (
     SampleReceipt,
     SampleUpload,
 )
-from dizuo.sites import service
+from dizuo.sites import samples, service
 
 router = APIRouter(prefix="/edge/v1", tags=["edge"])
 

@@ -17,7 +17,14 @@ from dizuo.core.ids import new_id
 from dizuo.database.tables import DEFAULT_PROJECT
 from dizuo.edge.join import JoinToken
 from dizuo.edge.site_machine import SITE_UPDATE
-from dizuo.edge.wire import CheckIn, CheckInReply, DesiredState, EnrolReply, EnrolRequest
+from dizuo.edge.wire import (
+    CheckIn,
+    CheckInReply,
+    DesiredState,
+    Direction,
+    EnrolReply,
+    EnrolRequest,
+)
 from dizuo.sites import progress, rollout_store, store
 from dizuo.sites.errors import (
     JoinTokenExpired,
@@ -166,6 +173,18 @@ def directions(
         SiteNotFound: there is no such site.
     """
     return store.directions(session, _get(session, project_id, name).id)
+
+
+def ever_directed(
+    session: Session, name: str, *, project_id: str = DEFAULT_PROJECT
+) -> list[Direction]:
+    """Every direction that was ever in the set of a site, some more than once.
+
+    Raises:
+        SiteNotFound: there is no such site.
+    """
+    sets = directions(session, name, project_id=project_id)
+    return [Direction.model_validate(one) for made in sets for one in made["stacks"]]
 
 
 def remove(session: Session, name: str, actor: str, *, project_id: str = DEFAULT_PROJECT) -> Site:
