@@ -122,7 +122,7 @@ class Story:
             assert audit.verify(session).ok
             actions = [entry.action for entry in audit_store.stream(session)]
         assert [actions.count(f"improvement.{rule}") for rule in RULES] == [1] * len(RULES)
-        assert actions.count("gate.reported") <= 1
+        assert actions.count("stack.gated") == 1
         for once in ("stack.registered", "release.signed", "rollout.started"):
             assert actions.count(once) == 1, once
 

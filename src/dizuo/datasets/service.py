@@ -119,6 +119,14 @@ def pin(
     return find(session, parse_ref(text, allow_latest=allow_latest, project=project)).pin
 
 
+def version_by_origin(
+    session: Session, name: str, origin: str, project_id: str = DEFAULT_PROJECT
+) -> DatasetVersion | None:
+    """The version that was added to a dataset under this key, if there is one."""
+    owner = store.dataset(session, project_id, name)
+    return store.version_by_origin(session, owner, origin) if owner else None
+
+
 def version_by_id(session: Session, version_id: str) -> DatasetVersion:
     """The version with this id.
 

@@ -27,6 +27,7 @@ from dizuo.gates.fields import Fields, Path, did_you_mean
 TRAINED_TARGET = "safetensors"
 """The target in which layers are trained; it never ships to an engine."""
 DEFAULT_MARGIN = 0.02
+DEFAULT_AGREEMENT = 0.95
 COMPARISON_CONFIDENCE = 0.95
 """The confidence of `not_worse_than`, and of the intervals that reports show."""
 MAX_GATES = 100
@@ -136,6 +137,17 @@ class LatencyAtMost:
 SuiteRule = AtLeast | NotWorseThanIncumbent | DropAtMost
 TargetRule = AgreementWithTrained | LatencyAtMost
 Rule = SuiteRule | TargetRule
+
+
+def with_agreement(rules: Sequence[Rule], targets: Sequence[str]) -> tuple[Rule, ...]:
+    """`rules`, and for each shipped target without one a rule of agreement with the trained model.
+
+    So no stack is ever released whose exported form was not held against what was trained; a recipe
+    may set another threshold than `DEFAULT_AGREEMENT`, but not do without.
+    """
+    covered = {rule.target for rule in rules if isinstance(rule, AgreementWithTrained)}
+    missing = [one for one in targets if one != TRAINED_TARGET and one not in covered]
+    return (*rules, *(AgreementWithTrained(target, DEFAULT_AGREEMENT) for target in missing))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from dizuo.database.engine import Database
 from dizuo.datasets import service as datasets
 from dizuo.datasets.adding import Warehouse
 from dizuo.datasets.errors import DatasetMissing, NothingReviewed
-from dizuo.datasets.model import TEST_SUFFIX, DatasetPin
+from dizuo.datasets.model import DatasetPin, Draft
 from dizuo.datasets.review import Collection, collect
 from dizuo.gates import service as gates
 from dizuo.gates.report import GateReport
@@ -98,8 +98,9 @@ class Steps:
 
     def _collect(self, session: Session, improvement: Improvement) -> Step:
         request, project = improvement.request, improvement.project_id
-        names = (request.dataset, request.dataset + TEST_SUFFIX)
-        found = [pin for name in names if (pin := _newest(session, name, project))]
+        draft = Draft(request.dataset, request.family, f"improvement:{improvement.id}")
+        halves = ((draft.name, draft.origin), (draft.test_name, draft.test_origin))
+        found = [pin for name, key in halves if (pin := _collected(session, name, key, project))]
         recipe = repin(request.recipe, {pin.name: pin.version for pin in found})
         parse_recipe(recipe, "recipe")
         run = runs.submit(
@@ -161,6 +162,12 @@ class Steps:
             project_id=improvement.project_id,
         )
         return Step("roll_out", {"rollout_id": rollout.id})
+
+
+def _collected(session: Session, name: str, origin: str, project_id: str) -> DatasetPin | None:
+    """What this improvement collected, or, where it added nothing, what was there before."""
+    own = datasets.version_by_origin(session, name, origin, project_id)
+    return own.pin if own else _newest(session, name, project_id)
 
 
 def _newest(session: Session, name: str, project_id: str) -> DatasetPin | None:

@@ -21,7 +21,13 @@ from dizuo.gates import service as gates
 from dizuo.gates.evaluate import evaluate
 from dizuo.gates.job import SUITE_RULES, GateJob
 from dizuo.gates.report import GateReport
-from dizuo.gates.rules import TRAINED_TARGET, AgreementWithTrained, Rule, parse_gates
+from dizuo.gates.rules import (
+    TRAINED_TARGET,
+    AgreementWithTrained,
+    Rule,
+    parse_gates,
+    with_agreement,
+)
 from dizuo.runs.building import RunSpec, find_stack, parse_spec
 from dizuo.runs.kinds import RunContext, Workspace
 from dizuo.runs.model import Run
@@ -69,7 +75,7 @@ class GateKind:
             "layout": str(context.layout.root),
             "stack": stack.ref,
             "family": stack.family,
-            "rules": [rule.as_dict() for rule in recipe.gates],
+            "rules": [rule.as_dict() for rule in with_agreement(recipe.gates, stack.targets)],
             "candidate": _place(stack),
             "parent": _place(parent) if parent else None,
             "incumbent": _place(incumbent) if incumbent else None,

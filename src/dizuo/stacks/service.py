@@ -178,6 +178,20 @@ def incumbent(
     return store.newest_released(session, project_id, name)
 
 
+def mark_withdrawn(session: Session, digest: str, actor: str) -> None:
+    """Note that a version's release was taken back: it is no longer what others are held against.
+
+    Raises:
+        StackNotFound: there is no such version.
+    """
+    known = get_by_digest(session, digest)
+    store.set_released(session, known.id, None)
+    detail = {"digest": digest}
+    audit.record(
+        session, actor, "stack.withdrawn", known.subject, detail, project_id=known.project_id
+    )
+
+
 def mark_released(session: Session, stack: StackVersion, actor: str) -> StackVersion:
     """Note that a version was signed; the first time counts. Called by releases, which decide.
 
