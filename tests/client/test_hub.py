@@ -50,7 +50,7 @@ CALLS: dict[str, Callable[[HubClient], object]] = {
     "cancel_run": lambda hub: hub.cancel_run("r"),
     "release": lambda hub: hub.release("m:1"),
     "releases": lambda hub: hub.releases(),
-    "release_by_id": lambda hub: hub.release_by_id("x"),
+    "release_of": lambda hub: hub.release_of("x"),
     "withdraw_release": lambda hub: hub.withdraw_release("x"),
     "make_join_token": lambda hub: hub.make_join_token({}),
     "sites": lambda hub: hub.sites(),

@@ -67,6 +67,50 @@ def test_release_list_show_withdraw(
     assert again.status_code == 409
 
 
+def test_an_old_release_is_found_and_withdrawn_by_its_name(
+    database: Database, repository: Repository, call_as: Caller
+) -> None:
+    releaser = call_as(Role.RELEASER)
+    for version in (1, 2):
+        with database.transaction() as session:
+            gated(session, version=version)
+        releaser.post("/api/v1/releases", json={"stack": f"meter-reading:{version}"})
+    shown = releaser.get("/api/v1/releases/meter-reading:1").json()
+    assert (shown["stack"], shown["state"]) == ("meter-reading:1", "signed")
+    digest = shown["digest"]
+    assert releaser.get(f"/api/v1/releases/meter-reading:1@{digest}").json() == shown
+    taken = releaser.post("/api/v1/releases/meter-reading:1/withdraw").json()
+    assert (taken["id"], taken["state"]) == (shown["id"], "withdrawn")
+    assert releaser.get("/api/v1/releases/meter-reading:1").json() == taken
+    assert releaser.get("/api/v1/releases/meter-reading:2").json()["state"] == "signed"
+    assert list(repository.targets("default")) == ["default/meter-reading/2.json"]
+
+
+@pytest.mark.parametrize(
+    ("key", "status_and_code"),
+    [
+        ("meter-reading:9", (404, "release_not_found")),
+        ("meter-reading", (404, "release_not_found")),
+        ("meter-reading@sha256:" + "0" * 64, (404, "release_not_found")),
+        ("meter-reading:1@sha256:" + "0" * 64, (404, "release_not_found")),
+        ("meter-reading:x", (400, "invalid_reference")),
+        (":", (400, "invalid_reference")),
+    ],
+)
+def test_what_names_no_release(
+    database: Database, call_as: Caller, key: str, status_and_code: tuple[int, str]
+) -> None:
+    releaser = call_as(Role.RELEASER)
+    with database.transaction() as session:
+        gated(session)
+    releaser.post("/api/v1/releases", json={"stack": "meter-reading:1"})
+    for answer in (
+        releaser.get(f"/api/v1/releases/{key}"),
+        releaser.post(f"/api/v1/releases/{key}/withdraw"),
+    ):
+        assert (answer.status_code, answer.json()["error"]["code"]) == status_and_code
+
+
 @pytest.mark.parametrize(
     ("body", "status_and_code"),
     [

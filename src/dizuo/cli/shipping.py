@@ -31,11 +31,7 @@ def release(
     """
     with open_hub(context) as hub:
         wanted = str(stack_name(hub, stack))
-        if withdraw:
-            signed = [one for one in hub.releases() if one["stack"] == wanted]
-            found = hub.withdraw_release(signed[0]["id"] if signed else wanted)
-        else:
-            found = hub.release(wanted)
+        found = hub.withdraw_release(wanted) if withdraw else hub.release(wanted)
     if as_json:
         print_json(found)
     else:

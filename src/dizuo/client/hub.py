@@ -216,13 +216,13 @@ class HubClient(AbstractContextManager["HubClient"]):
         """The newest releases."""
         return self._items("releases")
 
-    def release_by_id(self, release_id: str) -> Json:
-        """One release."""
-        return self._get("releases", release_id)
+    def release_of(self, key: str) -> Json:
+        """One release, by its id or its `name:version`."""
+        return self._get("releases", key)
 
-    def withdraw_release(self, release_id: str) -> Json:
-        """Take a release back."""
-        return self._post("releases", release_id, "withdraw")
+    def withdraw_release(self, key: str) -> Json:
+        """Take a release back, by its id or its `name:version`."""
+        return self._post("releases", key, "withdraw")
 
     def make_join_token(self, body: Mapping[str, Any]) -> Json:
         """A one-time token with which a new site can join: `{"token", "command", "expires_ms"}`.

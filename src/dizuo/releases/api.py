@@ -48,20 +48,18 @@ def listing(
     return {"items": [one.as_dict() for one in found]}
 
 
-@router.get("/{release_id}")
-def show(release_id: str, caller: Reader, database: DatabaseDep) -> dict[str, Any]:
-    """One release."""
+@router.get("/{key}")
+def show(key: str, caller: Reader, database: DatabaseDep) -> dict[str, Any]:
+    """One release, by its id or its `name:version`."""
     with database.reading() as session:
-        return service.get(session, release_id, project_id=caller.project_id).as_dict()
+        return service.get(session, key, project_id=caller.project_id).as_dict()
 
 
-@router.post("/{release_id}/withdraw")
-def withdraw(
-    release_id: str, request: Request, caller: Releaser, database: DatabaseDep
-) -> dict[str, Any]:
-    """Take a release back."""
+@router.post("/{key}/withdraw")
+def withdraw(key: str, request: Request, caller: Releaser, database: DatabaseDep) -> dict[str, Any]:
+    """Take a release back, by its id or its `name:version`."""
     with database.transaction() as session:
         taken = service.withdraw(
-            session, _repository(request), release_id, caller.actor, project_id=caller.project_id
+            session, _repository(request), key, caller.actor, project_id=caller.project_id
         )
     return taken.as_dict()

@@ -80,12 +80,13 @@ def release_named(
 def withdraw(
     session: Session,
     repository: Repository,
-    release_id: str,
+    key: str,
     actor: str,
     *,
     project_id: str = DEFAULT_PROJECT,
 ) -> Release:
-    """Take a release back: no site accepts a direction to it any more. What runs it keeps running.
+    """Take a release back, by its id or its `name:version`: no site accepts a direction to it any
+    more. What runs it keeps running.
 
     Raises:
         ReleaseNotFound: there is no such release.
@@ -93,28 +94,38 @@ def withdraw(
         KeysMissing: the hub cannot sign.
     """
     store.lock(session)
-    known = get(session, release_id, project_id=project_id)
+    known = get(session, key, project_id=project_id)
     state = ReleaseState(RELEASE_MACHINE.apply(known.state, "withdraw"))
     changed = store.update(session, known.id, {"state": state, "withdrawn_ms": now_ms()})
+    stacks.mark_withdrawn(session, known.digest, actor)
     detail = {"stack": known.stack, "digest": known.digest}
     audit.record(session, actor, "release.withdrawn", known.subject, detail, project_id=project_id)
     repository.remove_target(known.project_id, known.name, known.version)
     return changed
 
 
-def get(session: Session, release_id: str, *, project_id: str = DEFAULT_PROJECT) -> Release:
-    """The release with this id.
+def get(session: Session, key: str, *, project_id: str = DEFAULT_PROJECT) -> Release:
+    """The release with this id, or of this `name:version`, withdrawn or not.
 
     Raises:
         ReleaseNotFound: there is none.
+        InvalidReference: `key` has the colon of a version, but is not `name:version`.
     """
-    found = store.find(session, project_id, release_id)
+    found = _of(session, key, project_id) if ":" in key else store.find(session, project_id, key)
     if found is None:
         raise ReleaseNotFound(
-            f"There is no release {release_id[:80]!r}.",
+            f"There is no release {key[:80]!r}.",
             next_step="List them: GET /api/v1/releases.",
         )
     return found
+
+
+def _of(session: Session, stack: str, project_id: str) -> Release | None:
+    reference = parse_reference(stack)
+    if reference.project != project_id or reference.version is None:
+        return None
+    found = store.newest_of(session, project_id, reference.name, reference.version)
+    return None if found is None or reference.digest not in (None, found.digest) else found
 
 
 def signed(session: Session, stack: str, *, project_id: str = DEFAULT_PROJECT) -> Release:
