@@ -73,7 +73,7 @@ def test_every_dizuo_command_in_the_documents_exists() -> None:
     root = get_command(app)
     text = "\n".join(page.read_text("utf-8") for page in markdown_files())
     unknown = []
-    for words in re.findall(r"(?:^    |`)dizuo ((?:[a-z]+ ?)+)", text, re.MULTILINE):
+    for words in re.findall(r"(?:^|`)dizuo ((?:[a-z]+ ?)+)", text, re.MULTILINE):
         command = root
         for word in words.split():
             commands = getattr(command, "commands", None)
