@@ -128,7 +128,10 @@ class Fleet:
     ) -> CheckInReply:
         """One check-in."""
         said = CheckIn(
-            state=state, running=running or DesiredState(generation=0), error=error, **more
+            state=state,
+            running=running or DesiredState(generation=0),
+            error=error,
+            **{"agent_version": "1.0", **more},
         )
         with self.database.transaction() as session:
             return service.check_in(session, name, said, 30.0)

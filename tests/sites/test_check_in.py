@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import event
 from tests.sites.fleet import Fleet, fault, names
 
+from dizuo.audit import store as audit_store
 from dizuo.edge.wire import DesiredState
 from dizuo.sites import service
 from dizuo.sites.errors import SiteNotFound
@@ -76,6 +77,27 @@ def test_everything_said_is_kept(fleet: Fleet, site1: str) -> None:
         "error": None,
     }
     assert {name: known[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("egress_policy", "our-own"),
+        ("inference_url", "https://site1.example:8421"),
+        ("agent_version", "2.0"),
+    ],
+)
+def test_what_leaves_where_it_answers_and_which_agent_it_is_are_audited(
+    fleet: Fleet, site1: str, field: str, value: str
+) -> None:
+    before = {"agent_version": fleet.site(site1).agent_version}
+    fleet.say(site1, "empty", **{**before, field: value})
+    with fleet.database.reading() as session:
+        last = list(audit_store.stream(session))[-1]
+    assert (last.action, last.actor, last.detail[field]) == ("site.changed", "site:site1", value)
+    count = fleet.num_audited()
+    fleet.say(site1, "empty", **{**before, field: value})
+    assert fleet.num_audited() == count
 
 
 def test_saying_the_same_again_reads_one_row_and_writes_nothing(fleet: Fleet, site1: str) -> None:

@@ -18,6 +18,14 @@ from dizuo.edge import wire
 from dizuo.edge.wire import CheckIn, CheckInReply, DesiredState, SampleReceipt
 
 STACK = "sha256:" + "a" * 64
+STACK_X = {
+    "served_as": "x",
+    "name": "x",
+    "version": 1,
+    "digest": STACK,
+    "family": "vision",
+    "target": "onnx",
+}
 CHECK_IN = {"state": "empty", "running": {"generation": 0}}
 SIGNED_IN = [("/edge/v1/check-in", CHECK_IN), ("/edge/v1/samples", {"samples": []})]
 
@@ -92,7 +100,11 @@ def test_a_removed_site_is_locked_out(agent: TestClient, fleet: Fleet) -> None:
     "body",
     [
         {**CHECK_IN, "state": "dreaming"},
-        {**CHECK_IN, "egress_policy": "all"},
+        {**CHECK_IN, "egress_policy": "All"},
+        {**CHECK_IN, "inference_url": "javascript:alert(1)"},
+        {**CHECK_IN, "inference_url": "http://a b"},
+        {**CHECK_IN, "running": {"generation": 1, "stacks": [STACK_X, {**STACK_X, "version": 2}]}},
+        {**CHECK_IN, "running": {"generation": 1, "stacks": [{**STACK_X, "served_as": "x.json"}]}},
         {**CHECK_IN, "answers": -1},
         {**CHECK_IN, "inference_url": "x" * 201},
         {**CHECK_IN, "running": {"generation": 0, "stacks": [{"served_as": "x"}]}},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.sites.fleet import ACTOR, M1, M2, Fleet, names
 
-from dizuo.core.errors import DizuoError
+from dizuo.core.errors import DizuoError, InvalidInput
 from dizuo.releases.errors import ReleaseNotFound, ReleaseWithdrawn
 from dizuo.sites import rollouts, service
 from dizuo.sites.errors import (
@@ -79,9 +79,17 @@ def test_the_newest_release_is_meant_where_no_version_is_named(fleet3: Fleet) ->
     assert fleet3.start("meter-reading", ["a"]).stack == M2
 
 
-def test_the_first_form_that_is_not_for_training_is_chosen(fleet3: Fleet) -> None:
-    fleet3.release("words", targets=("safetensors", "gguf-q4_0", "onnx"))
+def test_the_form_that_is_not_for_training_is_chosen(fleet3: Fleet) -> None:
+    fleet3.release("words", targets=("safetensors", "gguf-q4_0"))
     assert fleet3.start("words:1", ["a"]).direction.target == "gguf-q4_0"
+
+
+def test_a_stack_whose_name_sites_cannot_serve_goes_by_another(fleet3: Fleet) -> None:
+    fleet3.release("generation.json")
+    with pytest.raises(InvalidInput, match=r"No site can serve a stack as 'generation\.json'"):
+        fleet3.start("generation.json:1", ["a"])
+    rollout = fleet3.start("generation.json:1", ["a"], served_as="meters")
+    assert rollout.direction.served_as == "meters"
 
 
 def test_the_sets_a_site_was_directed_to_are_kept(fleet3: Fleet) -> None:
@@ -103,6 +111,7 @@ def test_the_sets_a_site_was_directed_to_are_kept(fleet3: Fleet) -> None:
         ("nothing:1", ["a"], ReleaseNotFound),
         ("withdrawn:1", ["a"], ReleaseWithdrawn),
         ("training-only:1", ["a"], NoSiteTarget),
+        ("several:1", ["a"], NoSiteTarget),
         (M1, ["a", "nobody"], SiteNotFound),
         (M1, [], NoSites),
     ],
@@ -110,6 +119,7 @@ def test_the_sets_a_site_was_directed_to_are_kept(fleet3: Fleet) -> None:
 def test_refusals(fleet3: Fleet, stack: str, sites: list[str], error: type[DizuoError]) -> None:
     fleet3.withdraw(fleet3.release("withdrawn"))
     fleet3.release("training-only", targets=("safetensors",))
+    fleet3.release("several", targets=("safetensors", "gguf-q4_0", "onnx"))
     before = fleet3.num_audited()
     with pytest.raises(error) as caught:
         fleet3.start(stack, sites)

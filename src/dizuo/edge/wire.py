@@ -6,9 +6,9 @@ Limits are part of the contract: a body that breaks one is refused whole.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from dizuo.core.digests import sha256_json
 
@@ -21,6 +21,16 @@ MAX_CHECK_IN_BYTES = 256_000
 
 DigestText = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 NameText = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$")]
+
+
+def _not_a_file(name: str) -> str:
+    if name.endswith(".json"):
+        raise ValueError("it ends in .json, as the files that sites keep beside stacks do")
+    return name
+
+
+ServedAs = Annotated[NameText, AfterValidator(_not_a_file)]
+"""The name under which a site serves a stack; sites lay the stack out in a folder of this name."""
 
 MAX_GENERATION = 2**31 - 1
 MAX_COUNT = 2**53 - 1
@@ -73,7 +83,7 @@ class EnrolReply(Body):
 class Direction(Body):
     """One stack a site shall run: under which name it is served, and which signed version it is."""
 
-    served_as: NameText
+    served_as: ServedAs
     name: NameText
     version: Annotated[int, Field(ge=1, le=MAX_COUNT)]
     digest: DigestText
@@ -86,6 +96,12 @@ class DesiredState(Body):
 
     generation: Generation
     stacks: tuple[Direction, ...] = ()
+
+    @model_validator(mode="after")
+    def _each_name_once(self) -> Self:
+        if len({one.served_as for one in self.stacks}) < len(self.stacks):
+            raise ValueError("two stacks would be served under one name")
+        return self
 
 
 class SiteError(Body):
@@ -106,10 +122,10 @@ class CheckIn(Body):
     error: SiteError | None = None
     bytes_first_install: Count = 0
     bytes_last_update: Count = 0
-    egress_policy: Literal["none", "raw"] = "none"
+    egress_policy: NameText = "none"
     samples_waiting: Count = 0
     answers: Count = 0
-    inference_url: Annotated[PlainText, Field(max_length=200)] = ""
+    inference_url: Annotated[str, Field(pattern=r"^(https?://[^\s\x00]+)?$", max_length=200)] = ""
     agent_version: Annotated[PlainText, Field(max_length=50)] = ""
 
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from dizuo.access.http import Admin, DatabaseDep, Reader, Releaser
-from dizuo.edge.wire import NameText
+from dizuo.edge.wire import NameText, ServedAs
 from dizuo.releases.repository import Repository
 from dizuo.sites import rollouts, service
 
@@ -50,7 +50,7 @@ class RolloutBody(BaseModel):
 
     stack: Annotated[str, Field(max_length=300)]
     sites: Annotated[list[NameText], Field(min_length=1)] | Literal["all"]
-    served_as: NameText | None = None
+    served_as: ServedAs | None = None
     key: Annotated[str, Field(max_length=200)] = ""
 
 

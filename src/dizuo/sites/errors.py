@@ -42,7 +42,7 @@ class NoSites(InvalidInput):
 
 
 class NoSiteTarget(Conflict):
-    """The stack has no form that a site can run."""
+    """The stack has no form that a site can run, or several to choose from."""
 
     code = "no_site_target"
 

@@ -11,13 +11,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.orm import Session
 
 from dizuo.audit import service as audit
 from dizuo.core.clock import now_ms
+from dizuo.core.errors import InvalidInput
 from dizuo.core.ids import new_id
 from dizuo.database.tables import DEFAULT_PROJECT
-from dizuo.edge.wire import Direction
+from dizuo.edge.wire import Direction, ServedAs
 from dizuo.releases import service as releases
 from dizuo.releases.model import Release
 from dizuo.sites import progress
@@ -72,7 +74,7 @@ def start(
 
     Raises:
         ReleaseNotFound, ReleaseWithdrawn: the stack is not signed.
-        NoSiteTarget: it has no form for sites.
+        NoSiteTarget: it has no form for sites, or more than one.
         SiteNotFound, NoSites: a name is unknown, or no site is meant.
         DirectionBlocked: a site's new set would hold another stack that is not signed any more.
         RolloutKeyReused: the key started a rollout of something else.
@@ -196,15 +198,34 @@ def _hold_sites(session: Session, project_id: str, names: list[str] | None) -> l
     return held
 
 
-def _direction(release: Release, served_as: str) -> Direction:
-    target = next((name for name in release.targets if name != TRAINING_TARGET), None)
-    if target is None:
+def _site_target(release: Release) -> str:
+    """The one form that sites run: whatever is not for training. Sites do not say which forms they
+    can run, so between several nobody could choose for them."""
+    found = [name for name in release.targets if name != TRAINING_TARGET]
+    if not found:
         raise NoSiteTarget(
             f"{release.stack} has no form that a site can run, only {TRAINING_TARGET}.",
             next_step="Add a target such as onnx to its recipe and build it again.",
         )
+    if len(found) > 1:
+        raise NoSiteTarget(
+            f"{release.stack} has several forms that a site could run: {', '.join(found)}.",
+            next_step="Leave one of them in its recipe and build it again.",
+        )
+    return found[0]
+
+
+def _direction(release: Release, served_as: str) -> Direction:
+    target = _site_target(release)
+    try:
+        name = TypeAdapter(ServedAs).validate_python(served_as or release.name)
+    except ValidationError as error:
+        raise InvalidInput(
+            f"No site can serve a stack as {(served_as or release.name)[:80]!r}.",
+            next_step="Choose another name for it, one that does not end in .json: --as NAME.",
+        ) from error
     return Direction(
-        served_as=served_as or release.name,
+        served_as=name,
         name=release.name,
         version=release.version,
         digest=release.digest,

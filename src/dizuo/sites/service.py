@@ -42,7 +42,10 @@ QUIET_MS = 10_000
 
 _NEW_TOKEN = "Ask the hub's operator for a new one: dizuo site token."
 _SURFACES = (Surface.EDGE, Surface.REGISTRY)
-_NEWS = ("state", "running", "error")
+_MOVES = ("state", "running", "error")
+"""What of a site's words may move a rollout on."""
+_NEWS = (*_MOVES, "egress_policy", "inference_url", "agent_version")
+"""What is audited: also what it lets out, where it answers, and which agent speaks."""
 
 
 def create_join_token(
@@ -131,7 +134,8 @@ def check_in(
     """Hear what a site says about itself and tell it what it shall run.
 
     One row is read; it is written when something changed or the last write is a while ago. Only
-    news about state, error or what runs is audited and moves rollouts.
+    news about state, error or what runs moves rollouts; those, and changes of what it lets out,
+    where it answers and which agent speaks, are audited.
 
     Raises:
         SiteNotFound: the site was removed.
@@ -143,10 +147,11 @@ def check_in(
     after = before
     if changes or now - before.last_seen_ms >= QUIET_MS:
         after = store.change(session, before, {**changes, "last_seen_ms": now})
-    if any(field in changes for field in (*_NEWS, "told_generation")):
+    if any(field in changes for field in (*_MOVES, "told_generation")):
         progress.follow(session, after, f"site:{name}")
-    if any(field in changes for field in _NEWS):
-        _record(session, f"site:{name}", "site.changed", after, _news(before, after))
+    news = [field for field in _NEWS if field in changes]
+    if news:
+        _record(session, f"site:{name}", "site.changed", after, _news(before, after, news))
     return CheckInReply(desired=after.desired, poll_seconds=poll_seconds)
 
 
@@ -296,12 +301,13 @@ def _changes(before: Site, said: dict[str, Any]) -> dict[str, Any]:
     return {field: value for field, value in said.items() if getattr(before, field) != value}
 
 
-def _news(before: Site, after: Site) -> dict[str, Any]:
+def _news(before: Site, after: Site, changed: list[str]) -> dict[str, Any]:
     return {
         "from": before.state,
         "to": after.state,
         "generation": after.running.generation,
         "error": after.error.code if after.error else "",
+        **{field: getattr(after, field) for field in changed if field not in _MOVES},
     }
 
 
