@@ -80,6 +80,8 @@ class Faults:
     """Path pattern to the number of bytes after which the connection ends."""
     statuses: dict[str, int] = field(default_factory=dict)
     """Path pattern to the status answered instead."""
+    pages: dict[str, tuple[int, bytes]] = field(default_factory=dict)
+    """Path pattern to the status and body that somebody else, a proxy say, answers instead."""
 
 
 class FaultyLine:
@@ -100,6 +102,10 @@ class FaultyLine:
         status = _match(self._faults.statuses, path)
         if status is not None:
             await Response(status_code=status)(scope, receive, send)
+            return
+        page = _match(self._faults.pages, path)
+        if page is not None:
+            await Response(page[1], status_code=page[0])(scope, receive, send)
             return
         change, cut = _match(self._faults.changes, path), _match(self._faults.cuts, path)
         if change is None and cut is None:

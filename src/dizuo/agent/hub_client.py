@@ -1,22 +1,25 @@
 """How the agent speaks to its hub.
 
 `/edge/v1` takes the site's edge credential, `/v2` and `/tuf` its registry credential. Every call is
-bounded in time; none follows a redirect.
+bounded in time and in the bytes of its answer, whatever stands at the hub's address; none follows a
+redirect.
 """
 
 from __future__ import annotations
 
 import ssl
+import time
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import httpx2
-from pydantic import BaseModel, ValidationError
+from pydantic import AfterValidator, BaseModel, ValidationError
 
 from dizuo import __version__
 from dizuo.agent.errors import HubAnswerBroken, HubRefused, HubUnreachable
-from dizuo.core.errors import InvalidInput
+from dizuo.core.errors import InvalidInput, TooLarge
 from dizuo.core.settings import InvalidSetting
+from dizuo.edge.bounded_http import AS_IT_IS, read_bounded
 from dizuo.edge.wire import (
     CheckIn,
     CheckInReply,
@@ -29,7 +32,12 @@ from dizuo.edge.wire import (
 ENROL_PATH = "/edge/v1/enrol"
 CHECK_IN_PATH = "/edge/v1/check-in"
 SAMPLES_PATH = "/edge/v1/samples"
+CALL_SECONDS = 60.0
+"""Bound on one call of `/edge/v1` as a whole, against a peer that answers byte by byte."""
+MAX_REPLY_BYTES = 4_000_000
+"""Of one answer; a desired state of ten thousand stacks has about half of that."""
 _MAX_SENTENCE = 500
+_Sentence = Annotated[str, AfterValidator(lambda text: text[:_MAX_SENTENCE])]
 _Reply = TypeVar("_Reply", bound=BaseModel)
 
 
@@ -76,17 +84,34 @@ def _trusting(ca: Path) -> ssl.SSLContext:
         ) from error
 
 
+class _Refusal(BaseModel):
+    """What `error` holds in an answer of the project's own shape."""
+
+    code: _Sentence
+    message: _Sentence
+    next_step: _Sentence
+
+
+class _RefusalBody(BaseModel):
+    error: _Refusal
+
+
 class HubClient:
     """The calls of `/edge/v1`.
 
     Every call raises:
-        HubUnreachable: no answer, or one that says it cannot now.
+        HubUnreachable: no answer in time, or one that says it cannot now.
         HubRefused: an answer that refuses; with the hub's sentence.
-        HubAnswerBroken: an answer that is not of the agreed form.
+        HubAnswerBroken: an answer that is not of the agreed form, or too large to be it.
+
+    Args:
+        client: has the hub's address and the site's edge credential.
+        call_seconds: bound on the answer to one call as a whole.
     """
 
-    def __init__(self, client: httpx2.Client) -> None:
+    def __init__(self, client: httpx2.Client, *, call_seconds: float = CALL_SECONDS) -> None:
         self._client = client
+        self._call_seconds = call_seconds
 
     def enrol(self, request: EnrolRequest) -> EnrolReply:
         """Show the one-time secret and get the site's own credentials."""
@@ -101,46 +126,43 @@ class HubClient:
         return self._post(SAMPLES_PATH, upload, SampleReceipt)
 
     def _post(self, path: str, body: BaseModel, reply: type[_Reply]) -> _Reply:
+        status, content = self._exchange(path, body.model_dump_json())
+        if not 200 <= status < 300:
+            raise _refusal(status, content)
         try:
-            response = self._client.post(
-                path,
-                content=body.model_dump_json(),
-                headers={"Content-Type": "application/json"},
-            )
+            return reply.model_validate_json(content)
+        except ValidationError as error:
+            raise _broken(path) from error
+
+    def _exchange(self, path: str, content: str) -> tuple[int, bytes]:
+        """The status and the body of the answer to one POST."""
+        deadline = time.monotonic() + self._call_seconds
+        headers = {"Content-Type": "application/json", **AS_IT_IS}
+        try:
+            with self._client.stream("POST", path, content=content, headers=headers) as response:
+                return response.status_code, read_bounded(response, deadline, MAX_REPLY_BYTES)
         except httpx2.HTTPError as error:
             raise HubUnreachable(
-                f"The hub at {self._client.base_url} does not answer ({_kind(error)}).",
+                f"The hub at {self._client.base_url} does not answer ({type(error).__name__}).",
                 next_step="The site keeps serving what it has and tries again.",
             ) from error
-        if not response.is_success:
-            raise _refusal(response)
-        try:
-            return reply.model_validate_json(response.content)
-        except ValidationError as error:
-            raise HubAnswerBroken(
-                f"The hub's answer to {path} does not have the agreed form.",
-                next_step="Check that the address is a dizuo hub and that versions fit.",
-            ) from error
+        except TooLarge as error:
+            raise _broken(path) from error
 
 
-def _kind(error: httpx2.HTTPError) -> str:
-    return type(error).__name__
-
-
-def _refusal(response: httpx2.Response) -> HubRefused | HubUnreachable:
-    """The hub's own sentence where it sent one, and whether to try again from the status."""
-    message, next_step, code = f"The hub answered {response.status_code}.", "", ""
-    try:
-        fields = response.json()["error"]
-        message, next_step = str(fields["message"]), str(fields["next_step"])
-        code = str(fields["code"])
-    except (ValueError, KeyError, TypeError):
-        pass  # a proxy's page, or another program: the status is all there is to say
-    if response.status_code >= 500 or response.status_code == 429:
-        return HubUnreachable(message[:_MAX_SENTENCE], next_step=next_step[:_MAX_SENTENCE])
-    return HubRefused(
-        message[:_MAX_SENTENCE],
-        next_step=next_step[:_MAX_SENTENCE],
-        status=response.status_code,
-        hub_code=code,
+def _broken(path: str) -> HubAnswerBroken:
+    return HubAnswerBroken(
+        f"The hub's answer to {path} does not have the agreed form.",
+        next_step="Check that the address is a dizuo hub and that versions fit.",
     )
+
+
+def _refusal(status: int, content: bytes) -> HubRefused | HubUnreachable:
+    """The hub's own sentence where it sent one, and whether to try again from the status."""
+    try:
+        told = _RefusalBody.model_validate_json(content).error
+    except ValidationError:  # a proxy's page, or another program: the status is all there is to say
+        told = _Refusal(code="", message=f"The hub answered {status}.", next_step="")
+    if status >= 500 or status == 429:
+        return HubUnreachable(told.message, next_step=told.next_step)
+    return HubRefused(told.message, next_step=told.next_step, status=status, hub_code=told.code)

@@ -58,13 +58,17 @@ class Sender:
         self._queued.set()
 
     async def run(self) -> None:
-        """Send for ever."""
+        """Send for ever, whatever the hub answers."""
         while True:
             self._queued.clear()
             try:
                 await in_thread(self.send_waiting, name="sender")
             except (DizuoError, OSError) as error:
                 _log.info("samples wait: %s", error)
+                await asyncio.sleep(self._retry_seconds)
+            except Exception:  # noqa: BLE001
+                # A process edge: what waits is still on disk, and nothing else may end with this.
+                _log.exception("samples could not be sent in a way nobody foresaw")
                 await asyncio.sleep(self._retry_seconds)
             else:
                 await self._queued.wait()

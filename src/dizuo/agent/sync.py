@@ -12,10 +12,10 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dizuo.agent.hub_client import HubClient
+from dizuo.agent.hub_client import CALL_SECONDS, HubClient
 from dizuo.agent.state import SiteState
 from dizuo.agent.threads import in_thread
-from dizuo.agent.updater import Updater
+from dizuo.agent.updater import Updater, as_told
 from dizuo.core.clock import Clock
 from dizuo.core.errors import DizuoError
 from dizuo.edge.site_machine import FALLEN_BACK
@@ -23,6 +23,10 @@ from dizuo.edge.wire import CheckIn, CheckInReply, DesiredState
 
 STUBBORN_FACTOR = 10
 """A failure that will not pass by itself waits so many times longer than one that may."""
+SOONEST_POLL_SECONDS = 0.05
+LATEST_POLL_SECONDS = 3600.0
+"""However often or seldom a hub asks to be asked."""
+_CALL_MARGIN_SECONDS = 30.0
 _JITTER = 0.1
 _log = logging.getLogger(__name__)
 
@@ -60,7 +64,16 @@ class Backoff:
 
 
 class Sync:
-    """Runs until cancelled."""
+    """Runs until cancelled, whatever the hub answers and whatever an update meets.
+
+    Args:
+        hub: who is asked.
+        updater: what follows.
+        state: where the site is.
+        backoff: when what failed may be tried again.
+        poll_seconds: how often to check in while the hub has not said how often.
+        clock: the time.
+    """
 
     def __init__(
         self,
@@ -76,7 +89,8 @@ class Sync:
         self._updater = updater
         self._state = state
         self._backoff = backoff
-        self._poll_seconds = poll_seconds
+        self.poll_seconds = poll_seconds
+        """How often the site checks in now."""
         self._num_unheard = 0
         self._clock = clock
         self._news = asyncio.Event()
@@ -84,7 +98,10 @@ class Sync:
 
     async def run(self) -> None:
         """Serve what is on disk, then check in and follow, for ever."""
-        await self._updater.restore()
+        try:
+            await self._updater.restore()
+        except Exception as error:  # noqa: BLE001 - a process edge: the hub may bring what helps
+            self._state.fail(self._state.running.generation, "resuming", as_told(error))
         async with asyncio.TaskGroup() as group:
             group.create_task(self._check_in_for_ever())
             group.create_task(self._follow_for_ever())
@@ -99,29 +116,42 @@ class Sync:
     def _pause_seconds(self) -> float:
         """Sooner than usual after a first failure, and no later than usual after many."""
         if not self._num_unheard:
-            return self._poll_seconds
+            return self.poll_seconds
         doubled = self._backoff.first_seconds * 2 ** min(self._num_unheard - 1, 30)
-        return float(min(self._poll_seconds, doubled))
+        return float(min(self.poll_seconds, doubled))
 
     async def _check_in(self) -> None:
         try:
             reply = await _say(self._hub.check_in, self._state.check_in())
         except DizuoError as error:
-            if not self._state.hub_error:
-                _log.warning("check-in failed: %s", error)
-            self._state.hub_error = str(error)
-            self._num_unheard += 1
+            self._not_heard(str(error))
+        except TimeoutError:
+            self._not_heard("The hub did not answer in time. The site tries again.")
+        except Exception as error:  # noqa: BLE001
+            # A process edge: no answer, however odd, may end what serves.
+            _log.exception("a check-in failed in a way nobody foresaw")
+            self._not_heard(f"The check-in failed in a way nobody foresaw ({_kind(error)}).")
         else:
-            if self._state.hub_error:
-                _log.info("the hub answers again")
-                self._backoff.relent()
-            self._state.hub_error = ""
-            self._num_unheard = 0
-            self._state.hub_contact_ms = self._clock()
-            self._state.desired = reply.desired
-            self._poll_seconds = reply.poll_seconds
+            self._heard(reply)
         self._state.save()
         self._news.set()
+
+    def _not_heard(self, why: str) -> None:
+        if not self._state.hub_error:
+            _log.warning("check-in failed: %s", why)
+        self._state.hub_error = why
+        self._num_unheard += 1
+
+    def _heard(self, reply: CheckInReply) -> None:
+        if self._state.hub_error:
+            _log.info("the hub answers again")
+            self._backoff.relent()
+        self._state.hub_error = ""
+        self._num_unheard = 0
+        self._state.hub_contact_ms = self._clock()
+        self._state.desired = reply.desired
+        wished = max(SOONEST_POLL_SECONDS, reply.poll_seconds)
+        self.poll_seconds = min(LATEST_POLL_SECONDS, wished)
 
     async def _follow_for_ever(self) -> None:
         while True:
@@ -157,6 +187,10 @@ class Sync:
             await self._updater.update(desired)
         except DizuoError as error:
             self._failed(desired, may_pass=error.retryable)
+        except Exception as error:  # noqa: BLE001 - a process edge: `as_told` logs it
+            told = as_told(error)
+            self._state.fail(desired.generation, self._state.state, told)
+            self._failed(desired, may_pass=told.retryable)
 
     def _failed(self, desired: DesiredState, *, may_pass: bool) -> None:
         now = asyncio.get_running_loop().time()
@@ -169,7 +203,13 @@ def same(one: DesiredState, other: DesiredState) -> bool:
 
 
 async def _say(call: Callable[[CheckIn], CheckInReply], body: CheckIn) -> CheckInReply:
-    return await in_thread(lambda: call(body), name="check-in")
+    # The client bounds the body of an answer; a peer that drips its head is left behind here.
+    async with asyncio.timeout(CALL_SECONDS + _CALL_MARGIN_SECONDS):
+        return await in_thread(lambda: call(body), name="check-in")
+
+
+def _kind(error: Exception) -> str:
+    return type(error).__name__
 
 
 async def wait_for_event(event: asyncio.Event, seconds: float) -> None:

@@ -16,7 +16,8 @@ import httpx2
 from tuf.api.exceptions import DownloadError, DownloadHTTPError, SlowRetrievalError
 from tuf.ngclient import FetcherInterface
 
-_AS_IT_IS = {"Accept-Encoding": "identity"}  # nothing is unpacked: a small body stays small
+from dizuo.edge.bounded_http import AS_IT_IS, pieces_in_time
+
 _VERSIONED = re.compile(r"/(?:(?P<version>[0-9]+)\.)?(?P<role>[^/]+\.json)")
 
 
@@ -41,16 +42,13 @@ class HttpFetcher(FetcherInterface):
         # A generator, so errors here surface while python-tuf reads: they must be its own classes.
         deadline = time.monotonic() + self._deadline_seconds
         try:
-            with self._client.stream("GET", self._prefix + url, headers=_AS_IT_IS) as response:
+            with self._client.stream("GET", self._prefix + url, headers=AS_IT_IS) as response:
                 if response.status_code != 200:
                     raise DownloadHTTPError(
                         f"{url} was answered with status {response.status_code}",
                         response.status_code,
                     )
-                for piece in response.iter_raw():
-                    if time.monotonic() > deadline:
-                        raise SlowRetrievalError(f"{url} did not arrive in time")
-                    yield piece
+                yield from pieces_in_time(response, deadline)
         except httpx2.TimeoutException as error:
             raise SlowRetrievalError(f"{url} did not arrive in time") from error
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
