@@ -205,6 +205,24 @@ def test_without_a_limit_the_machine_is_asked() -> None:
         ({"memory.max": "1000"}, None),
         ({}, None),
         ({"memory.max": "1000", "memory.current": "many"}, None),
+        (
+            {
+                "memory.max": "1000",
+                "memory.current": "900",
+                "memory.stat": "anon 100\ninactive_file 700\nactive_file 100",
+            },
+            800,  # what a large fetch left in the page cache is not taken
+        ),
+        (
+            {"memory.max": "1000", "memory.current": "300", "memory.stat": "inactive_file 900"},
+            1000,
+        ),
+        ({"memory.max": "1000", "memory.current": "300", "memory.stat": "anon 100"}, 700),
+        ({"memory.max": "1000", "memory.current": "300", "memory.stat": "odd"}, 700),
+        (
+            {"memory.max": "1000", "memory.current": "300", "memory.stat": "inactive_file some"},
+            700,
+        ),
     ],
 )
 def test_a_container_may_have_less_than_its_machine(
