@@ -218,7 +218,7 @@ def test_a_token_for_nowhere(home: AgentHome) -> None:
     assert nothing_left(home)
 
 
-@pytest.mark.parametrize("url", ["http://[::1", "http://127.0.0.1:8x1", "http://hub:99999999999"])
+@pytest.mark.parametrize("url", ["http://[::1", "http://127.0.0.1:8x1", "https://hub:99999999999"])
 def test_a_token_whose_address_cannot_be_one(home: AgentHome, url: str) -> None:
     token = JoinToken(url=url, secret="0123456789abcdef", root_sha256="sha256:" + "0" * 64)
     with pytest.raises((InvalidInput, HubUnreachable), match=r"address of a hub|No hub answers"):

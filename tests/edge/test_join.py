@@ -11,14 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from dizuo.core.addresses import InsecureAddress
 from dizuo.edge.join import PREFIX, JoinToken, JoinTokenMalformed, decode
 
 ROOT = "sha256:" + "c" * 64
-TOKEN = JoinToken(url="http://hub:8420", secret="s" * 43, root_sha256=ROOT)
+TOKEN = JoinToken(url="https://hub:8420", secret="s" * 43, root_sha256=ROOT)
 SECRETS = st.text(string.ascii_letters + string.digits + "-_", min_size=16, max_size=200)
 URLS = st.builds(
-    "{}://{}".format,
-    st.sampled_from(["http", "https"]),
+    "{}{}".format,
+    st.sampled_from(["http://127.0.0.1/", "http://localhost:8420/", "https://"]),
     st.text(string.ascii_letters + string.digits + ".:/-_底座", min_size=1, max_size=80),
 )
 ROOTS = st.text("0123456789abcdef", min_size=64, max_size=64).map("sha256:{}".format)
@@ -36,6 +37,15 @@ def test_what_is_written_is_read(url: str, secret: str, root: str) -> None:
     assert text.startswith("dizuo-join-")
     assert not set(text) - set(string.ascii_letters + string.digits + "-_")
     assert decode(text) == decode(f"  {text}\n") == token
+
+
+def test_a_secret_is_never_sent_in_the_clear() -> None:
+    token = TOKEN.model_copy(update={"url": "http://hub:8420"})
+    with pytest.raises(InsecureAddress, match="unencrypted to http://hub:8420"):
+        token.encode()
+    with pytest.raises(InsecureAddress) as refused:
+        decode(pack(token.model_dump()))
+    assert token.secret not in str(refused.value)
 
 
 @given(place=st.integers(min_value=0, max_value=200))

@@ -128,6 +128,7 @@ def test_rollouts(call_as: Caller, fleet: Fleet) -> None:
         ("join-tokens", {"ttl_seconds": 10**9}, (400, "invalid_input")),
         ("join-tokens", {"url": "ftp://hub"}, (400, "invalid_input")),
         ("join-tokens", {"url": "http://a hub"}, (400, "invalid_input")),
+        ("join-tokens", {"url": "http://hub.example"}, (400, "insecure_address")),
         ("join-tokens", {"uses": 5}, (400, "invalid_input")),
     ],
 )

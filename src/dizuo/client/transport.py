@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ import httpx2
 
 from dizuo.client.credentials import Credentials
 from dizuo.client.errors import HubError, HubUnreachable, NameRefused, NotAHub
+from dizuo.core.addresses import is_loopback, require_private
 
 _CONNECT_SECONDS = 10.0
 _ANSWER_SECONDS = 120.0
@@ -34,16 +34,22 @@ def api_path(*parts: str | int) -> str:
 
 
 class Transport:
-    """Calls to one hub. Close it, or use it as a context manager."""
+    """Calls to one hub. Close it, or use it as a context manager.
+
+    Raises:
+        NotAHub: the address is none.
+        InsecureAddress: the token would be sent unencrypted to another machine.
+    """
 
     def __init__(self, credentials: Credentials) -> None:
         self.url = credentials.url
+        require_private(credentials.url)
         try:
             self._http = httpx2.Client(
                 base_url=credentials.url,
                 headers={"Authorization": f"Bearer {credentials.token}"},
                 timeout=httpx2.Timeout(_ANSWER_SECONDS, connect=_CONNECT_SECONDS),
-                trust_env=not _is_loopback(credentials.url),
+                trust_env=not is_loopback(httpx2.URL(credentials.url).host),
             )
         except (httpx2.InvalidURL, ValueError) as error:
             raise _not_a_url(credentials.url) from error
@@ -154,14 +160,6 @@ def _not_a_url(url: str) -> NotAHub:
         f"{url[:200]!r} is not the address of a hub.",
         next_step="Write it like http://127.0.0.1:8420, in DIZUO_URL or --url.",
     )
-
-
-def _is_loopback(url: str) -> bool:
-    host = httpx2.URL(url).host
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _json(response: httpx2.Response, url: str) -> Any:

@@ -15,6 +15,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from dizuo.core.addresses import require_private
 from dizuo.core.digests import DIGEST_PATTERN, canonical_json
 from dizuo.core.errors import InvalidInput
 
@@ -39,7 +40,12 @@ class JoinToken(BaseModel):
     root_sha256: Annotated[str, Field(pattern=f"^{DIGEST_PATTERN.pattern}$")]
 
     def encode(self) -> str:
-        """The one line of text."""
+        """The one line of text.
+
+        Raises:
+            InsecureAddress: the site would send its secret unencrypted to another machine.
+        """
+        require_private(self.url)
         packed = base64.urlsafe_b64encode(canonical_json(self.model_dump()))
         return PREFIX + packed.decode().rstrip("=")
 
@@ -49,6 +55,7 @@ def decode(text: str) -> JoinToken:
 
     Raises:
         JoinTokenMalformed: it is not one. The sentence never repeats the token.
+        InsecureAddress: its secret would be sent unencrypted to another machine.
     """
     line = text.strip()
     if not line.startswith(PREFIX):
@@ -57,11 +64,13 @@ def decode(text: str) -> JoinToken:
     if len(line) > _MAX_CHARACTERS or not _ALPHABET.fullmatch(packed):
         raise _malformed("The join token has characters that do not belong to it.")
     try:
-        return JoinToken.model_validate_json(
+        token = JoinToken.model_validate_json(
             base64.urlsafe_b64decode(packed + "=" * (-len(packed) % 4))
         )
     except (binascii.Error, ValidationError) as error:
         raise _malformed("The join token was cut or changed.") from error
+    require_private(token.url)
+    return token
 
 
 def _malformed(sentence: str) -> JoinTokenMalformed:

@@ -63,6 +63,7 @@ def create_join_token(
 
     Raises:
         pydantic.ValidationError: `url` is not an HTTP address; routes check it before.
+        InsecureAddress: the site would send its secret unencrypted to another machine.
     """
     secret = secrets.token_urlsafe(32)
     text = JoinToken(url=url, secret=secret, root_sha256=root_sha256).encode()
