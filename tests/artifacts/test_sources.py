@@ -47,11 +47,13 @@ class Recorder:
             raise answer
         return answer
 
-    def source(self, credential: str = "") -> RegistrySource:
+    def source(self, credential: str = "", *, follow_redirects: bool = False) -> RegistrySource:
         client = httpx2.Client(
             base_url="http://registry.example", transport=httpx2.MockTransport(self)
         )
-        return RegistrySource(client, "default/site3", credential)
+        return RegistrySource(
+            client, "default/site3", credential, follow_redirects=follow_redirects
+        )
 
 
 def read_blob(source: RegistrySource, offset: int = 0) -> tuple[int, bytes]:
@@ -94,10 +96,11 @@ def test_a_manifest_is_asked_for_by_its_media_types() -> None:
 
 def test_the_credential_does_not_follow_a_redirect_elsewhere() -> None:
     registry = Recorder(
-        httpx2.Response(307, headers={"Location": "http://storage.example/x?signature=1"}),
+        httpx2.Response(307, headers={"Location": "https://storage.example/x?signature=1"}),
         httpx2.Response(200, stream=Body(b"wei", b"ghts")),
     )
-    assert read_blob(registry.source("s3cret")) == (0, b"weights")
+    source = registry.source("s3cret", follow_redirects=True)
+    assert read_blob(source) == (0, b"weights")
     assert registry.requests[1].url.host == "storage.example"
     assert "authorization" not in registry.requests[1].headers
 
@@ -128,10 +131,35 @@ def test_answers_that_are_not_the_blob(
     assert "s3cret" not in str(raised.value)
 
 
-def test_redirects_without_end_are_an_interruption() -> None:
-    again = [httpx2.Response(307, headers={"Location": "/again"}) for _ in range(50)]
-    with pytest.raises(FetchInterrupted):
-        read_blob(Recorder(*again).source())
+def redirects(number: int, location: str) -> list[httpx2.Response]:
+    return [httpx2.Response(307, headers={"Location": location}) for _ in range(number)]
+
+
+@pytest.mark.parametrize("location", ["/again", "https://storage.example/x", "http://169.254.1.1/"])
+def test_nobody_is_sent_elsewhere_unless_it_was_asked_for(location: str) -> None:
+    registry = Recorder(*redirects(2, location))
+    with pytest.raises(RegistryRefused, match=r"redirects blobs/sha256:.* elsewhere"):
+        read_blob(registry.source("s3cret"))
+    assert len(registry.requests) == 1
+
+
+@pytest.mark.parametrize("location", ["/plain", "http://storage.example/x"])
+def test_nobody_is_sent_to_an_address_without_tls(location: str) -> None:
+    registry = Recorder(*redirects(2, location))
+    with pytest.raises(RegistryRefused, match="to an address without TLS"):
+        read_blob(registry.source(follow_redirects=True))
+    assert len(registry.requests) == 1
+
+
+def test_redirects_end_after_five() -> None:
+    blob = httpx2.Response(200, stream=Body(b"weights"))
+    away = "https://storage.example/x"
+    enough = Recorder(*redirects(5, away), blob)
+    assert read_blob(enough.source(follow_redirects=True)) == (0, b"weights")
+    too_many = Recorder(*redirects(9, away))
+    with pytest.raises(RegistryRefused, match="more than 5 times"):
+        read_blob(too_many.source(follow_redirects=True))
+    assert len(too_many.requests) == 6
 
 
 def test_a_break_in_the_middle_is_an_interruption() -> None:

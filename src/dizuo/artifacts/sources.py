@@ -15,6 +15,7 @@ from dizuo.artifacts.manifests import INDEX_MEDIA_TYPE, MANIFEST_MEDIA_TYPE
 from dizuo.artifacts.reference import require_name
 
 _TIMEOUT = httpx2.Timeout(connect=10, read=30, write=30, pool=30)
+_MAX_HOPS = 5
 _CONTENT_RANGE_PATTERN = re.compile(r"bytes ([0-9]{1,15})-[0-9]{1,15}/(?:[0-9]{1,15}|\*)")
 
 
@@ -57,13 +58,23 @@ class RegistrySource:
         client: its base URL is the registry's; it may bring its own `auth`.
         repository: `project/name`, with more parts where a registry nests them.
         credential: sent as a bearer token, to the registry only and not where it redirects to.
+        follow_redirects: whether the registry may send us elsewhere for a blob, as those do that
+            keep blobs in a storage service: over https only, at most 5 times. A hub never does.
     """
 
-    def __init__(self, client: httpx2.Client, repository: str, credential: str = "") -> None:
+    def __init__(
+        self,
+        client: httpx2.Client,
+        repository: str,
+        credential: str = "",
+        *,
+        follow_redirects: bool = False,
+    ) -> None:
         for part in repository.split("/"):
             require_name(part)
         self._client = client
         self._repository = repository
+        self._max_hops = _MAX_HOPS if follow_redirects else 0
         self._headers = {"Accept-Encoding": "identity"}
         if credential:
             self._headers["Authorization"] = f"Bearer {credential}"
@@ -87,12 +98,32 @@ class RegistrySource:
                 headers=self._headers | headers,
                 timeout=_TIMEOUT,
             )
-            response = self._client.send(request, stream=True, follow_redirects=True)
+            response = self._send(request, what)
         try:
             _require_success(response, what)
             yield BlobStream(_offset_of(response, offset, what), _chunks(response, what))
         finally:
             response.close()
+
+    def _send(self, request: httpx2.Request, what: str) -> httpx2.Response:
+        """The answer to a request, or to the one that its last redirect asked for."""
+        for _ in range(self._max_hops + 1):
+            response = self._client.send(request, stream=True, follow_redirects=False)
+            if response.next_request is None:
+                return response
+            response.close()
+            # Made by the client's own rules: the credential stays behind where the host changes.
+            request = response.next_request
+            if self._max_hops and request.url.scheme != "https":
+                raise _sent_away(what, "to an address without TLS")
+        raise _sent_away(what, f"more than {_MAX_HOPS} times" if self._max_hops else "elsewhere")
+
+
+def _sent_away(what: str, how: str) -> RegistryRefused:
+    return RegistryRefused(
+        f"The registry redirects {what} {how}.",
+        next_step="Check the registry's address, and any proxy on the way.",
+    )
 
 
 @contextmanager
