@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import stat
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import cast
 
@@ -13,7 +15,7 @@ from tuf.api.metadata import Metadata, Root, Targets
 
 from dizuo.core.digests import sha256_bytes
 from dizuo.releases.errors import KeysExist, KeysMissing, RepositoryDamaged
-from dizuo.releases.keys import ROOT_KEYS, ROOT_THRESHOLD, init_keys, key_paths
+from dizuo.releases.keys import ROOT_KEYS, ROOT_THRESHOLD, KeysMade, init_keys, key_paths
 from dizuo.releases.metadata import load_signer, read_signed
 from dizuo.releases.repository import Repository
 
@@ -35,6 +37,22 @@ def test_every_key_is_its_owners_alone(home: Path) -> None:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     assert len({path.read_bytes() for path in paths.values()}) == len(paths)
+
+
+def test_of_several_that_make_keys_at_once_one_does(tmp_path: Path) -> None:
+    home, start = tmp_path / "new", threading.Barrier(4)
+
+    def race(_: int) -> KeysMade | KeysExist:
+        start.wait(timeout=30)
+        try:
+            return init_keys(home)
+        except KeysExist as error:
+            return error
+
+    with ThreadPoolExecutor(4) as pool:
+        ends = list(pool.map(race, range(4)))
+    (made,) = [end for end in ends if isinstance(end, KeysMade)]
+    assert made.root_sha256 == Repository(home).root_sha256()
 
 
 def test_the_hub_needs_only_the_online_keys(home: Path) -> None:

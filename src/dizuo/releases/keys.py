@@ -25,6 +25,7 @@ from tuf.api.metadata import (
     Timestamp,
 )
 
+from dizuo.artifacts.locking import exclusive_lock
 from dizuo.core.clock import Clock, now_ms
 from dizuo.core.digests import sha256_bytes
 from dizuo.core.files import fsync_directory, write_atomic
@@ -65,7 +66,7 @@ def key_paths(home: Path, project: str = DEFAULT_PROJECT) -> dict[str, Path]:
 
 
 def init_keys(home: Path, *, clock: Clock = now_ms) -> KeysMade:
-    """Make every key and the first metadata in a hub's home.
+    """Make every key and the first metadata in a hub's home, under the lock of its repository.
 
     Both folders appear whole, keys first. If a crash came between the two, calling again finishes
     with the keys that are there.
@@ -74,10 +75,15 @@ def init_keys(home: Path, *, clock: Clock = now_ms) -> KeysMade:
         KeysExist: keys and metadata are there already.
         OSError: the home cannot be written.
     """
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with exclusive_lock(home / "tuf.lock"):
+        return _init_keys(home, clock)
+
+
+def _init_keys(home: Path, clock: Clock) -> KeysMade:
     keys, tuf = home / "keys", home / "tuf"
     if _has_files(tuf):
         raise _exist(tuf)
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not _has_files(keys):
         _make_folder(keys, _new_keys(home))
     signers = {name: load_signer(path) for name, path in key_paths(home).items()}
