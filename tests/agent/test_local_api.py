@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import socket
+import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import httpx2
 import pytest
+from starlette.requests import Request
+from starlette.types import Message
 from tests.agent.agent_process import AgentProcess, request
-from tests.agent.hub_simulator import HubSimulator
+from tests.agent.hub_simulator import PATIENCE_SECONDS, HubSimulator
 from tests.agent.stacks import Built
 
+from dizuo.agent.errors import BodyOverdue
+from dizuo.agent.local_api import LocalApi
+from dizuo.agent.slots import Slots
+from dizuo.agent.state import SiteState
+
 LIMIT = 20_000
+PLACES = 8
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +40,7 @@ def api(tmp_path_factory: pytest.TempPathFactory, built: list[Built]) -> Iterato
     hub.start()
     agent = AgentProcess(folder / "agent", hub)
     agent.settings["DIZUO_AGENT_REQUEST_BYTES_AT_MOST"] = str(LIMIT)
+    agent.settings["DIZUO_AGENT_REQUESTS_IN_FLIGHT"] = str(PLACES)
     agent.join()
     agent.start()
     built.append(hub.build(scale=1.0))
@@ -176,3 +188,34 @@ def test_a_client_that_leaves_harms_nobody(api: httpx2.Client) -> None:
                 b"POST /v2/models/meter/infer HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"
             )
     assert api.post("/v2/models/meter/infer", json=request(1.0)).status_code == 200
+
+
+SLOW = b"POST /v2/models/meter/infer HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{"
+
+
+def test_a_place_is_taken_before_a_body_is_read(api: httpx2.Client) -> None:
+    address = (api.base_url.host, api.base_url.port or 0)
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    with contextlib.ExitStack() as stack:
+        while (answer := ask(api)).status_code == 200:  # each of them takes a place, or is refused
+            stack.enter_context(socket.create_connection(address)).sendall(SLOW)
+            assert time.monotonic() < deadline
+        assert answer.json()["code"] == "engine_busy"
+    while ask(api).status_code != 200:  # who leaves gives the place back
+        assert time.monotonic() < deadline
+
+
+def ask(api: httpx2.Client) -> httpx2.Response:
+    return api.post("/v2/models/meter/infer", json=request(1.0))
+
+
+def test_a_body_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def silent() -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    scope = {"type": "http", "method": "POST", "path": "/", "headers": []}
+    api = LocalApi(Slots(), cast(SiteState, None), LIMIT, lambda _answered: None)
+    monkeypatch.setattr("dizuo.agent.local_api.BODY_SECONDS", 0.01)
+    with pytest.raises(BodyOverdue, match="did not arrive"):
+        asyncio.run(api.body(Request(scope, silent)))

@@ -16,7 +16,15 @@ from tests.agent.agent_process import request
 from dizuo.agent.egress_log import ByteBudget, EgressLog
 from dizuo.agent.errors import UnknownScore
 from dizuo.agent.outbox import Outbox
-from dizuo.agent.sampler import SCORED_SHARE, Answered, Exits, Sampler, SamplerRules, SamplerThread
+from dizuo.agent.sampler import (
+    SCORED_SHARE,
+    Answered,
+    Chosen,
+    Exits,
+    Sampler,
+    SamplerRules,
+    SamplerThread,
+)
 from dizuo.agent.sampler_scores import Thresholds, load_scores
 from dizuo.core.digests import sha256_bytes
 from dizuo.edge.egress import policy
@@ -62,10 +70,10 @@ class Site:
 
         self.outbox = Outbox(self.folder / "outbox")
         self.log = EgressLog(self.folder / "egress.jsonl", clock)
-        budget = ByteBudget(self.folder / "budget.json", self.bytes_per_day, clock)
+        self.budget = ByteBudget(self.folder / "budget.json", self.bytes_per_day, clock)
         scores = load_scores(("uncertainty", "novelty"))
         rules = SamplerRules(scores, self.thresholds, self.control_share, self.seed)
-        exits = Exits(policy(self.policy), self.log, budget, self.outbox, self.outbox_bytes)
+        exits = Exits(policy(self.policy), self.log, self.budget, self.outbox, self.outbox_bytes)
         self.sampler = Sampler(rules, exits, clock)
 
     def answer(self, *observations: Observation, start: float = 0.0) -> int:
@@ -282,19 +290,72 @@ def test_a_request_that_cannot_be_sampled_does_not_stop_the_next(site: Site) -> 
 class Stalled(Sampler):
     """Looks at nothing until it is let go."""
 
-    gate = threading.Event()
+    gate: threading.Event
 
-    def consider(self, answered: Answered) -> int:
+    def let_out(self, chosen: Chosen) -> int:
         self.gate.wait(10)
-        return super().consider(answered)
+        return super().let_out(chosen)
+
+
+def stalled(site: Site) -> tuple[SamplerThread, threading.Event]:
+    sampler = site.sampler
+    sampler.__class__ = Stalled
+    assert isinstance(sampler, Stalled)
+    sampler.gate = threading.Event()
+    return SamplerThread(sampler, site.log, lambda: None), sampler.gate
 
 
 def test_an_overloaded_sampler_never_makes_answers_wait(site: Site) -> None:
-    site.sampler.__class__ = Stalled
-    thread = SamplerThread(site.sampler, site.log, lambda: None)
+    thread, gate = stalled(site)
     for start in range(400):
         body = json.dumps(request(float(start))).encode()
         thread.offer(Answered(DIRECTION, body, (UNSURE,)))
-    Stalled.gate.set()
+    gate.set()
     thread.close()
     assert 200 <= len(site.queued()) < 400
+
+
+def test_what_waits_is_bounded_in_bytes(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dizuo.agent.sampler.QUEUE_BYTES", 1000)
+    thread, gate = stalled(site)
+    thread.offer(Answered(DIRECTION, b" " * 5000, (UNSURE,)))  # alone, however large
+    assert (thread.backlog, thread.size_bytes) == (1, 5000)
+    thread.offer(Answered(DIRECTION, b" ", (UNSURE,)))
+    assert (thread.backlog, thread.size_bytes) == (1, 5000)
+    gate.set()
+    thread.close()
+    assert thread.size_bytes == 0
+
+
+def test_only_wanted_bodies_are_kept(site: Site) -> None:
+    thread, gate = stalled(site)
+    thread.offer(Answered(DIRECTION, b"x" * 100, (DULL, DULL)))
+    assert (thread.backlog, thread.size_bytes) == (0, 0)
+    gate.set()
+    thread.close()
+
+
+def test_with_policy_none_no_body_is_kept(tmp_path: Path) -> None:
+    site = Site(tmp_path / "none", policy="none")
+    thread, gate = stalled(site)
+    for _ in range(3):
+        thread.offer(Answered(DIRECTION, b"never parsed", (UNSURE, DULL)))
+    assert (thread.backlog, thread.size_bytes) == (3, 0)
+    gate.set()
+    thread.close()
+    assert sum(line["num_rows"] for line in site.lines()) == 3
+
+
+def test_a_score_that_fails_costs_no_answer(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    class Broken:
+        reason: Literal["uncertain", "novel"] = "novel"
+
+        def keeps(self, observation: Observation, thresholds: Thresholds) -> bool:
+            raise ZeroDivisionError
+
+    rules = SamplerRules((Broken(),))
+    exits = Exits(policy("raw"), site.log, site.budget, site.outbox, 1000)
+    thread = SamplerThread(Sampler(rules, exits, lambda: 5), site.log, lambda: None)
+    thread.offer(Answered(DIRECTION, b"{}", (DULL,)))
+    thread.close()
+    assert [record for record in caplog.records if record.exc_info]

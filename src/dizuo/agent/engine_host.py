@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,8 @@ class EngineHost:
         self._keeper: asyncio.Task[None] | None = None
         self._idle = asyncio.Event()
         self._idle.set()
+        self.num_arriving = 0
+        """Requests whose bodies are still on their way."""
         self.num_in_flight = 0
         self.num_answers = 0
         self.num_errors = 0
@@ -141,6 +143,25 @@ class EngineHost:
         """What the process holds in memory now."""
         return self._link.memory_bytes() if self._link else 0
 
+    @contextlib.contextmanager
+    def arriving(self) -> Iterator[None]:
+        """A place for a request whose body is to be read within the block.
+
+        It counts against the limit, so that no body is kept for which there is no place, but does
+        not hold up `stop`: the request may yet go to another host. Whoever calls `infer` right
+        after the block, with nothing awaited in between, has kept the place.
+
+        Raises:
+            EngineBusy: there is none.
+        """
+        if self.num_arriving + self.num_in_flight >= self._limits.requests_in_flight:
+            raise _busy()
+        self.num_arriving += 1
+        try:
+            yield
+        finally:
+            self.num_arriving -= 1
+
     async def infer(self, served_as: str, body: bytes) -> EngineAnswer:
         """Answer one request body.
 
@@ -153,7 +174,7 @@ class EngineHost:
             DizuoError: what the engine answered instead.
         """
         if self.num_in_flight >= self._limits.requests_in_flight:
-            raise EngineBusy("The engine is at its limit.", next_step="Try again in a moment.")
+            raise _busy()
         self.num_in_flight += 1
         self._idle.clear()
         try:
@@ -209,3 +230,7 @@ class EngineHost:
             await self._link.close()
             self._link = None
         return drained
+
+
+def _busy() -> EngineBusy:
+    return EngineBusy("The engine is at its limit.", next_step="Try again in a moment.")

@@ -100,6 +100,13 @@ class EngineOverdue(Unavailable):
     code = "engine_overdue"
 
 
+class BodyOverdue(InvalidInput):
+    """The body of a request to the local API takes too long to arrive."""
+
+    code = "body_overdue"
+    http_status = 408
+
+
 class EngineFailed(DizuoError):
     """The engine met an error that nobody foresaw; its log says more."""
 

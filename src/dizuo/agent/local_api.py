@@ -11,6 +11,7 @@ it, so a body that is not JSON is refused there.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route as HttpRoute
 
 from dizuo import __version__
+from dizuo.agent.errors import BodyOverdue
 from dizuo.agent.sampler import Answered
 from dizuo.agent.slots import Route, Slots
 from dizuo.agent.state import SiteState
@@ -28,6 +30,8 @@ from dizuo.core.errors import DizuoError, InvalidInput, NotFound, TooLarge
 from dizuo.families.errors import UnknownStack
 
 RETRY_AFTER_SECONDS = 1
+BODY_SECONDS = 60.0
+"""How long a request body may take to arrive: it has one of the engine's places meanwhile."""
 SAMPLE_HEADER = "dizuo-sample"
 """A caller sets it to `no` for health checks and measurements, which teach nothing."""
 
@@ -112,9 +116,10 @@ class LocalApi:
 
     async def infer(self, request: Request) -> Response:
         """Answer one inference request; with `Dizuo-Sample: no` it never becomes a sample."""
-        body = await self._body(request)
-        route = self._route(request)
-        # Nothing may be awaited between these two lines: see EngineHost.infer.
+        with self._route(request).host.arriving():
+            body = await self.body(request)
+        route = self._route(request)  # again: the body took time, and a switch may have come
+        # Nothing may be awaited between here and the call: see EngineHost.infer.
         answer = await route.host.infer(route.direction.served_as, body)
         self.state.num_answers += 1
         if request.headers.get(SAMPLE_HEADER, "").lower() != "no":
@@ -132,7 +137,13 @@ class LocalApi:
             )
         return route
 
-    async def _body(self, request: Request) -> bytes:
+    async def body(self, request: Request) -> bytes:
+        """The body of a request, within the bounds of size and time.
+
+        Raises:
+            TooLarge, BodyOverdue: it breaks one.
+            InvalidInput: it is compressed.
+        """
         limit = self.request_bytes_at_most
         told = request.headers.get("content-length", "")
         if told.isdigit() and int(told) > limit:
@@ -142,12 +153,23 @@ class LocalApi:
                 "Compressed request bodies are not accepted.",
                 next_step="Send the JSON without Content-Encoding.",
             )
-        body = bytearray()
-        async for piece in request.stream():
-            body += piece
-            if len(body) > limit:
-                raise _too_large(limit)
-        return bytes(body)
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                return await _read(request, limit)
+        except TimeoutError as error:
+            raise BodyOverdue(
+                f"The request body did not arrive within {BODY_SECONDS:.0f} seconds.",
+                next_step="Send fewer rows at a time.",
+            ) from error
+
+
+async def _read(request: Request, limit: int) -> bytes:
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > limit:
+            raise _too_large(limit)
+    return bytes(body)
 
 
 def _too_large(limit: int) -> TooLarge:

@@ -21,7 +21,7 @@ from dizuo.agent.egress_log import ByteBudget, EgressLog
 from dizuo.agent.outbox import Outbox, encode_sample
 from dizuo.agent.sampler_scores import SamplerScore, Thresholds
 from dizuo.core.clock import Clock
-from dizuo.edge.egress import EgressPolicy
+from dizuo.edge.egress import EgressPolicy, NothingLeaves
 from dizuo.edge.wire import Direction, Sample, sample_digest
 from dizuo.families import registry
 from dizuo.families.base import Observation
@@ -29,7 +29,11 @@ from dizuo.families.base import Observation
 SCORED_SHARE = 0.8
 """The part of the day's budget that chosen rows may use; the rest is for the control share, which
 would otherwise end on the days it matters most: when everything looks unsure."""
-_QUEUE_LENGTH = 256
+QUEUE_LENGTH = 256
+QUEUE_BYTES = 64_000_000
+"""What waits for the sampler is bounded in number and in bytes of bodies; a body that is larger by
+itself is taken when nothing else waits."""
+_NOTHING_LEAVES = "The policy none keeps every sample here."
 _log = logging.getLogger(__name__)
 
 Reason = Literal["uncertain", "novel", "control"]
@@ -42,6 +46,18 @@ class Answered:
     direction: Direction
     body: bytes
     observations: tuple[Observation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What shall be looked at of one answered request: the rows, by their place, and why.
+
+    The body is empty where the policy lets nothing out: there is only the denial to write down.
+    """
+
+    direction: Direction
+    body: bytes
+    rows: tuple[tuple[int, Reason, Observation], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,28 +82,43 @@ class Exits:
 
 
 class Sampler:
-    """Decides about answered requests, one at a time. Not for several threads at once."""
+    """Decides about answered requests, one at a time. `choose` and `let_out` may be called on two
+    threads, each of them on one."""
 
     def __init__(self, rules: SamplerRules, exits: Exits, clock: Clock) -> None:
         self._rules = rules
         self._exits = exits
         self._clock = clock
         self._random = random.Random(rules.seed)
+        self._nothing_leaves = isinstance(exits.policy, NothingLeaves)
 
     def consider(self, answered: Answered) -> int:
         """Queue what shall return of one request; returns how many rows that was."""
-        chosen = [
-            (index, reason)
+        chosen = self.choose(answered)
+        return 0 if chosen is None else self.let_out(chosen)
+
+    def choose(self, answered: Answered) -> Chosen | None:
+        """The rows worth returning; None if there are none. Fast: the body is not looked at."""
+        rows = tuple(
+            (index, reason, observation)
             for index, observation in enumerate(answered.observations)
             if (reason := self._reason(observation)) is not None
-        ]
-        if not chosen:
+        )
+        if not rows:
+            return None
+        return Chosen(answered.direction, b"" if self._nothing_leaves else answered.body, rows)
+
+    def let_out(self, chosen: Chosen) -> int:
+        """Queue of the chosen rows what policy and budget allow; returns how many that was."""
+        if self._nothing_leaves:
+            for _, reason, _ in chosen.rows:
+                self._exits.log.denied(chosen.direction.served_as, reason, _NOTHING_LEAVES)
             return 0
-        family = registry.spec(answered.direction.family)
-        rows = family.rows(json.loads(answered.body), [index for index, _ in chosen])
+        family = registry.spec(chosen.direction.family)
+        rows = family.rows(json.loads(chosen.body), [index for index, _, _ in chosen.rows])
         return sum(
-            self._let_out(self._sample(answered, row, index, reason))
-            for row, (index, reason) in zip(rows, chosen, strict=True)
+            self._let_out(self._sample(chosen.direction, row, reason, observation))
+            for row, (_, reason, observation) in zip(rows, chosen.rows, strict=True)
         )
 
     def _reason(self, observation: Observation) -> Reason | None:
@@ -100,15 +131,18 @@ class Sampler:
         return None
 
     def _sample(
-        self, answered: Answered, row: Mapping[str, Any], index: int, reason: Reason
+        self,
+        direction: Direction,
+        row: Mapping[str, Any],
+        reason: Reason,
+        observation: Observation,
     ) -> Sample:
-        observation = answered.observations[index]
         encoded = {column: _encode(value) for column, value in row.items()}
         return Sample(
-            digest=sample_digest(encoded, answered.direction.digest),
-            family=answered.direction.family,
-            served_as=answered.direction.served_as,
-            stack_digest=answered.direction.digest,
+            digest=sample_digest(encoded, direction.digest),
+            family=direction.family,
+            served_as=direction.served_as,
+            stack_digest=direction.digest,
             row=encoded,
             answer=observation.answer,
             confidence=observation.confidence,
@@ -150,7 +184,9 @@ def _encode(value: Any) -> Any:
 class SamplerThread:
     """Runs a sampler beside the local API, so that answers never wait for it.
 
-    When more comes than it can look at, the newest is left out: samples are a choice anyway.
+    Which rows are wanted is decided at once, from what the engine observed; only of these requests
+    the body is kept. When more comes than can be looked at, the newest is left out: samples are a
+    choice anyway.
 
     Args:
         sampler: what decides.
@@ -162,30 +198,55 @@ class SamplerThread:
         self._sampler = sampler
         self._queued = queued
         self._egress_log = log
-        self._queue: queue.Queue[Answered | None] = queue.Queue(_QUEUE_LENGTH)
+        self._queue: queue.Queue[Chosen | None] = queue.Queue(QUEUE_LENGTH)
+        self._lock = threading.Lock()
+        self._size_bytes = 0
         self._thread = threading.Thread(target=self._run, name="sampler", daemon=True)
         self._thread.start()
 
     def offer(self, answered: Answered) -> None:
-        """Hand over an answered request. Never waits."""
+        """Hand over an answered request, from one thread. Never waits, and never raises: the
+        answer is on its way, whatever a score makes of it."""
         try:
-            self._queue.put_nowait(answered)
-        except queue.Full:
+            chosen = self._sampler.choose(answered)
+        except Exception:  # noqa: BLE001 - the edge to scores, which may be a stranger's
+            _log.exception("a request could not be considered")
+            return
+        if chosen is not None and not self._put(chosen):
             _log.info("the sampler is behind; one request was not looked at")
+
+    def _put(self, chosen: Chosen) -> bool:
+        size = len(chosen.body)
+        with self._lock:
+            if self._size_bytes and self._size_bytes + size > QUEUE_BYTES:
+                return False
+            try:
+                self._queue.put_nowait(chosen)
+            except queue.Full:
+                return False
+            self._size_bytes += size
+        return True
 
     @property
     def backlog(self) -> int:
         """How many answered requests were handed over and are not decided about yet."""
         return self._queue.unfinished_tasks
 
+    @property
+    def size_bytes(self) -> int:
+        """The bytes of bodies that are kept for them."""
+        return self._size_bytes
+
     def _run(self) -> None:
-        while (answered := self._queue.get()) is not None:
+        while (chosen := self._queue.get()) is not None:
             try:
-                if self._sampler.consider(answered):
+                if self._sampler.let_out(chosen):
                     self._queued()
             except Exception:  # noqa: BLE001 - the edge of a thread: it must see the next request
                 _log.exception("a request could not be sampled")
             finally:
+                with self._lock:
+                    self._size_bytes -= len(chosen.body)
                 self._queue.task_done()
 
     def close(self) -> None:
