@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
 from dizuo.cli.options import JsonFlag
-from dizuo.cli.output import print_fields, print_json, say
+from dizuo.cli.output import moment, print_fields, print_json, say
 from dizuo.cli.settings_command import with_settings
 from dizuo.core.settings import Settings
 from dizuo.releases.keys import init_keys
+from dizuo.releases.renewal import renew
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -47,3 +52,30 @@ def init(settings: Settings, as_json: JsonFlag = False) -> None:
         )
     )
     say(made.next_step)
+
+
+@app.command("renew")
+@with_settings(Settings)
+def renew_command(
+    settings: Settings,
+    offline: Annotated[
+        Path | None,
+        typer.Option(help="The folder of offline keys; without it, the one in the hub's home."),
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Sign root and top-level targets for another two years, with the offline keys.
+
+    Example: dizuo keys renew --offline /media/safe/offline
+    """
+    made = renew(settings.home, offline or settings.home / "keys" / "offline")
+    if as_json:
+        print_json(asdict(made))
+        return
+    print_fields(
+        (
+            ("root", f"version {made.root_version}"),
+            ("targets", f"version {made.targets_version}"),
+            ("good until", moment(made.expires_ms)),
+        )
+    )

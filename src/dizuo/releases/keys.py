@@ -1,7 +1,7 @@
 """Making a hub's keys and the first signed metadata: `dizuo keys init`.
 
 Three root keys of which any two sign: one that is lost, or one that is stolen, is not the end. One
-key for top-level targets, replaceable by root. These four are for people and belong away from the
+key for top-level targets. These four are for people and belong away from the
 hub. Three more stay on it, so that a loop can close by itself: the project's, the snapshot's and
 the timestamp's, each its own file so that one can be replaced, or moved to an HSM, without the
 others. All are Ed25519.
@@ -51,8 +51,8 @@ class KeysMade:
     def next_step(self) -> str:
         """What a person should do now."""
         return (
-            f"Move {self.offline} to a place that is not this machine; it is needed again only to "
-            "replace keys or to renew the root in two years."
+            f"Move {self.offline} to a place that is not this machine; it is needed again only "
+            "within two years, to sign anew what expires then: dizuo keys renew --offline PATH."
         )
 
 
@@ -159,5 +159,5 @@ def _has_files(folder: Path) -> bool:
 def _exist(folder: Path) -> KeysExist:
     return KeysExist(
         f"This hub has its keys and signed metadata already, in {folder.parent}.",
-        next_step="To replace a key, rotate it; new ones would cut off every site.",
+        next_step="New ones would cut off every site; these go on with: dizuo keys renew.",
     )

@@ -9,7 +9,8 @@ repeated.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -177,6 +178,27 @@ class Repository:
             self._write_timestamp(state)
         names = [project_role(project) for project in due]
         return (*names, *([Snapshot.type] if snapshot_due else []), Timestamp.type)
+
+    @contextmanager
+    def replacing_targets(self) -> Iterator[tuple[Targets, Callable[[bytes], None]]]:
+        """The top-level targets, to be changed, and what publishes them once they are signed with
+        a key that is not here. Nobody else signs meanwhile."""
+        with exclusive_lock(self._lock):
+            state = self._load()
+            targets = cast(Targets, read_signed(self._versioned(state.snapshot, Targets.type)))
+
+            def put(data: bytes) -> None:
+                write_atomic(self.directory / f"{targets.version}.{Targets.type}.json", data)
+                state.snapshot.meta[f"{Targets.type}.json"] = meta_of(targets.version, data)
+                self._write_snapshot(state)
+                self._write_timestamp(state)
+
+            yield targets, put
+
+    def publish_root(self, version: int, data: bytes) -> None:
+        """Add a root that was signed elsewhere. Roots are never removed: sites follow them one by
+        one."""
+        write_atomic(self.directory / f"{version}.root.json", data)
 
     def expiries_ms(self) -> dict[str, int]:
         """When each role's present metadata expires, in Unix milliseconds."""
