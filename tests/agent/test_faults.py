@@ -238,6 +238,20 @@ def test_a_cut_transfer_goes_on_where_it_stopped(agent: AgentProcess, hub: HubSi
     assert agent.sides(3.0) == ["high"]
 
 
+def test_bytes_that_a_killed_attempt_fetched_count_too(
+    agent: AgentProcess, hub: HubSimulator
+) -> None:
+    hub.faults.cuts["/v2/.*/blobs/"] = BALLAST_BYTES // 16  # too often to come through
+    agent.start()
+    hub.direct("site3", hub.build(scale=1.0).direction("meter"))
+    agent.wait(lambda _status: agent.home.fetched(1).read() > BALLAST_BYTES // 4)
+    agent.kill()
+    hub.faults.cuts.clear()
+    agent.start()
+    heard = hub.wait_for("site3", lambda said: said.state == "serving")
+    assert BALLAST_BYTES < heard.bytes_first_install < BALLAST_BYTES * 1.5
+
+
 def limit_files(agent: AgentProcess, num_bytes: int) -> None:
     """Let the agent write no file longer than this: the kernel then answers as a full disk does."""
     resource.prlimit(agent.pid, resource.RLIMIT_FSIZE, (num_bytes, resource.RLIM_INFINITY))

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dizuo.agent import state as state_module
 from dizuo.agent.engine_process import EnginePlan
 from dizuo.agent.errors import HomeDamaged, NotJoined, NotServing, ProbeFailed
 from dizuo.agent.home import Active, AgentHome, Enrolment
@@ -26,6 +27,7 @@ from dizuo.agent.threads import in_thread
 from dizuo.agent.updater import as_told
 from dizuo.core.digests import sha256_bytes
 from dizuo.core.errors import TooLarge
+from dizuo.core.files import write_json
 from dizuo.core.settings import InvalidSetting
 from dizuo.core.transitions import TransitionRefused
 from dizuo.edge.wire import CheckIn, DesiredState, Direction
@@ -136,13 +138,13 @@ def test_each_transition_is_on_disk_and_on_the_wire(tmp_path: Path) -> None:
         ("serve", "serving", "serving"),
         ("fall_back", "fallen_back", "fallen_back"),
     ]:
-        state.apply(rule, note=f"now {step}")
+        asyncio.run(state.apply(rule, note=f"now {step}"))
         written = json.loads(home.status_file.read_bytes())
         assert (written["step"], written["state"]) == (step, wire)
         assert written["note"] == f"now {step}"
         assert state.check_in().state == wire
     with pytest.raises(TransitionRefused):
-        state.apply("stage")
+        asyncio.run(state.apply("stage"))
 
 
 def test_the_longest_error_still_fits_a_check_in(tmp_path: Path) -> None:
@@ -155,8 +157,79 @@ def test_a_folder_that_cannot_be_written_does_not_stop_a_transition(tmp_path: Pa
     home = AgentHome(tmp_path / "file")
     state = SiteState(home, lambda: 5, "none")
     home.root.write_bytes(b"")
-    state.apply("verify")
+    asyncio.run(state.apply("verify"))
     assert state.state == "verifying"
+
+
+def test_a_slow_disk_holds_up_the_step_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, begun = threading.Event(), threading.Event()
+
+    def slow(path: Path, value: Any) -> None:
+        begun.set()
+        assert gate.wait(10)
+        write_json(path, value)
+
+    async def scenario() -> None:
+        state = SiteState(AgentHome(tmp_path), lambda: 5, "none")
+        step = asyncio.create_task(state.apply("verify"))
+        while not begun.is_set():
+            await asyncio.sleep(0.001)  # the loop turns
+        assert not step.done()
+        gate.set()
+        await step
+        assert json.loads(state_file.read_bytes())["step"] == "verifying"
+
+    state_file = AgentHome(tmp_path).status_file
+    monkeypatch.setattr(state_module, "write_json", slow)
+    asyncio.run(scenario())
+
+
+def test_an_older_state_never_replaces_a_newer_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, late = threading.Event(), threading.Event()
+    written: list[str] = []
+
+    def write(_path: Path, value: dict[str, Any]) -> None:
+        if not written:
+            late.set()
+            assert gate.wait(10)
+        written.append(value["step"])
+
+    async def scenario() -> None:
+        state = SiteState(AgentHome(tmp_path), lambda: 5, "none")
+        first = asyncio.create_task(state.apply("verify"))
+        while not late.is_set():
+            await asyncio.sleep(0.001)
+        second = asyncio.create_task(state.apply("fetch"))
+        third = asyncio.create_task(state.apply("stage"))
+        await asyncio.sleep(0)
+        first.cancel()
+        gate.set()
+        await asyncio.gather(second, third)
+
+    monkeypatch.setattr(state_module, "write_json", write)
+    asyncio.run(scenario())
+    assert written[0] == "verifying"
+    assert written[-1] == "staging"
+    assert written == sorted(written, key=["verifying", "fetching", "staging"].index)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{", b'{"format": 1}'])
+def test_bytes_fetched_are_counted_over_attempts(tmp_path: Path, content: bytes | None) -> None:
+    home = AgentHome(tmp_path)
+    if content is not None:
+        (tmp_path / "fetched.json").write_bytes(content)
+    assert home.fetched(3).read() == 0
+    home.fetched(3).add(70)
+    home.fetched(3).add(0)
+    AgentHome(tmp_path).fetched(3).add(7)
+    assert home.fetched(3).read() == 77
+    assert home.fetched(4).read() == 0
+    home.fetched(4).add(1)
+    assert (home.fetched(3).read(), home.fetched(4).read()) == (0, 1)
 
 
 # Slots

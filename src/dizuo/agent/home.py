@@ -6,6 +6,7 @@ tuf/             trusted metadata
 layout/          blobs, an OCI image layout
 generations/N/   the stacks of generation N laid out, `generation.json` written last
 active.json      which generation serves: changed only when that generation is known to be good
+fetched.json     how many bytes came over the wire for the generation that is being fetched
 outbox/          samples on their way to the hub
 budget.json      how many bytes of samples today has used
 egress.jsonl     what was let out and what was denied, one JSON object a line
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -30,6 +32,7 @@ from dizuo.core.files import write_json
 _FORMAT = 1
 _SIGNS_OF_A_HUB = ("hub.lock", "hub.db", "keys")
 _T = TypeVar("_T")
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,35 @@ class Active:
     previous: int | None = None
     bytes_first_install: int = 0
     bytes_last_update: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedCount:
+    """How many bytes came over the wire for one generation, over all attempts: what a killed
+    attempt brought was paid for too. One number is kept, that of the newest generation."""
+
+    path: Path
+    generation: int
+
+    def read(self) -> int:
+        """The bytes so far; 0 where nobody counted, or what was counted cannot be read."""
+        try:
+            value = read_json(self.path) or {}
+        except HomeDamaged:
+            return 0
+        return int(value.get("bytes", 0)) if value.get("generation") == self.generation else 0
+
+    def add(self, num_bytes: int) -> None:
+        """So many more.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        if num_bytes:
+            total = self.read() + num_bytes
+            write_json(
+                self.path, {"format": _FORMAT, "generation": self.generation, "bytes": total}
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +125,10 @@ class AgentHome:
     def outbox(self) -> Path:
         """Samples on their way."""
         return self.root / "outbox"
+
+    def fetched(self, generation: int) -> FetchedCount:
+        """The count of what was fetched for a generation."""
+        return FetchedCount(self.root / "fetched.json", generation)
 
     @property
     def budget_file(self) -> Path:

@@ -1,18 +1,22 @@
 """What the site does now, for people, for the hub, and for the tests that watch it.
 
 Every transition goes through the shared site machine and is on disk, in `status.json`, before the
-step that it announces begins.
+step that it announces begins. The writing happens in threads, so that a slow disk holds up the step
+and not the requests that are served meanwhile.
 """
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
+import threading
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 from dizuo import __version__
 from dizuo.agent.home import Active, AgentHome
+from dizuo.agent.threads import in_thread
 from dizuo.core.clock import Clock
 from dizuo.core.errors import DizuoError
 from dizuo.core.files import write_json
@@ -26,18 +30,19 @@ _MAX_MESSAGE = 2000
 class SiteState:
     """The one record of where the site is. Used on the event loop only.
 
+    `apply`, `commit` and `save` change what this says at once, and return when it is on disk.
+
     Args:
         home: where `active.json` and `status.json` lie.
         clock: the time.
         egress_policy: what check-ins say about it.
     """
 
-    def __init__(
-        self, home: AgentHome, clock: Clock, egress_policy: Literal["none", "raw"]
-    ) -> None:
+    def __init__(self, home: AgentHome, clock: Clock, egress_policy: str) -> None:
         self._home = home
         self._clock = clock
-        self._egress_policy: Literal["none", "raw"] = egress_policy
+        self._egress_policy = egress_policy
+        self._status = _StatusFile(home)
         self.state = SITE_UPDATE.initial
         self.active: Active = home.read_active()
         self.running = DesiredState(generation=0)
@@ -56,7 +61,7 @@ class SiteState:
         self.count_samples: Callable[[], int] = lambda: 0
         """Counts answered requests that wait for the sampler, and samples that wait to be sent."""
 
-    def apply(self, rule: str, *, note: str = "") -> None:
+    async def apply(self, rule: str, *, note: str = "") -> None:
         """Take a transition of the site machine and write it down.
 
         Raises:
@@ -65,7 +70,16 @@ class SiteState:
         self.state = SITE_UPDATE.apply(self.state, rule)
         self.note = note
         _log.info("site is %s%s", self.state, f": {note}" if note else "")
-        self.save()
+        await self.save()
+
+    async def commit(self, active: Active) -> None:
+        """Move the pointer to the generation that a restart comes back with.
+
+        Raises:
+            OSError: it cannot be written, and has not moved.
+        """
+        await in_thread(lambda: self._home.write_active(active), name="commit")
+        self.active = active
 
     def fail(self, generation: int, step: str, error: DizuoError) -> None:
         """Remember why an attempt failed, for the next check-in."""
@@ -106,10 +120,32 @@ class SiteState:
             "updated_ms": self._clock(),
         }
 
-    def save(self) -> None:
+    async def save(self) -> None:
         """Write `status.json`. A full disk must not keep the site from falling back, so a failure
         to write is only logged."""
-        try:
-            write_json(self._home.status_file, {"format": 1, **self.as_dict()})
-        except OSError as error:
-            _log.warning("status.json cannot be written: %s", error)
+        number, value = self._status.next_number(), {"format": 1, **self.as_dict()}
+        await in_thread(lambda: self._status.write(number, value), name="status")
+
+
+class _StatusFile:
+    """Writes what it is given in the order of its numbers: what is older than what was written, of
+    a caller that was cancelled say, is dropped."""
+
+    def __init__(self, home: AgentHome) -> None:
+        self._home = home
+        self._numbers = itertools.count(1)
+        self._lock = threading.Lock()
+        self._written = 0
+
+    def next_number(self) -> int:
+        return next(self._numbers)
+
+    def write(self, number: int, value: dict[str, Any]) -> None:
+        with self._lock:
+            if number < self._written:
+                return
+            try:
+                write_json(self._home.status_file, value)
+            except OSError as error:
+                _log.warning("status.json cannot be written: %s", error)
+            self._written = number

@@ -133,7 +133,7 @@ class Sync:
             self._not_heard(f"The check-in failed in a way nobody foresaw ({_kind(error)}).")
         else:
             self._heard(reply)
-        self._state.save()
+        await self._state.save()
         self._news.set()
 
     def _not_heard(self, why: str) -> None:
@@ -156,7 +156,7 @@ class Sync:
     async def _follow_for_ever(self) -> None:
         while True:
             self._news.clear()
-            desired = self._wanted()
+            desired = await self._wanted()
             if desired is None:
                 await self._news.wait()
                 continue
@@ -168,7 +168,7 @@ class Sync:
             await self._attempt(desired)
             self._report.set()
 
-    def _wanted(self) -> DesiredState | None:
+    async def _wanted(self) -> DesiredState | None:
         """What to work towards; None where the site is there, or the hub has not spoken yet."""
         desired = self._state.desired
         if desired is None:
@@ -177,7 +177,7 @@ class Sync:
             return desired
         self._state.error = None
         if self._state.state == FALLEN_BACK:
-            self._state.apply("resume_serving")
+            await self._state.apply("resume_serving")
         return None
 
     async def _attempt(self, desired: DesiredState) -> None:

@@ -66,7 +66,6 @@ class Updater:
         self._rules = rules
         self._serving: Fleet | None = None
         self._candidate: Fleet | None = None
-        self._fetched: dict[int, int] = {}
 
     @property
     def serves(self) -> bool:
@@ -88,16 +87,20 @@ class Updater:
                 self._state.fail(number, "resuming", as_told(error))
                 continue
             if self._state.running.stacks:
-                self._state.apply("resume_serving")
+                await self._state.apply("resume_serving")
 
     async def _start_again(self, number: int) -> Fleet:
-        root = self._places.home.generations
-        generation = generations.load(root, number)
-        damaged = await in_thread(lambda: generations.damaged_files(generation), name="verify")
+        generation = await in_thread(lambda: self._load_whole(number), name="verify")
+        return await start_fleet(generation, self._rules.fleet)
+
+    def _load_whole(self, number: int) -> Generation:
+        """A generation whose every file is what was signed; blocks. A damaged one is put aside."""
+        generation = generations.load(self._places.home.generations, number)
+        damaged = generations.damaged_files(generation)
         if damaged:
             generations.repair(self._places.layout, generation)
             raise generations.damage(generation, damaged[0])
-        return await start_fleet(generation, self._rules.fleet)
+        return generation
 
     async def update(self, desired: DesiredState) -> None:
         """Bring the site to a desired state, or back to where it was.
@@ -118,28 +121,28 @@ class Updater:
             raise told from error
         self._state.error = None
         self._state.watching = False
-        self._state.save()
+        await self._state.save()
         await self._retire(before)
 
     async def _reach(self, desired: DesiredState) -> None:
-        self._state.apply("verify")
+        await self._state.apply("verify")
         self._require_progress(desired)
         signed = await in_thread(lambda: self._places.supplies.verify(desired), name="verify")
         if desired.stacks:
-            self._state.apply("fetch")
+            await self._state.apply("fetch")
             await in_thread(lambda: self._fetch(desired, signed), name="fetch")
-            self._state.apply("stage")
+            await self._state.apply("stage")
         generation = await in_thread(lambda: self._stage(desired), name="stage")
         if desired.stacks:
             await self._probe(generation)
         self._candidate = self._candidate or await start_fleet(generation, self._rules.fleet)
-        self._state.apply("switch")
+        await self._state.apply("switch")
         before, candidate = self._serving, self._candidate
         self._serve(candidate)
         self._state.watching = True
-        self._state.apply("serve" if desired.stacks else "clear", note="On trial.")
+        await self._state.apply("serve" if desired.stacks else "clear", note="On trial.")
         await self._watch(candidate)
-        self._commit(candidate.generation, before)
+        await self._commit(candidate.generation, before)
         self._candidate = None
         self._state.note = ""
 
@@ -153,14 +156,9 @@ class Updater:
             )
 
     def _fetch(self, desired: DesiredState, signed: Mapping[str, SignedStack]) -> None:
-        number = desired.generation
-        self._fetched = {number: self._fetched.get(number, 0)}
-
-        def count(num_bytes: int) -> None:
-            self._fetched[number] += num_bytes
-
+        counted = self._places.home.fetched(desired.generation)
         for direction in desired.stacks:
-            self._places.supplies.fetch(direction, signed[direction.served_as], count)
+            self._places.supplies.fetch(direction, signed[direction.served_as], counted.add)
 
     def _stage(self, desired: DesiredState) -> Generation:
         return generations.stage(self._places.layout, self._places.home.generations, desired)
@@ -173,7 +171,7 @@ class Updater:
                 "Memory does not hold two generations: the old one stops before the new one is "
                 "tried, and starts again if it fails."
             )
-        self._state.apply("probe", note=note)
+        await self._state.apply("probe", note=note)
         if note and serving is not None:
             self._places.slots.switch({})
             self._serving = None
@@ -200,9 +198,10 @@ class Updater:
             pass
         judge_watch(fleet, fleet.num_answers - answers, fleet.num_errors - errors)
 
-    def _commit(self, generation: Generation, before: Fleet | None) -> None:
+    async def _commit(self, generation: Generation, before: Fleet | None) -> None:
         active = self._state.active
-        fetched = self._fetched.get(generation.number, 0)
+        counted = self._places.home.fetched(generation.number)
+        fetched = await in_thread(counted.read, name="commit")
         first = active.generation is None
         moved = Active(
             generation=generation.number,
@@ -210,8 +209,7 @@ class Updater:
             bytes_first_install=fetched if first else active.bytes_first_install,
             bytes_last_update=0 if first else fetched,
         )
-        self._places.home.write_active(moved)
-        self._state.active = moved
+        await self._state.commit(moved)
 
     async def _fall_back(self, before: Fleet | None) -> None:
         """Serve what served before the attempt, if anything did, and end what the attempt began."""
@@ -228,7 +226,7 @@ class Updater:
             await candidate.stop(self._rules.drain_seconds)
         if before is not None and self._serving is None:
             await self._restart(before)
-        self._state.apply("fall_back" if self._serving else "give_up")
+        await self._state.apply("fall_back" if self._serving else "give_up")
 
     async def _restart(self, before: Fleet) -> None:
         try:
