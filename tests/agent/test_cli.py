@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
 import re
@@ -10,16 +9,12 @@ import socket
 import ssl
 import subprocess
 import sys
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx2
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from tests.agent.agent_process import AgentProcess
+from tests.agent.certificates import certificate
 from tests.agent.hub_simulator import HubSimulator
 
 from dizuo.agent.home import AgentHome
@@ -101,7 +96,7 @@ def test_a_port_in_use(tmp_path: Path, hub: HubSimulator) -> None:
     [
         (("--host", "0.0.0.0"), {}, "would listen on 0.0.0.0 without TLS"),
         (("--host", "no.such.host.invalid"), {}, "without TLS"),
-        ((), {"DIZUO_AGENT_EGRESS_POLICY": "everything"}, "The setting egress_policy is wrong"),
+        ((), {"DIZUO_AGENT_EGRESS_POLICY": "everything"}, "There is no egress policy 'everything'"),
         ((), {"DIZUO_AGENT_CONTROL_SHARE": "2"}, "The setting control_share is wrong"),
         ((), {"DIZUO_AGENT_SAMPLER_SCORES": '["curiosity"]'}, "no sampler score 'curiosity'"),
     ],
@@ -130,40 +125,27 @@ def test_every_help_has_an_example(command: str) -> None:
     assert f"Example: dizuo agent {command}" in dizuo("agent", command, "--help").stdout
 
 
-def certificate(folder: Path) -> tuple[str, str]:
-    """A self-signed certificate for 127.0.0.1, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.now(UTC)
-    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "cert.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    secret = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    (folder / "key.pem").write_bytes(secret)
-    return str(folder / "cert.pem"), str(folder / "key.pem")
-
-
-def test_with_tls_it_answers_by_https(agent: AgentProcess, tmp_path: Path) -> None:
+def test_beyond_loopback_it_wants_the_key(agent: AgentProcess, tmp_path: Path) -> None:
     chain, key = certificate(tmp_path)
-    agent.settings |= {"DIZUO_AGENT_TLS_CERTIFICATE": chain, "DIZUO_AGENT_TLS_KEY": key}
+    api_key = "a-key-of-this-site-1"
+    agent.settings |= {
+        "DIZUO_AGENT_TLS_CERTIFICATE": chain,
+        "DIZUO_AGENT_TLS_KEY": key,
+        "DIZUO_AGENT_API_KEY": api_key,
+        "DIZUO_AGENT_HOST": "0.0.0.0",
+    }
     agent.start()
-    assert agent.url.startswith("https://127.0.0.1:")
-    trusting = ssl.create_default_context(cafile=chain)
-    assert httpx2.get(f"{agent.url}/v2/health/live", verify=trusting).json() == {"live": True}
+    url = agent.url.replace("0.0.0.0", "127.0.0.1") + "/v2/health/live"
+    assert url.startswith("https://127.0.0.1:")
+    with httpx2.Client(verify=ssl.create_default_context(cafile=chain)) as client:
+        refused = client.get(url)
+        assert (refused.status_code, refused.json()["code"]) == (401, "unauthenticated")
+        assert refused.headers["www-authenticate"] == "Bearer"
+        shown = {"Authorization": f"Bearer {api_key}", "Host": "site3.example"}
+        assert client.get(url, headers=shown).json() == {"live": True}
+    home = agent.home.root
+    kept = [path.read_bytes() for path in home.rglob("*") if path.is_file()]
+    assert not any(api_key.encode() in data for data in [*kept, agent.log().encode()])
 
 
 def test_tls_files_that_are_none(agent: AgentProcess, tmp_path: Path) -> None:

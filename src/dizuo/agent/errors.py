@@ -107,6 +107,20 @@ class BodyOverdue(InvalidInput):
     http_status = 408
 
 
+class HostRefused(Forbidden):
+    """A request to a local API on loopback names another machine than this one."""
+
+    code = "host_refused"
+    http_status = 421
+
+
+class MediaTypeRefused(InvalidInput):
+    """The body of a request to the local API is said to be something else than JSON."""
+
+    code = "media_type_refused"
+    http_status = 415
+
+
 class EngineFailed(DizuoError):
     """The engine met an error that nobody foresaw; its log says more."""
 

@@ -1,10 +1,5 @@
 """What applications on the site call: Open Inference Protocol v2, and OpenAI's list of models.
 
-Errors. The Open Inference Protocol wants `{"error": "<string>"}`, the project's own shape has an
-object there. Under `/v2` an error is therefore `{"error": "<sentence>", "code": …, "message": …,
-"next_step": …, "retryable": …}`: a client of the protocol reads the string, ours reads the rest.
-Everywhere else the project's shape holds, which is also the one OpenAI clients read.
-
 A request body is bounded while it arrives and passed on to the engine as it is; the engine parses
 it, so a body that is not JSON is refused there.
 """
@@ -13,23 +8,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route as HttpRoute
 
 from dizuo import __version__
 from dizuo.agent.errors import BodyOverdue
+from dizuo.agent.local_answers import answer_error, answer_http_error
+from dizuo.agent.local_guard import GuardRules, LocalGuard
 from dizuo.agent.sampler import Answered
 from dizuo.agent.slots import Route, Slots
 from dizuo.agent.state import SiteState
-from dizuo.core.errors import DizuoError, InvalidInput, NotFound, TooLarge
+from dizuo.core.errors import DizuoError, InvalidInput, TooLarge
 from dizuo.families.errors import UnknownStack
 
-RETRY_AFTER_SECONDS = 1
 BODY_SECONDS = 60.0
 """How long a request body may take to arrive: it has one of the engine's places meanwhile."""
 SAMPLE_HEADER = "dizuo-sample"
@@ -45,12 +42,14 @@ class LocalApi:
         state: what the site does now.
         request_bytes_at_most: the largest body.
         answered: told about every answer, for the sampler; never waits.
+        guard: who may call at all.
     """
 
     slots: Slots
     state: SiteState
     request_bytes_at_most: int
     answered: Callable[[Answered], None]
+    guard: GuardRules = field(default_factory=GuardRules)
 
     def app(self) -> Starlette:
         """The ASGI application."""
@@ -71,7 +70,8 @@ class LocalApi:
             ]
         return Starlette(
             routes=routes,
-            exception_handlers={DizuoError: _answer_error, HTTPException: _answer_http_error},
+            exception_handlers={DizuoError: answer_error, HTTPException: answer_http_error},
+            middleware=[Middleware(LocalGuard, rules=self.guard)],
         )
 
     async def list_models(self, _request: Request) -> Response:
@@ -192,27 +192,3 @@ def _model_entry(name: str, route: Route) -> dict[str, object]:
 
 def _readiness(body: dict[str, object]) -> Response:
     return JSONResponse(body, status_code=200 if body["ready"] else 503)
-
-
-async def _answer_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, DizuoError)
-    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if error.retryable else None
-    body = error.as_dict()
-    if request.url.path.startswith("/v2"):
-        fields = body["error"]
-        assert isinstance(fields, dict)
-        body = {**fields, "error": str(error)}
-    return JSONResponse(body, status_code=error.http_status, headers=headers)
-
-
-async def _answer_http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    if error.status_code == 405:
-        told: DizuoError = InvalidInput(f"{request.method} is not for this address.")
-    else:
-        told = NotFound(
-            "There is nothing at this address.", next_step="See GET /v2 and /v1/models."
-        )
-    answer = await _answer_error(request, told)
-    answer.status_code = error.status_code
-    return answer

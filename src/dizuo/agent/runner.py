@@ -23,6 +23,7 @@ from dizuo.agent.fleet import FleetOptions
 from dizuo.agent.home import AgentHome, Enrolment
 from dizuo.agent.hub_client import HubClient, open_client
 from dizuo.agent.local_api import LocalApi
+from dizuo.agent.local_guard import GuardRules
 from dizuo.agent.memory import MemoryRules
 from dizuo.agent.outbox import Outbox
 from dizuo.agent.probe import ProbeRules
@@ -149,7 +150,8 @@ class Agent:
 
     def _uvicorn_config(self, answered: Callable[[Answered], None]) -> uvicorn.Config:
         settings = self.settings
-        api = LocalApi(self.slots, self.state, settings.request_bytes_at_most, answered)
+        guard = GuardRules(loopback_only=settings.is_loopback, api_key=settings.api_key)
+        api = LocalApi(self.slots, self.state, settings.request_bytes_at_most, answered, guard)
         return uvicorn.Config(
             api.app(),
             log_config=None,

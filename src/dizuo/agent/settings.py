@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import ssl
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from dizuo.core.settings import InvalidSetting, Settings
+from dizuo.edge.wire import NameText
+
+_SHORTEST_KEY = 16
+_KEY = re.compile(r"[!-~]+")
+
+
+def _usable_key(key: SecretStr) -> SecretStr:
+    text = key.get_secret_value()
+    if len(text) < _SHORTEST_KEY or not _KEY.fullmatch(text):
+        raise ValueError(
+            f"a key has at least {_SHORTEST_KEY} letters, digits and signs, and no spaces"
+        )
+    return key
 
 
 class AgentSettings(Settings):
@@ -28,7 +42,7 @@ class AgentSettings(Settings):
     )
     host: str = Field(
         default="127.0.0.1",
-        description="The address of the local API; anything but loopback needs TLS.",
+        description="The address of the local API; anything but loopback needs TLS and a key.",
     )
     port: int = Field(
         default=8421, ge=0, le=65535, description="The port of the local API; 0 takes a free one."
@@ -37,6 +51,10 @@ class AgentSettings(Settings):
         default=None, description="A PEM file with the certificate chain of the local API."
     )
     tls_key: Path | None = Field(default=None, description="The PEM file with its private key.")
+    api_key: Annotated[SecretStr, AfterValidator(_usable_key)] | None = Field(
+        default=None,
+        description="The key that callers of the local API send as a bearer token.",
+    )
     hub_ca: Path | None = Field(
         default=None, description="A PEM file with the authority that signed the hub's certificate."
     )
@@ -58,8 +76,9 @@ class AgentSettings(Settings):
     http_timeout_seconds: float = Field(
         default=20.0, ge=0.1, le=600, description="How long the hub may stay silent."
     )
-    egress_policy: Literal["none", "raw"] = Field(
-        default="none", description="What may leave this site: nothing, or inputs as they are."
+    egress_policy: NameText = Field(
+        default="none",
+        description="What may leave this site: none, raw, or a policy that a package brought.",
     )
     sample_bytes_per_day: int = Field(
         default=20_000_000, ge=0, description="How many bytes of samples may be queued in a day."
@@ -152,22 +171,31 @@ class AgentSettings(Settings):
         """Whether both halves of TLS are set."""
         return self.tls_certificate is not None and self.tls_key is not None
 
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only programs on this machine can reach the local API."""
+        return is_loopback(self.host)
+
     def require_safe_address(self) -> None:
-        """Refuse to listen beyond loopback without TLS, and with TLS that cannot work.
+        """Refuse to listen beyond loopback without TLS or without a key, and with TLS that cannot
+        work.
 
         Raises:
-            InvalidSetting: the host is not loopback and TLS is not configured, or its files cannot
-                be used.
+            InvalidSetting: the host is not loopback and TLS or the key is not set, or the files of
+                TLS cannot be used.
         """
         if self.has_tls:
             self._require_certificate()
-            return
-        if _is_loopback(self.host):
-            return
-        raise InvalidSetting(
-            f"The local API would listen on {self.host} without TLS.",
-            next_step="Set DIZUO_AGENT_TLS_CERTIFICATE and _KEY, or --host 127.0.0.1.",
-        )
+        elif not self.is_loopback:
+            raise InvalidSetting(
+                f"The local API would listen on {self.host} without TLS.",
+                next_step="Set DIZUO_AGENT_TLS_CERTIFICATE and _KEY, or --host 127.0.0.1.",
+            )
+        if self.api_key is None and not self.is_loopback:
+            raise InvalidSetting(
+                f"The local API would listen on {self.host} without an API key.",
+                next_step="Set DIZUO_AGENT_API_KEY to a long random text, or --host 127.0.0.1.",
+            )
 
     def _require_certificate(self) -> None:
         assert self.tls_certificate is not None
@@ -181,7 +209,8 @@ class AgentSettings(Settings):
             ) from error
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address means this machine alone."""
     if host == "localhost":
         return True
     try:

@@ -1,0 +1,45 @@
+"""Errors as the local API answers them.
+
+The Open Inference Protocol wants `{"error": "<string>"}`, the project's own shape has an object
+there. Under `/v2` an error is therefore `{"error": "<sentence>", "code": …, "message": …,
+"next_step": …, "retryable": …}`: a client of the protocol reads the string, ours reads the rest.
+Everywhere else the project's shape holds, which is also the one OpenAI clients read.
+"""
+
+from __future__ import annotations
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from dizuo.core.errors import DizuoError, InvalidInput, NotFound, Unauthenticated
+
+RETRY_AFTER_SECONDS = 1
+
+
+async def answer_error(request: Request, error: Exception) -> Response:
+    """The answer to a request that met an expected error."""
+    assert isinstance(error, DizuoError)
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if error.retryable else {}
+    if isinstance(error, Unauthenticated):
+        headers["WWW-Authenticate"] = "Bearer"
+    body = error.as_dict()
+    if request.url.path.startswith("/v2"):
+        fields = body["error"]
+        assert isinstance(fields, dict)
+        body = {**fields, "error": str(error)}
+    return JSONResponse(body, status_code=error.http_status, headers=headers)
+
+
+async def answer_http_error(request: Request, error: Exception) -> Response:
+    """The answer to a request that no route takes."""
+    assert isinstance(error, HTTPException)
+    if error.status_code == 405:
+        told: DizuoError = InvalidInput(f"{request.method} is not for this address.")
+    else:
+        told = NotFound(
+            "There is nothing at this address.", next_step="See GET /v2 and /v1/models."
+        )
+    answer = await answer_error(request, told)
+    answer.status_code = error.status_code
+    return answer
