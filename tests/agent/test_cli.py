@@ -21,11 +21,12 @@ from dizuo.agent.home import AgentHome
 from dizuo.agent.join import JoinRequest, join
 
 
-def dizuo(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+def dizuo(*arguments: str, typed: str = "", **settings: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "dizuo.cli.main", *arguments],
         env={**os.environ, **settings},
         capture_output=True,
+        input=typed,
         text=True,
         timeout=60,
         check=False,
@@ -56,6 +57,14 @@ def test_join_and_status(tmp_path: Path, hub: HubSimulator) -> None:
     text = dizuo("agent", "status", "--home", home).stdout
     assert re.search(r"agent\s+does not run", text)
     assert re.search(r"state\s+never started", text)
+
+
+def test_a_token_may_come_by_stdin(tmp_path: Path, hub: HubSimulator) -> None:
+    home = str(tmp_path / "agent")
+    arguments = ("agent", "join", "-", "--name", "site3", "--home", home)
+    assert "There is no join token on stdin." in refused(dizuo(*arguments))
+    assert "Joined" in dizuo(*arguments, typed=f"  {hub.token()}\n").stdout
+    assert "site3" in hub.sites
 
 
 def test_status_of_a_running_agent(agent: AgentProcess, hub: HubSimulator) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,27 +16,36 @@ from dizuo.agent.runner import run
 from dizuo.agent.settings import AgentSettings
 from dizuo.cli.options import JsonFlag, setting
 from dizuo.cli.output import age, print_fields, print_json, say
+from dizuo.core.errors import InvalidInput
 
 app = typer.Typer(
     help="The program on a site.\n\nExample: dizuo agent status", no_args_is_help=True
 )
 
+_LONGEST_TOKEN = 10_000
 _Home = Annotated[Path | None, setting(AgentSettings, "home")]
 
 
 @app.command("join")
 def join_command(
-    token: Annotated[str, typer.Argument(help="The line that dizuo site token printed.")],
+    token: Annotated[
+        str, typer.Argument(help="The line that dizuo site token printed; - reads it from stdin.")
+    ],
     name: Annotated[str, typer.Option(help="The name the site shall have.")],
     home: _Home = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Make this machine a site of a hub.
 
+    A token on the command line stands in the shell's history and in the list of processes; with -
+    it stands in neither.
+
     Example: dizuo agent join dizuo-join-eyJyb290X3No… --name site3
+
+    Example: dizuo agent join - --name site3 < token.txt
     """
     settings = AgentSettings.load(home=home)
-    request = JoinRequest(token, name, settings.hub_ca, settings.http_timeout_seconds)
+    request = JoinRequest(_token(token), name, settings.hub_ca, settings.http_timeout_seconds)
     enrolment = join(AgentHome(settings.home), request)
     if as_json:
         print_json(
@@ -49,6 +59,18 @@ def join_command(
     else:
         say(f"Joined {enrolment.hub_url} as {enrolment.site_name}.")
         say(f"Start it with: dizuo agent run --home {settings.home}")
+
+
+def _token(argument: str) -> str:
+    if argument != "-":
+        return argument
+    line = sys.stdin.readline(_LONGEST_TOKEN).strip()
+    if not line:
+        raise InvalidInput(
+            "There is no join token on stdin.",
+            next_step="Pipe in the line that dizuo site token printed at the hub.",
+        )
+    return line
 
 
 @app.command("run")
