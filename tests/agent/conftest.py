@@ -26,7 +26,10 @@ def scales_family(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     metadata = site / "scales_family-1.0.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: scales-family\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text("[dizuo.families]\nscales = scales_family\n")
+    (metadata / "entry_points.txt").write_text(
+        "[dizuo.families]\nscales = scales_family\n"
+        "[dizuo.egress]\nwithout-photos = blunt_policy:WithoutPhotos\n"
+    )
     patch = pytest.MonkeyPatch()
     for folder in (str(PLUGINS), str(site)):
         patch.syspath_prepend(folder)

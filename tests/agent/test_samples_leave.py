@@ -50,6 +50,18 @@ def test_policy_none_lets_nothing_out(agent: AgentProcess, hub: HubSimulator) ->
     assert sum(line["num_rows"] for line in lines) == 3
 
 
+def test_a_strangers_policy_decides_what_leaves(agent: AgentProcess, hub: HubSimulator) -> None:
+    agent.settings |= {
+        "DIZUO_AGENT_EGRESS_POLICY": "without-photos",
+        "DIZUO_AGENT_CONTROL_SHARE": "1",
+    }
+    serve(agent, hub)
+    agent.sides(7.0)
+    hub.wait_for_samples(1)
+    assert [sample.row for sample in hub.samples.values()] == [{"value": 7.0}]
+    assert hub.wait_for("site3", lambda _said: True).egress_policy == "without-photos"
+
+
 def test_the_outbox_survives_a_kill_and_a_hub_that_is_gone(
     agent: AgentProcess, hub: HubSimulator
 ) -> None:
