@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dizuo.agent.home import read_json
+from dizuo.agent.log_files import LOG_BYTES_AT_MOST, rotate
 from dizuo.core.clock import Clock, iso
 from dizuo.core.files import write_json
 from dizuo.edge.wire import Sample
@@ -28,10 +29,12 @@ class EgressLog:
     Args:
         path: the file of JSON lines.
         clock: the time.
+        bytes_at_most: past this size the file goes on as `NAME.1`, and a fresh one begins.
     """
 
-    def __init__(self, path: Path, clock: Clock) -> None:
+    def __init__(self, path: Path, clock: Clock, *, bytes_at_most: int = LOG_BYTES_AT_MOST) -> None:
         self._path = path
+        self._bytes_at_most = bytes_at_most
         self._clock = clock
         self._lock = threading.Lock()
         self._denied: Counter[tuple[str, str, str]] = Counter()
@@ -80,6 +83,7 @@ class EgressLog:
 
     def _append(self, line: dict[str, object], *, durable: bool) -> None:
         text = json.dumps({"at": iso(self._clock()), **line}, ensure_ascii=False)
+        rotate(self._path, self._bytes_at_most)
         with open(self._path, "a", encoding="utf-8", opener=_private) as stream:
             stream.write(text + "\n")
             if durable:

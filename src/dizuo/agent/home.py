@@ -9,9 +9,10 @@ active.json      which generation serves: changed only when that generation is k
 fetched.json     how many bytes came over the wire for the generation that is being fetched
 outbox/          samples on their way to the hub
 budget.json      how many bytes of samples today has used
-egress.jsonl     what was let out and what was denied, one JSON object a line
+egress.jsonl     what was let out and what was denied, one JSON object a line;
+                 older lines in egress.jsonl.1
 status.json      what the agent does now, for `dizuo agent status`
-engine.log       what engine processes print
+engine.log       what engine processes print; older lines in engine.log.1
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ from dizuo.agent.home import AgentHome, Enrolment
 from dizuo.agent.hub_client import HubClient, open_client
 from dizuo.agent.local_api import LocalApi
 from dizuo.agent.local_guard import GuardRules
+from dizuo.agent.log_files import LOG_BYTES_AT_MOST, rotate_open
 from dizuo.agent.memory import MemoryRules
 from dizuo.agent.outbox import Outbox
 from dizuo.agent.probe import ProbeRules
@@ -35,6 +36,7 @@ from dizuo.agent.slots import Slots
 from dizuo.agent.state import SiteState
 from dizuo.agent.supplies import Supplies
 from dizuo.agent.sync import Backoff, Sync
+from dizuo.agent.threads import in_thread
 from dizuo.agent.updater import Places, Updater, UpdateRules
 from dizuo.artifacts.layout import Layout
 from dizuo.core.clock import now_ms
@@ -43,6 +45,7 @@ from dizuo.edge.egress import policy
 from dizuo.edge.trust import TrustStore
 
 _BACKLOG = 1024
+_TEND_SECONDS = 30.0
 _log = logging.getLogger(__name__)
 
 
@@ -127,7 +130,8 @@ class Agent:
         announce(self.state.inference_url)
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._sync().run()), group.create_task(sender.run())]
+                work = (self._sync().run(), sender.run(), tend(AgentHome(self.settings.home)))
+                tasks = [group.create_task(one) for one in work]
                 await server.serve(sockets=[listener])
                 for task in tasks:
                     task.cancel()
@@ -164,6 +168,16 @@ class Agent:
             ssl_certfile=settings.tls_certificate,
             ssl_keyfile=settings.tls_key,
         )
+
+
+async def tend(home: AgentHome, every_seconds: float = _TEND_SECONDS) -> None:
+    """Keep the engines' log within its size, for ever. They write to it themselves, at any time."""
+    while True:
+        try:
+            await in_thread(lambda: rotate_open(home.engine_log, LOG_BYTES_AT_MOST), name="tend")
+        except OSError as error:
+            _log.warning("engine.log cannot be shortened: %s", error)
+        await asyncio.sleep(every_seconds)
 
 
 class _Server(uvicorn.Server):
