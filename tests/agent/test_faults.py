@@ -1,171 +1,29 @@
-"""Kills, a hub that is gone, bad bytes, a full disk: the site keeps a good model throughout."""
+"""A hub that is gone, bad bytes, a full disk: the site keeps a good model throughout."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
-import random
 import resource
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx2
 import psutil
 import pytest
 from tests.agent.agent_process import AgentProcess, install
 from tests.agent.hub_simulator import HubSimulator, other_bytes
-from tests.agent.stacks import BALLAST_BYTES, GOLDEN_VALUES, build_base
+from tests.agent.stacks import BALLAST_BYTES, build_base
+from tests.agent.test_cli import dizuo
+from tests.agent.test_kills import Site, direct, held, staging
 from tests.agent.test_updates import fell_back
 
-from dizuo.artifacts.layout import Layout
-from dizuo.edge.wire import DesiredState
-
-Site = tuple[AgentProcess, HubSimulator]
-Arrange = Callable[[AgentProcess, HubSimulator, float], contextlib.AbstractContextManager[None]]
-
-
-def direct(hub: HubSimulator, scale: float, **traits: Any) -> DesiredState:
-    """Direct the site to a new stack of this scale."""
-    number = hub.sites["site3"].desired.generation + 1
-    built = hub.build(f"next-{number}", scale=scale, **traits)
-    return hub.direct("site3", built.direction("meter"))
-
-
-def held(path: str) -> Arrange:
-    """The update waits for an answer to `path` while the block runs."""
-
-    @contextlib.contextmanager
-    def arrange(agent: AgentProcess, hub: HubSimulator, scale: float) -> Iterator[None]:
-        hold = hub.hold(path)
-        direct(hub, scale)
-        hold.wait()
-        yield
-        hold.release()
-
-    return arrange
-
-
-@contextlib.contextmanager
-def staging(agent: AgentProcess, hub: HubSimulator, scale: float) -> Iterator[None]:
-    """The update waits for the layout's lock, which laying out takes and another process has."""
-    hold = hub.hold("/blobs/")
-    direct(hub, scale)
-    hold.wait()
-    with Layout(agent.home.layout).locked():
-        hold.release()
-        agent.wait(lambda status: status["step"] == "staging")
-        yield
-
-
-@contextlib.contextmanager
-def slow_probe(agent: AgentProcess, hub: HubSimulator, scale: float) -> Iterator[None]:
-    """The probe of the new stack takes longer than the block."""
-    direct(hub, scale, seconds=0.4, slow_at=GOLDEN_VALUES[-1])
-    agent.wait(lambda status: status["step"] == "probing" and len(agent.engine_pids()) == 2)
-    yield
-
-
-@contextlib.contextmanager
-def retiring(agent: AgentProcess, hub: HubSimulator, scale: float) -> Iterator[None]:
-    """The new generation serves, the old one still has a request in flight."""
-    slow = direct(hub, -scale, seconds=3.0, slow_at=1.0)
-    agent.wait_until_serves(slow.generation)
-    asking = threading.Thread(target=_ask_until_cut, args=(agent,))
-    asking.start()
-    agent.wait(lambda _status: len(agent.engine_pids()) == 1)
-    desired = direct(hub, scale)
-    agent.wait(lambda _status: agent.home.read_active().generation == desired.generation)
-    yield
-    asking.join()
-
-
-def _ask_until_cut(agent: AgentProcess) -> None:
-    with contextlib.suppress(httpx2.TransportError):
-        agent.ask(1.0)
-
-
-STEPS: dict[str, Arrange] = {
-    "verifying": held("/tuf/timestamp"),
-    "verifying the project": held("project-default"),
-    "fetching the index": held("/v2/.*/manifests/"),
-    "fetching a blob": held("/v2/.*/blobs/"),
-    "staging": staging,
-    "probing": slow_probe,
-    "retiring": retiring,
-}
-REPEATS = {"verifying the project", "fetching the index", "retiring"}
-"""Moments like others, or after the last step: only the long campaign tries them."""
-
-
-@pytest.mark.parametrize(
-    "step",
-    [pytest.param(s, marks=[pytest.mark.slow] if s in REPEATS else []) for s in STEPS],
-)
-def test_killed_at_a_step_it_comes_back_good_and_arrives(site: Site, step: str) -> None:
-    agent, hub = site
-    before = agent.sides(3.0)
-    with STEPS[step](agent, hub, -1.0 if before == ["high"] else 1.0):
-        kill_and_come_back_without_the_hub(agent, hub)
-        if step != "retiring":
-            assert agent.sides(3.0) == before
-    hub.start()
-    agent.wait_until_serves(hub.sites["site3"].desired.generation)
-    assert agent.sides(3.0) != before
-    assert hub.wait_for("site3", lambda said: said.state == "serving").error is None
-
-
-def test_killed_while_it_watches_it_comes_back_good_and_arrives(
-    agent: AgentProcess, hub: HubSimulator
-) -> None:
-    agent.settings["DIZUO_AGENT_WATCH_SECONDS"] = "1"
-    install(agent, hub)
-    direct(hub, -1.0)
-    agent.wait(lambda status: status["running"]["generation"] == 2)
-    assert agent.sides(3.0) == ["low"]  # it answers, but is not known to be good yet
-    kill_and_come_back_without_the_hub(agent, hub)
-    assert agent.home.read_active().generation == 1
-    hub.start()
-    agent.wait_until_serves(2)
-    assert agent.sides(3.0) == ["low"]
-
-
-def kill_and_come_back_without_the_hub(agent: AgentProcess, hub: HubSimulator) -> None:
-    """SIGKILL; no engine lives on; the last good generation serves again with the hub gone."""
-    engines = agent.engine_pids()
-    agent.kill()
-    wait_until_gone(engines)
-    hub.stop()
-    hub.faults.holds.clear()
-    last_good = agent.home.read_active().generation
-    agent.start()
-    agent.wait(lambda status: status["step"] == "serving")
-    assert agent.status()["running"]["generation"] == last_good
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", range(12))
-def test_killed_at_any_moment_it_arrives(agent: AgentProcess, hub: HubSimulator, seed: int) -> None:
-    install(agent, hub)
-    direct(hub, -1.0)
-    chance = random.Random(seed)
-    for _ in range(4):
-        time.sleep(chance.uniform(0, 1.5))
-        agent.kill()
-        agent.start()
-    agent.wait_until_serves(2)
-    assert agent.sides(3.0) == ["low"]
-
-
-def wait_until_gone(pids: list[int]) -> None:
-    """Engines end by themselves when their agent was killed."""
-    deadline = time.monotonic() + 10
-    while any(psutil.pid_exists(pid) for pid in pids):
-        assert time.monotonic() < deadline, f"of {pids} some live on"
-        time.sleep(0.01)
+from dizuo.core.clock import now_ms
+from dizuo.releases.repository import Repository
 
 
 @contextlib.contextmanager
@@ -227,6 +85,51 @@ def test_tampered_metadata_is_refused(agent: AgentProcess, hub: HubSimulator) ->
     heard = hub.wait_for("site3", fell_back)
     assert heard.error is not None
     assert (heard.error.step, heard.error.code) == ("verifying", "trust_metadata_tampered")
+
+
+def expired(_agent: AgentProcess, hub: HubSimulator) -> None:
+    """Whoever signs now does it with a clock that is a year behind."""
+    hub.repository = Repository(hub.home, clock=lambda: now_ms() - 365 * 86_400_000)
+
+
+def rolled_back(agent: AgentProcess, hub: HubSimulator) -> None:
+    """The hub shows the timestamp of before the release that the site has taken last."""
+    kept = (hub.repository.directory / "timestamp.json").read_bytes()
+    agent.wait_until_serves(direct(hub, 1.0).generation)
+    hub.faults.changes["/tuf/timestamp.json"] = lambda _body: kept
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "says"),
+    [
+        (expired, "trust_metadata_expired", "The hub's signed metadata has expired"),
+        (
+            rolled_back,
+            "trust_metadata_rolled_back",
+            "The hub shows signed metadata of the wrong version",
+        ),
+    ],
+)
+def test_old_metadata_is_told_in_the_status_of_a_site_that_serves_on(
+    site: Site, fault: Callable[[AgentProcess, HubSimulator], None], code: str, says: str
+) -> None:
+    agent, hub = site
+    fault(agent, hub)
+    before, running = agent.sides(3.0), agent.status()["running"]
+    desired = direct(hub, -1.0 if before == ["high"] else 1.0)
+    error = hub.wait_for_error("site3", desired.generation)
+    assert (error.step, error.code) == ("verifying", code)
+    home = str(agent.home.root)
+    told = json.loads(dizuo("agent", "status", "--home", home, "--json").stdout)
+    assert (told["error"]["code"], told["running"]) == (code, running)
+    assert says in " ".join(dizuo("agent", "status", "--home", home).stdout.split())
+    assert agent.sides(3.0) == before
+    hub.faults.changes.clear()
+    hub.repository = Repository(hub.home)
+    hub.repository.refresh()
+    hub.direct("site3", *hub.sites["site3"].desired.stacks)
+    agent.wait_until_serves(hub.sites["site3"].desired.generation)
+    assert agent.sides(3.0) != before
 
 
 def test_a_cut_transfer_goes_on_where_it_stopped(agent: AgentProcess, hub: HubSimulator) -> None:
