@@ -31,7 +31,7 @@ BUILDERS = {
 }
 RELEASERS = {
     ("POST", "/api/v1/releases"),
-    ("POST", "/api/v1/releases/{release_id}/withdraw"),
+    ("POST", "/api/v1/releases/{key}/withdraw"),
     ("POST", "/api/v1/rollouts"),
     ("POST", "/api/v1/rollouts/{rollout_id}/stop"),
     ("POST", "/api/v1/rollouts/{rollout_id}/rollback"),
