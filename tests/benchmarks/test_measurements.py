@@ -148,6 +148,7 @@ def test_an_update_is_judged_at_rank_8(rank: int, whole_bytes: int, met: bool | 
     assert result.measured == whole_bytes / 100
 
 
+@pytest.mark.slow
 def test_an_update_brings_the_layers_files_and_its_documents() -> None:
     said = last_line(
         "benchmarks.vision_update",
