@@ -67,10 +67,8 @@ def test_a_token_may_come_by_stdin(tmp_path: Path, hub: HubSimulator) -> None:
     assert "site3" in hub.sites
 
 
-def test_status_of_a_running_agent(agent: AgentProcess, hub: HubSimulator) -> None:
-    agent.start()
-    hub.direct("site3", hub.build(scale=1.0).direction("meter"))
-    agent.wait_until_serves(1)
+def test_status_of_a_running_agent(site: tuple[AgentProcess, HubSimulator]) -> None:
+    agent, _ = site
     home = str(agent.home.root)
     status = json.loads(dizuo("agent", "status", "--home", home, "--json").stdout)
     assert (status["agent_runs"], status["state"], status["site"]) == (True, "serving", "site3")

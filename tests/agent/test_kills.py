@@ -125,8 +125,8 @@ STEPS: dict[str, Arrange] = {
     "switching": switching,
     "retiring": retiring,
 }
-REPEATS = {"verifying the project", "fetching the index", "retiring"}
-"""Moments like others, or after the last step: only the long campaign tries them."""
+REPEATS = {"verifying", "verifying the project", "fetching the index", "staging", "retiring"}
+"""Moments much like others, or after the last step: only the long campaign tries them."""
 
 
 @pytest.mark.parametrize(
@@ -146,6 +146,7 @@ def test_killed_at_a_step_it_comes_back_good_and_arrives(site: Site, step: str) 
     assert hub.wait_for("site3", lambda said: said.state == "serving").error is None
 
 
+@pytest.mark.slow
 def test_killed_while_it_watches_it_comes_back_good_and_arrives(
     agent: AgentProcess, hub: HubSimulator
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import httpx2
+import pytest
 from tests.agent.agent_process import AgentProcess, request
 from tests.agent.hub_simulator import HubSimulator
 
@@ -27,6 +28,7 @@ def test_unsure_rows_reach_the_hub(agent: AgentProcess, hub: HubSimulator) -> No
     assert [line["what"] for line in lines] == ["allowed", "allowed", "accepted", "accepted"]
 
 
+@pytest.mark.slow
 def test_measurements_that_say_so_are_not_sampled(agent: AgentProcess, hub: HubSimulator) -> None:
     agent.settings |= {"DIZUO_AGENT_EGRESS_POLICY": "raw", "DIZUO_AGENT_CONTROL_SHARE": "1"}
     serve(agent, hub)

@@ -69,6 +69,7 @@ def test_a_second_layer_costs_only_itself(agent: AgentProcess, hub: HubSimulator
     assert kept == {"1", "2"}
 
 
+@pytest.mark.slow
 def test_old_generations_and_their_blobs_are_removed(
     agent: AgentProcess, hub: HubSimulator
 ) -> None:
@@ -165,6 +166,7 @@ def test_a_stack_that_does_not_prove_itself_never_serves(
     assert (error.step, error.code) == ("probing", code)
 
 
+@pytest.mark.slow
 def test_after_a_bad_generation_a_good_one_serves(agent: AgentProcess, hub: HubSimulator) -> None:
     install(agent, hub)
     hub.direct("site3", hub.build("bad", golden="wrong").direction("meter"))
@@ -261,6 +263,7 @@ def test_a_generation_that_dies_while_it_is_watched_falls_back(
     assert agent.sides(99.0) == ["high"]
 
 
+@pytest.mark.slow
 def test_a_generation_with_too_many_errors_falls_back(
     agent: AgentProcess, hub: HubSimulator
 ) -> None:
@@ -299,6 +302,7 @@ def test_too_little_memory_for_two_generations_drains_first(
     assert agent.home.read_active().previous == 1
 
 
+@pytest.mark.slow
 def test_the_hub_hears_of_a_long_update_while_it_runs(
     agent: AgentProcess, hub: HubSimulator
 ) -> None:
