@@ -165,7 +165,15 @@ def test_the_connection_breaks_off(words: bytes) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["", "hub", "ftp://127.0.0.1/", "http://", "http://[::1", "https://a b/", "https://x:99999999/"],
+    [
+        "",
+        "hub",
+        "ftp://127.0.0.1/",
+        "http://",
+        "http://[::1",
+        "https://a b/",
+        "https://x:99999999/",
+    ],
 )
 def test_an_address_that_is_none(url: str) -> None:
     with pytest.raises(DizuoError) as refused:
