@@ -73,7 +73,7 @@ def served(app: ASGIApp) -> Iterator[str]:
         server = uvicorn.Server(
             uvicorn.Config(app, log_level="critical", ws="none", lifespan="off")
         )
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
         try:
             yield f"127.0.0.1:{listening.getsockname()[1]}"
