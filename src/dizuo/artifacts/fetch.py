@@ -229,10 +229,11 @@ class _Fetch:
         for chunk in self._counted(chunks):
             if partial.num_bytes + len(chunk) > partial.blob.size_bytes:
                 raise _too_long(partial.blob)
-            partial.write(chunk)
-            self._bytes_done = self._bytes_whole + partial.num_bytes
+            self._bytes_done = self._bytes_whole + partial.num_bytes + len(chunk)
             if self._bytes_fetched - self._bytes_told >= self._bytes_missing // _REPORTS_PER_FETCH:
+                # Told before it is kept: whoever counts misses no byte that a killed attempt left.
                 self.tell(partial.blob.digest)
+            partial.write(chunk)
 
     def _counted(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         deadline = self._monotonic() + self._limits.seconds_per_transfer
