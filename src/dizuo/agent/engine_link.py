@@ -109,7 +109,7 @@ class EngineLink:
                 if future is not None and not future.done():
                     future.set_result(frame)
         except Exception:  # noqa: BLE001
-            # A process edge: one that does not speak as an engine does is replaced, not listened to.
+            # A process edge: what does not speak as an engine does is replaced.
             _log.exception("engine %d does not speak as an engine does", self.pid)
             self.kill()
         finally:
