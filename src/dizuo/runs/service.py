@@ -253,9 +253,7 @@ def _locked(session: Session, run_id: str) -> Run:
 
 
 def _not_found(run_id: str) -> RunNotFound:
-    return RunNotFound(
-        f"There is no run {run_id[:80]}.", next_step="List runs with GET /api/v1/runs."
-    )
+    return RunNotFound(f"There is no run {run_id[:80]}.", next_step="List them: dizuo runs ls.")
 
 
 def _change(
