@@ -24,6 +24,7 @@ from dizuo.families.errors import LayerRefused
 from dizuo.families.vision import tune
 from dizuo.families.vision.layer import read_manifest
 from dizuo.families.vision.network import merged_network
+from dizuo.stacks.recipe import MAX_SEED
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -72,6 +73,10 @@ def test_a_last_batch_of_one_row_is_left_out(
     trained = [event for event in events if event.stage == "train"]
     assert trained[-1].done == trained[-1].total == num_steps
     assert tuned.metrics["num_trained"] == num_rows - num_rows // 3
+
+
+def test_the_largest_seed_is_taken(tmp_path: Path) -> None:
+    assert run(job(tmp_path, shapes(40), None, seed=MAX_SEED)).metrics["num_trained"] == 27
 
 
 def test_an_adapter_learns_from_a_last_batch_of_one_row(
