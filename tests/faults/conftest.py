@@ -42,7 +42,7 @@ from dizuo.stacks import service as stacks
 __all__ = ["parrot_family"]  # a fixture here too
 
 ROOT = Path(__file__).parents[2]
-RULES = ("collect", "tune", "pass_gate", "release", "roll_out")
+RULES = ("begin", "collect", "tune", "pass_gate", "release", "roll_out", "finish")
 
 
 @dataclass
@@ -84,14 +84,23 @@ class Story:
     def dies(self, die_at: str) -> None:
         """Run a hub until it dies at this place."""
         with self.hub(die_at) as popen:
-            assert popen.wait(40) == -signal.SIGKILL, f"it did not die at {die_at}: {self.log()}"
+            until(lambda: self.has_ended(popen), 40)
+            assert popen.wait() == -signal.SIGKILL, f"it did not die at {die_at}: {self.log()}"
 
     def ends(self, *, source: Sequence[Path] = ()) -> None:
         """Run a hub that nothing kills until the improvement has ended, then stop it."""
         with self.hub(source=source) as popen:
-            until(lambda: popen.poll() is not None or (self.read().is_final and self.answers()))
+            until(lambda: self.has_ended(popen) or (self.read().is_final and self.answers()))
             popen.send_signal(signal.SIGTERM)
             assert popen.wait(60) == 0, self.log()
+
+    def has_ended(self, popen: subprocess.Popen[bytes]) -> bool:
+        """Whether the hub is gone. While it is not, the site does what it is told, as soon as the
+        hub has seen that it does not yet."""
+        known = self.read()
+        if known.state is State.ROLLING_OUT and known.reason.startswith("0 of"):
+            scene.obey(self.database)
+        return popen.poll() is not None
 
     def answers(self) -> bool:
         """Whether the hub answers where its credentials file says."""

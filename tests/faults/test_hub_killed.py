@@ -35,7 +35,9 @@ INSIDE_STEPS = [
 
 
 def test_killed_inside_steps(story: Story) -> None:
-    for place in (INSIDE_STEPS[1], INSIDE_STEPS[3], INSIDE_STEPS[7], *INSIDE_STEPS[10:]):
+    inside = (INSIDE_STEPS[1], INSIDE_STEPS[3], INSIDE_STEPS[7], *INSIDE_STEPS[10:])
+    begin, finish = f"{IN_TRANSACTION} 1", f"{IN_TRANSACTION} 2"
+    for place in (begin, *inside, finish):
         story.dies(place)
     story.ends()
     story.assert_done_once()
@@ -90,8 +92,8 @@ def replace(path: Path, old: str, new: str) -> None:
     "places",
     [
         [f"{BEFORE_WORK} {number}" for number in (1, 2, 2, 2, 2)],
-        [f"{IN_TRANSACTION} {number}" for number in (1, 2, 2, 2, 2)],
-        [AFTER_COMMIT] * 5,
+        [f"{IN_TRANSACTION} {number}" for number in (1, 2, 2, 2, 2, 2, 2)],
+        [AFTER_COMMIT] * 8,  # those of RULES, and the note that the site is not there yet
         [BETWEEN_STEPS] * 5,
         INSIDE_STEPS,
     ],

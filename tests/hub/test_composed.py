@@ -27,7 +27,7 @@ from dizuo.releases.keys import init_keys
 
 __all__ = ["parrot_family"]  # a fixture here too
 PATH = "/api/v1/improvements"
-ENDED = ("done", "failed", "rejected", "awaiting_approval")
+RESTS = ("done", "failed", "rejected", "awaiting_approval", "awaiting_review")
 
 
 @dataclass
@@ -43,13 +43,25 @@ class Town:
         return self.clients[role].request(method, path, **options)
 
     def rests(self, improvement_id: str) -> dict[str, Any]:
-        """The improvement once nothing moves it."""
+        """The improvement once nobody but a person moves it; sites do what they are told."""
 
-        def state() -> str:
-            return str(self.call("reader", "GET", f"{PATH}/{improvement_id}").json()["state"])
+        def rests() -> bool:
+            scene.obey(self.database)
+            return self.improvement(improvement_id)["state"] in RESTS
 
-        until(lambda: state() in ENDED)
+        until(rests)
+        return self.improvement(improvement_id)
+
+    def improvement(self, improvement_id: str) -> dict[str, Any]:
         found: dict[str, Any] = self.call("reader", "GET", f"{PATH}/{improvement_id}").json()
+        return found
+
+    def audited(self, action: str) -> dict[str, Any]:
+        """The newest audit entry of an action."""
+        entries = self.call("reader", "GET", "/api/v1/audit", params={"limit": 1000}).json()[
+            "items"
+        ]
+        found: dict[str, Any] = [one for one in entries if one["action"] == action][-1]
         return found
 
 
@@ -119,15 +131,33 @@ def test_a_releasers_improvement_ends_at_the_site(town: Town, improved: dict[str
 
 
 def test_a_builders_improvement_waits_for_a_releaser(town: Town, improved: dict[str, Any]) -> None:
+    scene.add_reviewed(town.database, town.home, start=60)
     begun = town.call("builder", "POST", PATH, json=body(sites=[scene.SITES[1]]))
     waiting = town.rests(begun.json()["id"])
     assert waiting["state"] == "awaiting_approval", waiting["reason"]
     address = f"{PATH}/{waiting['id']}"
     assert town.call("builder", "POST", f"{address}/approve").status_code == 403
     assert town.call("releaser", "POST", f"{address}/approve").json()["state"] == "releasing"
-    assert town.rests(waiting["id"])["state"] == "done"
+    done = town.rests(waiting["id"])
+    assert (done["state"], done["approver"]) == ("done", "operator:releaser")
+    for action in ("release.signed", "rollout.started", "site.directed"):
+        assert town.audited(action)["actor"] == "operator:releaser", action
+    for action in ("release.signed", "rollout.started"):
+        assert town.audited(action)["detail"]["started_by"] == "operator:builder"
     again = town.call("releaser", "POST", f"{address}/reject")
     assert (again.status_code, again.json()["error"]["code"]) == (409, "transition_refused")
+
+
+def test_an_improvement_that_waits_for_reviews_says_so(
+    town: Town, improved: dict[str, Any]
+) -> None:
+    begun = town.call("builder", "POST", PATH, json=body(min_samples=500)).json()
+    assert begun["state"] == "awaiting_review"
+    assert town.rests(begun["id"])["reason"] == (
+        "It waits for reviewed samples: 0 of 500 are there."
+    )
+    ended = town.call("releaser", "POST", f"{PATH}/{begun['id']}/reject").json()
+    assert ended["state"] == "rejected"
 
 
 def test_improvements_are_listed_newest_first(town: Town, improved: dict[str, Any]) -> None:
@@ -144,6 +174,8 @@ def test_improvements_are_listed_newest_first(town: Town, improved: dict[str, An
         ({"sites": ["atlantis"]}, 404, "site_not_found"),
         ({"sites": []}, 400, "invalid_input"),
         ({"holdout": 0.9}, 400, "invalid_input"),
+        ({"min_samples": -1}, 400, "invalid_input"),
+        ({"min_samples": "many"}, 400, "invalid_input"),
         ({"dataset": "songs"}, 400, "improvement_refused"),
         ({"colour": "red"}, 400, "invalid_input"),
         ({"recipe": "x" * 300_000}, 400, "invalid_input"),
@@ -167,7 +199,7 @@ def test_skopeo_copies_a_release_with_a_persons_registry_token(
     town: Town, improved: dict[str, Any], tmp_path: Path
 ) -> None:
     made = town.call("admin", "POST", "/api/v1/tokens", json={"name": "bob", "role": "registry"})
-    (release,) = town.call("reader", "GET", "/api/v1/releases").json()["items"]
+    release = town.call("reader", "GET", "/api/v1/releases/caller:1").json()
     copied = _copy(town, tmp_path, made.json()["token"])
     assert copied.returncode == 0, copied.stderr
     index = json.loads((tmp_path / "copy" / "index.json").read_bytes())

@@ -16,6 +16,7 @@ from tests.improvements.scene import ANN
 
 from dizuo.artifacts.layout import Layout
 from dizuo.audit import store as audit_store
+from dizuo.audit.model import AuditEntry
 from dizuo.database.engine import Database, sqlite_url
 from dizuo.database.tables import Row
 from dizuo.families.registry import family_packages
@@ -79,14 +80,26 @@ class Works:
             return service.get(session, improvement.id)
 
     def rests(self, improvement: Improvement, *states: State) -> Improvement:
-        """The improvement once it is in one of these states."""
-        until(lambda: self.read(improvement).state in states)
+        """The improvement once it is in one of these states. Sites do what they are told, unless
+        it is their being on the way that is waited for."""
+
+        def is_there() -> bool:
+            state = self.read(improvement).state
+            if state is State.ROLLING_OUT and state not in states:
+                scene.obey(self.database)
+            return state in states
+
+        until(is_there)
         return self.read(improvement)
 
     def entries(self, action: str) -> list[dict[str, Any]]:
         """The details of the audit entries of an action, in order."""
+        return [entry.detail for entry in self.audited(action)]
+
+    def audited(self, action: str) -> list[AuditEntry]:
+        """The audit entries of an action, in order."""
         with self.database.reading() as session:
-            return [e.detail for e in audit_store.stream(session) if e.action == action]
+            return [entry for entry in audit_store.stream(session) if entry.action == action]
 
     def ask(self, question: Callable[[Session], Any]) -> Any:
         with self.database.reading() as session:

@@ -82,14 +82,53 @@ def add_reviewed(
     database: Database, home: Path, count: int = 12, *, start: int = 0, site: str = SITES[0]
 ) -> list[str]:
     """Return samples from a site and label them all `squawk`; their digests."""
+    digests = add_returned(database, home, count, start=start, site=site)
+    label(database, home, digests)
+    return digests
+
+
+def add_returned(
+    database: Database, home: Path, count: int = 12, *, start: int = 0, site: str = SITES[0]
+) -> list[str]:
+    """Return samples from a site; their digests."""
     texts = islice(combinations(ascii_letters, 3), start, start + count)
     sent = [_sample({"text": "".join(text)}) for text in texts]
     receipt = samples.receive(database, home, site, sent)
     assert len(receipt.accepted) == count, receipt.refused
-    with database.transaction() as session:
-        for digest in receipt.accepted:
-            review.judge(session, home, digest, Verdict("squawk"), "operator:ann")
     return list(receipt.accepted)
+
+
+def label(database: Database, home: Path, digests: Sequence[str]) -> None:
+    """Say of returned samples that they are `squawk`."""
+    with database.transaction() as session:
+        for digest in digests:
+            review.judge(session, home, digest, Verdict("squawk"), "operator:ann")
+
+
+def obey(database: Database, names: Sequence[str] = SITES) -> None:
+    """Let sites that are told to run something else run it, as agents would report."""
+    with database.reading() as session:
+        found = [one for one in sites.listing(session) if one.running != one.desired]
+    for site in (one for one in found if one.name in names):
+        with database.transaction() as session:
+            desired = sites.show(session, site.name).desired
+            said = wire.CheckIn(state="serving" if desired.stacks else "empty", running=desired)
+            sites.check_in(session, site.name, said, 1.0)
+
+
+def fall_back(database: Database, name: str) -> None:
+    """Let a site report that it gave up on what it is told to run."""
+    with database.transaction() as session:
+        generation = sites.show(session, name).desired.generation
+        error = wire.SiteError(
+            generation=generation,
+            step="probing",
+            code="probe_failed",
+            message="It choked.",
+            at_ms=1,
+        )
+        said = wire.CheckIn(state="empty", running=wire.DesiredState(generation=0), error=error)
+        sites.check_in(session, name, said, 1.0)
 
 
 def _sample(row: dict[str, Any]) -> wire.Sample:

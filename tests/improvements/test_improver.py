@@ -64,7 +64,7 @@ def failing(works: Works, monkeypatch: pytest.MonkeyPatch) -> Any:
     ],
 )
 def test_what_passes_is_tried_again(works: Works, failing: Any, error: Exception) -> None:
-    improvement = works.start()
+    improvement = works.start(min_samples=0)
     work = failing(error, error, error)
     assert works.improver.advance(improvement.id)
     assert work.errors == []
@@ -74,11 +74,11 @@ def test_what_passes_is_tried_again(works: Works, failing: Any, error: Exception
 
 
 def test_meanwhile_it_says_why_it_waits(works: Works, failing: Any) -> None:
-    improvement = works.start()
+    improvement = works.start(min_samples=0)
     failing(*[Unavailable("The disk is full.")] * 1000)
     advancing = threading.Thread(target=_advance_until_stopped, args=(works, improvement))
     advancing.start()
-    until(lambda: works.read(improvement).reason)
+    until(lambda: works.read(improvement).reason != improvement.reason)
     assert works.read(improvement).reason == "This is tried again: The disk is full."
     assert works.read(improvement).state is State.COLLECTING
     works.improver.interrupt()
@@ -91,7 +91,7 @@ def _advance_until_stopped(works: Works, improvement: Improvement) -> None:
 
 
 def test_what_is_expected_ends_it_with_its_sentence(works: Works, failing: Any) -> None:
-    improvement = works.start()
+    improvement = works.start(min_samples=0)
     failing(DizuoError("It cannot be.", next_step="Do something else."))
     assert not works.improver.advance(improvement.id)
     after = works.read(improvement)
@@ -105,7 +105,7 @@ def test_what_is_expected_ends_it_with_its_sentence(works: Works, failing: Any) 
 def test_what_nobody_foresaw_ends_it_and_is_logged(
     works: Works, failing: Any, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
-    improvement = works.start()
+    improvement = works.start(min_samples=0)
     failing(error)
     with caplog.at_level(logging.ERROR):
         assert not works.improver.advance(improvement.id)
@@ -119,7 +119,7 @@ def test_what_nobody_foresaw_ends_it_and_is_logged(
 def test_failing_is_tried_again_too(
     works: Works, failing: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    improvement = works.start()
+    improvement = works.start(min_samples=0)
     failing(DizuoError("It cannot be."))
     busy = [Unavailable("The database is locked.")] * 2
     move = service.move
@@ -137,7 +137,7 @@ def test_failing_is_tried_again_too(
 def test_what_somebody_else_has_moved_is_left_alone(
     works: Works, failing: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    improvement = works.start()
+    improvement = works.start(min_samples=0)
     work = failing()
 
     def overtake(one: Improvement) -> None:
@@ -152,7 +152,7 @@ def test_what_somebody_else_has_moved_is_left_alone(
 
 
 def test_resting_improvements_are_left_alone(works: Works, failing: Any) -> None:
-    improvement = works.start()
+    improvement = works.start(min_samples=0)
     failing(DizuoError("It cannot be."))
     assert not works.improver.advance(improvement.id)
     work = failing(ZeroDivisionError())
@@ -162,7 +162,7 @@ def test_resting_improvements_are_left_alone(works: Works, failing: Any) -> None
 
 
 def test_stopping_decides_nothing(works: Works) -> None:
-    improvement = works.start()
+    improvement = works.start(min_samples=0)
     works.improver.interrupt()
     with pytest.raises(HubStopping):
         works.improver.advance(improvement.id)
@@ -171,7 +171,7 @@ def test_stopping_decides_nothing(works: Works) -> None:
 
 def test_waiting_for_a_run_ends_when_the_hub_stops(works: Works) -> None:
     works.review()
-    improvement = works.start()
+    improvement = works.start(min_samples=0)
     assert works.improver.advance(improvement.id)
     waiting = threading.Thread(target=_advance_until_stopped, args=(works, improvement))
     waiting.start()
@@ -183,12 +183,12 @@ def test_waiting_for_a_run_ends_when_the_hub_stops(works: Works) -> None:
     assert (after.state, after.reason) == (State.TUNING, "")
 
 
-def test_nothing_reviewed_ends_it(works: Works) -> None:
-    improvement = works.start()
+def test_nothing_reviewed_ends_what_would_not_wait(works: Works) -> None:
+    improvement = works.start(min_samples=0)
     assert not works.improver.advance(improvement.id)
     after = works.read(improvement)
     assert after.state is State.FAILED
-    assert after.reason.startswith("No reviewed sample is waiting to go into a dataset.")
+    assert after.reason.startswith("No sample was reviewed yet")
     assert works.ask(runs.listing) == []
 
 
@@ -196,7 +196,7 @@ def test_a_label_corrected_while_samples_are_collected_is_taken_as_it_is(
     works: Works, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     digest, *_ = scene.add_reviewed(works.database, works.home)
-    improvement = works.start()
+    improvement = works.start(min_samples=0)
     select_all = samples.select_all
     calls: list[int] = []
 
@@ -220,8 +220,7 @@ def test_a_label_corrected_while_samples_are_collected_is_taken_as_it_is(
 
 def test_only_samples_of_the_named_site_are_taken(works: Works) -> None:
     works.review(site=scene.SITES[1])
-    improvement = works.start(from_site=scene.SITES[0])
-    assert not works.improver.advance(improvement.id)
+    assert works.start(from_site=scene.SITES[0]).state is State.AWAITING_REVIEW
     other = works.start(from_site=scene.SITES[1])
     assert works.improver.advance(other.id)
 
@@ -236,6 +235,7 @@ REFUSED: list[tuple[dict[str, Any], type[DizuoError], str]] = [
     ({"sites": ("atlantis",)}, SiteNotFound, "atlantis"),
     ({"holdout": 0.0}, ImprovementRefused, "holdout"),
     ({"holdout": 0.51}, ImprovementRefused, "holdout"),
+    ({"min_samples": -1}, ImprovementRefused, "-1"),
 ]
 
 
@@ -296,9 +296,9 @@ def test_another_workflow_takes_over_from_one_that_broke(
     works: Works, broken_once: list[str]
 ) -> None:
     with launched(works):
-        improvement = works.start()
+        improvement = works.start(min_samples=0)
         failed = works.rests(improvement, State.FAILED)
-    assert failed.reason.startswith("No reviewed sample")
+    assert failed.reason.startswith("No sample was reviewed yet")
     assert broken_once == [improvement.id] * 2
 
 
@@ -316,7 +316,7 @@ def test_a_workflow_whose_thread_died_is_replaced(
 
     monkeypatch.setattr(works.improver._workflows, "_advance", vanish_first)
     with launched(works):
-        improvement = works.start()
+        improvement = works.start(min_samples=0)
         works.rests(improvement, State.FAILED)
     assert calls == [improvement.id] * 2
 
@@ -334,7 +334,7 @@ def test_a_look_that_fails_is_repeated(
 
     monkeypatch.setattr(works.improver, "_ensure_all", fail_first)
     with launched(works):
-        works.rests(works.start(), State.FAILED)
+        works.rests(works.start(min_samples=0), State.FAILED)
     assert "looking at the improvements failed" in caplog.text
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from tests.improvements import scene
-from tests.improvements.conftest import Works, launched, open_home
+from tests.improvements.conftest import Works, launched, open_home, until
 
 from dizuo.audit import service as audit
 from dizuo.core.transitions import TransitionRefused
@@ -54,8 +54,8 @@ def test_reviewed_samples_end_at_the_site(loop: Works) -> None:
 
 
 def test_every_step_left_its_mark_once(loop: Works) -> None:
-    rules = ["collect", "tune", "pass_gate", "release", "roll_out"]
-    assert [len(loop.entries(f"improvement.{rule}")) for rule in rules] == [1] * 5
+    rules = ["begin", "collect", "tune", "pass_gate", "release", "roll_out", "finish"]
+    assert [len(loop.entries(f"improvement.{rule}")) for rule in rules] == [1] * len(rules)
     (collected,) = loop.entries("improvement.collect")
     assert collected["dataset_versions"] == ["calls@1", "calls-test@1"]
     used = [d for detail in loop.entries("samples.used") for d in detail["samples"]]
@@ -64,7 +64,8 @@ def test_every_step_left_its_mark_once(loop: Works) -> None:
 
 def test_nothing_new_to_learn_builds_nothing_new(loop: Works) -> None:
     before = loop.ask(lambda session: stacks.log(session, "caller"))
-    done = loop.rests(loop.start(sites=(scene.SITES[1],)), State.DONE, State.FAILED)
+    begun = loop.start(sites=(scene.SITES[1],), min_samples=0)
+    done = loop.rests(begun, State.DONE, State.FAILED)
     assert done.state is State.DONE, done.reason
     assert done.stack == "caller:1"
     assert loop.ask(lambda session: stacks.log(session, "caller")) == before
@@ -72,9 +73,15 @@ def test_nothing_new_to_learn_builds_nothing_new(loop: Works) -> None:
     assert len(loop.ask(releases.listing)) == 1
 
 
-def test_new_labels_make_a_new_version(loop: Works) -> None:
-    loop.review(start=40)
-    done = loop.rests(loop.start(), State.DONE, State.FAILED)
+def test_a_review_wakes_it_and_new_labels_make_a_new_version(loop: Works) -> None:
+    digests = scene.add_returned(loop.database, loop.home, start=40)
+    begun = loop.start(min_samples=len(digests))
+    assert begun.state is State.AWAITING_REVIEW
+    scene.label(loop.database, loop.home, digests[:-1])
+    known = f"{len(digests) - 1} of {len(digests)} are there"
+    until(lambda: known in loop.read(begun).reason)
+    scene.label(loop.database, loop.home, digests[-1:])
+    done = loop.rests(begun, State.DONE, State.FAILED)
     assert done.state is State.DONE, done.reason
     assert done.dataset_versions == ("calls@2", "calls-test@2")
     assert "calls@2" in done.recipe_used
@@ -82,8 +89,26 @@ def test_new_labels_make_a_new_version(loop: Works) -> None:
     assert done.stack == "caller:2"
 
 
+def test_where_no_person_must_approve_the_loop_itself_signs(loop: Works) -> None:
+    for action in ("release.signed", "rollout.started"):
+        entry = loop.audited(action)[0]
+        assert entry.actor == f"workflow:{entry.detail['improvement']}"
+        assert entry.detail["started_by"] == scene.ANN.actor
+
+
+def test_it_is_not_done_before_the_site_serves_it(loop: Works) -> None:
+    loop.review(start=80)
+    resting = loop.rests(loop.start(), State.ROLLING_OUT, State.FAILED)
+    until(lambda: loop.read(resting).reason == "0 of 1 sites serve it.")
+    scene.fall_back(loop.database, scene.SITES[0])
+    failed = loop.rests(resting, State.DONE, State.FAILED)
+    assert failed.state is State.FAILED
+    assert failed.reason.startswith("The rollout ended as failed: harbour fell back")
+
+
 def test_a_gate_that_is_not_met_ends_it(loop: Works) -> None:
-    failed = loop.rests(loop.start(scene.recipe(mute="yes")), State.DONE, State.FAILED)
+    begun = loop.start(scene.recipe(mute="yes"), min_samples=0)
+    failed = loop.rests(begun, State.DONE, State.FAILED)
     assert failed.state is State.FAILED
     assert "1 of 2 gates were met" in failed.reason
     assert "exact_match" in failed.reason
@@ -93,7 +118,7 @@ def test_a_gate_that_is_not_met_ends_it(loop: Works) -> None:
 
 def test_a_run_that_fails_ends_it(loop: Works) -> None:
     text = scene.RECIPE.replace("scratch", "nobody:7").replace("L0", "L1")
-    begun = loop.start(text.replace("name: caller", "name: mimic"))
+    begun = loop.start(text.replace("name: caller", "name: mimic"), min_samples=0)
     failed = loop.rests(begun, State.DONE, State.FAILED)
     assert failed.state is State.FAILED
     assert "The tune run ended as failed." in failed.reason
@@ -111,11 +136,13 @@ def test_a_person_approves(careful: Works) -> None:
     with pytest.raises(TransitionRefused):
         careful.improver.decide(waiting.id, scene.ANN, approve=False)
     assert careful.entries("improvement.approve")[0]["reason"] == "Approved by operator:ann."
+    assert done.approver == scene.ANN.actor
 
 
 def test_a_person_rejects(careful: Works) -> None:
     before = len(careful.ask(rollouts.listing))
-    waiting = careful.rests(careful.start(), State.AWAITING_APPROVAL, State.FAILED)
+    begun = careful.start(min_samples=0)
+    waiting = careful.rests(begun, State.AWAITING_APPROVAL, State.FAILED)
     rejected = careful.improver.decide(waiting.id, scene.ANN, approve=False)
     assert (rejected.state, rejected.release_id) == (State.REJECTED, "")
     assert len(careful.ask(rollouts.listing)) == before

@@ -1,4 +1,4 @@
-"""`dizuo improve`: the loop from reviewed samples to a better stack on the sites."""
+"""`dizuo improve`: the loop from returned samples to a better stack on the sites."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The id of an impr
 
 @app.callback()
 def group() -> None:
-    """Reviewed samples to dataset to stack to gates to release to sites, by itself.
+    """Returned samples to labels to dataset to stack to gates to release to sites, by itself.
 
     Example: dizuo improve status
     """
@@ -40,9 +40,16 @@ def start(
     holdout: Annotated[
         float, typer.Option(help="The share of samples held out for the gates.", min=0, max=0.5)
     ] = 0.2,
+    min_samples: Annotated[
+        int,
+        typer.Option(
+            help="How many reviewed samples to wait for; 0 begins at once, with what is there.",
+            min=0,
+        ),
+    ] = 1,
     as_json: JsonFlag = False,
 ) -> None:
-    """Start the loop on what was reviewed.
+    """Start the loop. It begins as soon as enough returned samples are reviewed.
 
     Example: dizuo improve start site3.yaml --dataset site3-digits --site site3 --as meter-reading
     """
@@ -52,6 +59,7 @@ def start(
         "family": family,
         "sites": site,
         "holdout": holdout,
+        "min_samples": min_samples,
     }
     body |= {"served_as": served_as} if served_as else {}
     body |= {"from_site": from_site} if from_site else {}
@@ -109,7 +117,7 @@ def approve(context: typer.Context, improvement: IdArgument, as_json: JsonFlag =
 
 @app.command("reject")
 def reject(context: typer.Context, improvement: IdArgument, as_json: JsonFlag = False) -> None:
-    """End an improvement that waits for a person without a release.
+    """End an improvement that waits for approval, or for reviews, without a release.
 
     Example: dizuo improve reject 0197f3c2-5d1e-7cc3-98c4-dc0c0c07398f
     """
@@ -132,6 +140,7 @@ def _show(found: dict[str, Any], as_json: bool) -> None:
             ("gate run", found["gate_run_id"]),
             ("release", found["release_id"]),
             ("rollout", found["rollout_id"]),
+            ("approved by", found["approver"]),
             ("started", moment(found["created_ms"])),
             ("changed", age(found["updated_ms"])),
         )

@@ -32,6 +32,7 @@ class ImprovementBody(BaseModel):
     from_site: NameText | None = None
     holdout: Annotated[float, Field(gt=0, le=0.5)] = 0.2
     no_cache: bool = False
+    min_samples: Annotated[int, Field(ge=0, le=1_000_000)] = 1
 
 
 def _improver(request: Request) -> Improver:
@@ -45,7 +46,7 @@ def as_json(improvement: Improvement) -> dict[str, Any]:
 
 @router.post("", status_code=201)
 def start(body: ImprovementBody, request: Request, caller: Builder) -> dict[str, Any]:
-    """Start the loop on what was reviewed."""
+    """Start the loop: it begins as soon as enough samples are reviewed."""
     wanted = ImprovementRequest(
         recipe=body.recipe,
         dataset=body.dataset,
@@ -55,6 +56,7 @@ def start(body: ImprovementBody, request: Request, caller: Builder) -> dict[str,
         from_site=body.from_site or "",
         holdout=body.holdout,
         no_cache=body.no_cache,
+        min_samples=body.min_samples,
     )
     return as_json(_improver(request).start(wanted, caller))
 
@@ -82,5 +84,5 @@ def approve(improvement_id: str, request: Request, caller: Releaser) -> dict[str
 
 @router.post("/{improvement_id}/reject")
 def reject(improvement_id: str, request: Request, caller: Releaser) -> dict[str, Any]:
-    """End it without a release."""
+    """End it without a release, where it waits for approval or for reviews."""
     return as_json(_improver(request).decide(improvement_id, caller, approve=False))

@@ -1,8 +1,9 @@
 """Starting improvements, deciding on them, and keeping them moving whatever goes wrong.
 
-A thread of its own looks for improvements that have work ahead and sees that each has a workflow:
-at the hub's start, when something was started or approved, and every now and then, so that none is
-forgotten, wherever a crash fell.
+A thread of its own looks for improvements whose rest is over (enough samples were reviewed, the
+rollout has ended) and moves them on, and for those that have work ahead and sees that each has a
+workflow: at the hub's start, when something was started or approved, and every few seconds, so that
+none is forgotten, wherever a crash fell. What waits costs a look now and then, and no thread.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from __future__ import annotations
 import errno
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+
+from sqlalchemy.orm import Session
 
 from dizuo.access.model import Principal, Role
 from dizuo.core.errors import DizuoError
@@ -18,9 +21,14 @@ from dizuo.datasets.errors import ReviewConflict
 from dizuo.datasets.names import parse_ref
 from dizuo.improvements import service, store
 from dizuo.improvements.errors import ImprovementRefused
-from dizuo.improvements.model import RESTING_STATES, Improvement, ImprovementRequest
+from dizuo.improvements.model import (
+    RESTING_STATES,
+    WATCHED_STATES,
+    Improvement,
+    ImprovementRequest,
+)
 from dizuo.improvements.service import Step
-from dizuo.improvements.steps import Parts, Steps, Work
+from dizuo.improvements.steps import Look, Parts, Steps
 from dizuo.improvements.workflow import HubStopping, Workflows
 from dizuo.sites import service as sites
 from dizuo.stacks.recipe import Recipe, parse_recipe
@@ -49,11 +57,11 @@ class Improver:
         parts: the hub's parts that the loop uses.
         pause_seconds: how long to wait before what failed for now is tried again; doubled each
             time, up to a minute.
-        look_seconds: how often to look for improvements that nothing moves.
+        look_seconds: how often to look for improvements whose rest is over or that nothing moves.
     """
 
     def __init__(
-        self, parts: Parts, *, pause_seconds: float = 1.0, look_seconds: float = 5.0
+        self, parts: Parts, *, pause_seconds: float = 1.0, look_seconds: float = 2.0
     ) -> None:
         self._parts = parts
         self._steps = Steps(parts)
@@ -83,7 +91,8 @@ class Improver:
     def start(self, request: ImprovementRequest, caller: Principal) -> Improvement:
         """Start an improvement. What could not end well is refused here, and changes nothing.
 
-        Whoever may not release starts one that waits for approval, whatever the hub's policy.
+        It begins at once where enough samples were reviewed, or else as soon as they are. Whoever
+        may not release starts one that waits for approval, whatever the policy.
 
         Raises:
             RecipeRefused: the recipe is wrong; every problem with its line.
@@ -104,6 +113,7 @@ class Improver:
                 needs_approval=self._parts.require_approval or not may_release,
                 project_id=caller.project_id,
             )
+            improvement = self._move_on(session, improvement, self._steps.look, caller.actor)
         self._look.set()
         return improvement
 
@@ -112,7 +122,7 @@ class Improver:
 
         Raises:
             ImprovementNotFound: the caller's project has none.
-            TransitionRefused: it does not wait for approval.
+            TransitionRefused: it does not wait for that.
         """
         with self._parts.database.transaction() as session:
             decided = service.decide(session, improvement_id, caller, approve=approve)
@@ -165,15 +175,23 @@ class Improver:
         _logger.warning("improvement %s failed: %s", improvement_id, reason)
         return self._change(improvement, lambda _session, _one: Step("fail", {}, reason))
 
-    def _change(self, improvement: Improvement, work: Work) -> bool:
+    def _change(self, improvement: Improvement, work: Look) -> bool:
         """Work, and move on, in one transaction; nothing if somebody else has moved it already."""
         with self._parts.database.transaction() as session:
             current = service.get(session, improvement.id, lock=True)
             if current.state == improvement.state:
-                step = work(session, current)
-                current = service.move(session, current, step, f"workflow:{improvement.id}")
+                current = self._move_on(session, current, work, f"workflow:{improvement.id}")
         self._parts.supervisor.wake()
         return current.state not in RESTING_STATES
+
+    def _move_on(
+        self, session: Session, improvement: Improvement, work: Look, actor: str
+    ) -> Improvement:
+        """The improvement after the work of its state, or with why it goes on resting."""
+        step = work(session, improvement)
+        if isinstance(step, Step):
+            return service.move(session, improvement, step, actor)
+        return service.note(session, improvement, step)
 
     def _note(self, improvement_id: str, error: Exception) -> None:
         """Say on the improvement why it waits, if even that can be written now."""
@@ -189,14 +207,29 @@ class Improver:
 
     def _keep(self) -> None:
         while not self._stopping.is_set():
-            try:
-                self._ensure_all()
-            except DizuoError as error:
-                _logger.warning("cannot look at the improvements now: %s", error)
-            except Exception:  # the thread's edge: logged, and tried again
-                _logger.exception("looking at the improvements failed")
+            for work in (self._watch_all, self._ensure_all):
+                _try(work)
             self._look.wait(self._look_seconds)
             self._look.clear()
+
+    def _watch_all(self) -> None:
+        """Move on whatever has rested long enough. One that fails keeps none of the others."""
+        with self._parts.database.reading() as session:
+            resting = store.in_states(session, WATCHED_STATES)
+        for improvement in resting:
+            if self._stopping.is_set():
+                return
+            try:
+                self._watch(improvement)
+            except DizuoError as error:
+                _logger.warning("improvement %s cannot be looked at: %s", improvement.id, error)
+
+    def _watch(self, improvement: Improvement) -> None:
+        """Look without a lock first: nearly always, there is nothing to write."""
+        with self._parts.database.reading() as session:
+            seen = self._steps.look(session, improvement)
+        if seen != improvement.reason:
+            self._change(improvement, self._steps.look)
 
     def _ensure_all(self) -> None:
         with self._parts.database.reading() as session:
@@ -204,6 +237,15 @@ class Improver:
         for improvement_id in pending:
             if not self._stopping.is_set():
                 self._workflows.ensure(improvement_id)
+
+
+def _try(work: Callable[[], None]) -> None:
+    try:
+        work()
+    except DizuoError as error:
+        _logger.warning("cannot look at the improvements now: %s", error)
+    except Exception:  # the thread's edge: logged, and tried again
+        _logger.exception("looking at the improvements failed")
 
 
 def _require_fit(request: ImprovementRequest, recipe: Recipe, project_id: str) -> None:

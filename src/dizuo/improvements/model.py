@@ -9,13 +9,15 @@ from dizuo.core.transitions import Rule, StateMachine
 
 
 class State(StrEnum):
-    """Where an improvement is. The states before a final one name the work that comes next."""
+    """Where an improvement is. Those that neither rest nor are final name the work that is next."""
 
+    AWAITING_REVIEW = "awaiting_review"
     COLLECTING = "collecting"
     TUNING = "tuning"
     GATING = "gating"
     AWAITING_APPROVAL = "awaiting_approval"
     RELEASING = "releasing"
+    DIRECTING = "directing"
     ROLLING_OUT = "rolling_out"
     DONE = "done"
     REJECTED = "rejected"
@@ -24,25 +26,43 @@ class State(StrEnum):
 
 IMPROVEMENT_MACHINE = StateMachine(
     thing="improvement",
-    initial=State.COLLECTING,
+    initial=State.AWAITING_REVIEW,
     rules=(
+        # Enough returned samples have been reviewed.
+        Rule("begin", (State.AWAITING_REVIEW,), State.COLLECTING),
+        # Another improvement has taken what was reviewed.
+        Rule("wait", (State.COLLECTING,), State.AWAITING_REVIEW),
         Rule("collect", (State.COLLECTING,), State.TUNING),
         Rule("tune", (State.TUNING,), State.GATING),
         Rule("pass_gate", (State.GATING,), State.RELEASING),
         Rule("ask_approval", (State.GATING,), State.AWAITING_APPROVAL),
         Rule("approve", (State.AWAITING_APPROVAL,), State.RELEASING),
-        Rule("reject", (State.AWAITING_APPROVAL,), State.REJECTED),
-        Rule("release", (State.RELEASING,), State.ROLLING_OUT),
-        Rule("roll_out", (State.ROLLING_OUT,), State.DONE),
+        Rule("reject", (State.AWAITING_REVIEW, State.AWAITING_APPROVAL), State.REJECTED),
+        Rule("release", (State.RELEASING,), State.DIRECTING),
+        Rule("roll_out", (State.DIRECTING,), State.ROLLING_OUT),
+        # Every site that is still in the rollout serves the result.
+        Rule("finish", (State.ROLLING_OUT,), State.DONE),
         Rule(
             "fail",
-            (State.COLLECTING, State.TUNING, State.GATING, State.RELEASING, State.ROLLING_OUT),
+            (
+                State.COLLECTING,
+                State.TUNING,
+                State.GATING,
+                State.RELEASING,
+                State.DIRECTING,
+                State.ROLLING_OUT,
+            ),
             State.FAILED,
         ),
     ),
 )
-RESTING_STATES = frozenset(map(State, IMPROVEMENT_MACHINE.final_states)) | {State.AWAITING_APPROVAL}
-"""Those in which there is nothing to do: it has ended, or a person must speak first."""
+WATCHED_STATES = frozenset({State.AWAITING_REVIEW, State.ROLLING_OUT})
+"""Those that end by themselves once something else has happened: a review, a site's arrival."""
+RESTING_STATES = frozenset(map(State, IMPROVEMENT_MACHINE.final_states)) | {
+    State.AWAITING_APPROVAL,
+    *WATCHED_STATES,
+}
+"""Those in which there is nothing to do: it has ended, or waits for people or for sites."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +80,8 @@ class ImprovementRequest:
         from_site: take only samples of this site; empty means of all sites.
         holdout: the share of the reviewed samples held out of training for the gates, 0 to 0.5.
         no_cache: build anew even if a stack from the same inputs is there.
+        min_samples: how many reviewed samples must be there before it begins; 0 begins at once, and
+            learns from what was labelled before where nothing is new.
     """
 
     recipe: str
@@ -70,11 +92,15 @@ class ImprovementRequest:
     from_site: str = ""
     holdout: float = 0.2
     no_cache: bool = False
+    min_samples: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Improvement:
-    """One pass of the loop, with what each step made so far (empty where it has not run)."""
+    """One pass of the loop, with what each step made so far (empty where it has not run).
+
+    `actor` is who started it; `approver` who let it be released, where a person had to.
+    """
 
     id: str
     project_id: str
@@ -89,6 +115,7 @@ class Improvement:
     tune_run_id: str = ""
     stack: str = ""
     gate_run_id: str = ""
+    approver: str = ""
     release_id: str = ""
     rollout_id: str = ""
     reason: str = ""

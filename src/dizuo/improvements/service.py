@@ -8,7 +8,7 @@ whose work was cut off is simply done again.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy.orm import Session
 
@@ -46,25 +46,17 @@ def start(
     needs_approval: bool,
     project_id: str = DEFAULT_PROJECT,
 ) -> Improvement:
-    """Write a new improvement, ready for its workflow.
+    """Write a new improvement; it begins once enough of what sites return has been reviewed.
 
     Raises:
-        ImprovementRefused: the holdout is out of bounds, or no site is named.
+        ImprovementRefused: a number is out of bounds, or no site is named.
     """
-    if not 0 < request.holdout <= _MAX_HOLDOUT:
-        raise ImprovementRefused(
-            f"The holdout {request.holdout} is out of bounds.",
-            next_step=f"Choose a share above 0 and at most {_MAX_HOLDOUT}.",
-        )
-    if not request.sites:
-        raise ImprovementRefused(
-            "No site is named to get the result.", next_step="Name at least one with --site."
-        )
+    _require_bounds(request)
     now = now_ms()
     improvement = Improvement(
         id=new_id(),
         project_id=project_id,
-        state=State.COLLECTING,
+        state=State(IMPROVEMENT_MACHINE.initial),
         request=request,
         needs_approval=needs_approval,
         actor=actor,
@@ -72,7 +64,11 @@ def start(
         updated_ms=now,
     )
     store.add(session, improvement)
-    detail = {"dataset": request.dataset, "sites": list(request.sites)}
+    detail = {
+        "dataset": request.dataset,
+        "sites": list(request.sites),
+        "min_samples": request.min_samples,
+    }
     audit.record(
         session,
         actor,
@@ -82,6 +78,23 @@ def start(
         project_id=project_id,
     )
     return improvement
+
+
+def _require_bounds(request: ImprovementRequest) -> None:
+    if not 0 < request.holdout <= _MAX_HOLDOUT:
+        raise ImprovementRefused(
+            f"The holdout {request.holdout} is out of bounds.",
+            next_step=f"Choose a share above 0 and at most {_MAX_HOLDOUT}.",
+        )
+    if request.min_samples < 0:
+        raise ImprovementRefused(
+            f"The number of samples to wait for cannot be {request.min_samples}.",
+            next_step="Choose 1 or more, or 0 to begin at once.",
+        )
+    if not request.sites:
+        raise ImprovementRefused(
+            "No site is named to get the result.", next_step="Name at least one with --site."
+        )
 
 
 def get(
@@ -106,16 +119,19 @@ def get(
 def decide(
     session: Session, improvement_id: str, caller: Principal, *, approve: bool
 ) -> Improvement:
-    """A person's word on an improvement that waits for it.
+    """A person's word on an improvement that waits. Whoever approves is kept: what is signed and
+    rolled out then is theirs. What still waits for reviews can be rejected, too.
 
     Raises:
         ImprovementNotFound: the caller's project has none.
-        TransitionRefused: it does not wait for approval.
+        TransitionRefused: it does not wait for that.
     """
     improvement = get(session, improvement_id, project_id=caller.project_id, lock=True)
-    rule = "approve" if approve else "reject"
-    reason = f"{'Approved' if approve else 'Rejected'} by {caller.actor}."
-    return move(session, improvement, Step(rule, {}, reason), caller.actor)
+    if approve:
+        step = Step("approve", {"approver": caller.actor}, f"Approved by {caller.actor}.")
+    else:
+        step = Step("reject", {}, f"Rejected by {caller.actor}.")
+    return move(session, improvement, step, caller.actor)
 
 
 def move(session: Session, improvement: Improvement, step: Step, actor: str) -> Improvement:
@@ -145,6 +161,14 @@ def move(session: Session, improvement: Improvement, step: Step, actor: str) -> 
         project_id=improvement.project_id,
     )
     return get(session, improvement.id)
+
+
+def note(session: Session, improvement: Improvement, reason: str) -> Improvement:
+    """Say on an improvement why it is where it is. Its state does not change, so this is not
+    audited."""
+    if reason != improvement.reason:
+        store.note(session, improvement.id, reason)
+    return replace(improvement, reason=reason)
 
 
 def _subject(improvement_id: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from dizuo.artifacts.reference import parse_reference
 from dizuo.database.engine import Database
+from dizuo.datasets import samples
 from dizuo.datasets import service as datasets
 from dizuo.datasets.adding import Warehouse
 from dizuo.datasets.errors import DatasetMissing, NothingReviewed
@@ -17,7 +19,7 @@ from dizuo.datasets.model import DatasetPin, Draft
 from dizuo.datasets.review import Collection, collect
 from dizuo.gates import service as gates
 from dizuo.gates.report import GateReport
-from dizuo.improvements.model import Improvement, State
+from dizuo.improvements.model import Improvement, ImprovementRequest, State
 from dizuo.improvements.repin import repin
 from dizuo.improvements.service import Step
 from dizuo.releases import service as releases
@@ -26,6 +28,7 @@ from dizuo.runs import service as runs
 from dizuo.runs.model import Run, RunState
 from dizuo.runs.supervisor import Supervisor
 from dizuo.sites import rollouts
+from dizuo.sites.rollout_model import EntryState, Rollout, RolloutState
 from dizuo.stacks import service as stacks
 from dizuo.stacks.recipe import parse_recipe
 
@@ -34,6 +37,8 @@ _WAIT_SECONDS = 30 * 24 * 3600.0
 
 Work = Callable[[Session, Improvement], Step]
 """What a state does inside its transaction."""
+Look = Callable[[Session, Improvement], Step | str]
+"""What ends the rest of a state, or a sentence on what it still waits for. Only reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,11 @@ class Steps:
             State.TUNING: self._tune,
             State.GATING: self._gate,
             State.RELEASING: self._release,
-            State.ROLLING_OUT: self._roll_out,
+            State.DIRECTING: self._roll_out,
+        }
+        self._looks: Mapping[State, Look] = {
+            State.AWAITING_REVIEW: self._look_for_reviews,
+            State.ROLLING_OUT: self._look_at_rollout,
         }
 
     def before(self, improvement: Improvement) -> None:
@@ -73,34 +82,44 @@ class Steps:
         """What to do in the transaction that leaves this state."""
         return self._work[state]
 
+    def look(self, session: Session, improvement: Improvement) -> Step | str:
+        """Whether what a watched state waits for has happened; see `Look`."""
+        return self._looks[improvement.state](session, improvement)
+
+    def _look_for_reviews(self, session: Session, improvement: Improvement) -> Step | str:
+        counts = samples.count(session, _collection(improvement).wanted)
+        found, least = sum(counts.values()), improvement.request.min_samples
+        if found >= least:
+            return Step("begin", {}, f"Reviewed samples to learn from: {found}.")
+        return f"It waits for reviewed samples: {found} of {least} are there."
+
+    def _look_at_rollout(self, session: Session, improvement: Improvement) -> Step | str:
+        project = improvement.project_id
+        rollout = rollouts.get(session, improvement.rollout_id, project_id=project)
+        if rollout.is_open:
+            there = sum(entry.state is EntryState.DONE for entry in rollout.entries)
+            return f"{there} of {len(rollout.entries)} sites serve it."
+        if rollout.state is RolloutState.DONE:
+            return Step("finish", {})
+        return Step("fail", {}, _how_it_ended(rollout))
+
     def _gather(self, improvement: Improvement) -> None:
         """Put the reviewed samples into a dataset version, once for each improvement.
 
-        Where none is waiting, what was labelled before is learned from: an unchanged version leads
-        to an unchanged stack, which is found and not built again.
+        Where none is there, what was labelled before is learned from: an unchanged version leads to
+        an unchanged stack, which is found and not built again.
         """
-        request = improvement.request
-        collection = Collection(
-            name=request.dataset,
-            family=request.family,
-            origin=f"improvement:{improvement.id}",
-            site=request.from_site,
-            holdout=request.holdout,
-            project_id=improvement.project_id,
-        )
         warehouse = Warehouse(self._parts.database, datasets.root_of(self._parts.home))
-        try:
-            collect(warehouse, self._parts.home, collection, improvement.actor)
-        except NothingReviewed:
-            with self._parts.database.reading() as session:
-                if not _newest(session, request.dataset, improvement.project_id):
-                    raise
+        with suppress(NothingReviewed):
+            collect(warehouse, self._parts.home, _collection(improvement), improvement.actor)
 
     def _collect(self, session: Session, improvement: Improvement) -> Step:
         request, project = improvement.request, improvement.project_id
         draft = Draft(request.dataset, request.family, f"improvement:{improvement.id}")
         halves = ((draft.name, draft.origin), (draft.test_name, draft.test_origin))
         found = [pin for name, key in halves if (pin := _collected(session, name, key, project))]
+        if draft.name not in {pin.name for pin in found}:
+            return _without_samples(request)
         recipe = repin(request.recipe, {pin.name: pin.version for pin in found})
         parse_recipe(recipe, "recipe")
         run = runs.submit(
@@ -147,7 +166,13 @@ class Steps:
 
     def _release(self, session: Session, improvement: Improvement) -> Step:
         stack = stacks.get(session, parse_reference(improvement.stack))
-        release = releases.release(session, self._parts.repository, stack, improvement.actor)
+        release = releases.release(
+            session,
+            self._parts.repository,
+            stack,
+            _signer(improvement),
+            cause=_cause(improvement),
+        )
         return Step("release", {"release_id": release.id})
 
     def _roll_out(self, session: Session, improvement: Improvement) -> Step:
@@ -156,12 +181,46 @@ class Steps:
             session,
             improvement.stack,
             request.sites,
-            improvement.actor,
+            _signer(improvement),
             served_as=request.served_as,
             key=f"improvement:{improvement.id}",
+            cause=_cause(improvement),
             project_id=improvement.project_id,
         )
         return Step("roll_out", {"rollout_id": rollout.id})
+
+
+def _signer(improvement: Improvement) -> str:
+    """Who releases: the person who approved, or else the loop itself, where policy lets it. Never
+    the one who started it, who may not be allowed to."""
+    return improvement.approver or f"workflow:{improvement.id}"
+
+
+def _cause(improvement: Improvement) -> Mapping[str, str]:
+    return {"improvement": improvement.id, "started_by": improvement.actor}
+
+
+def _collection(improvement: Improvement) -> Collection:
+    """The reviewed samples that an improvement takes, and where to."""
+    request = improvement.request
+    return Collection(
+        name=request.dataset,
+        family=request.family,
+        origin=f"improvement:{improvement.id}",
+        site=request.from_site,
+        holdout=request.holdout,
+        project_id=improvement.project_id,
+    )
+
+
+def _without_samples(request: ImprovementRequest) -> Step:
+    """What happens where nothing was collected and the dataset is not there."""
+    if request.min_samples:
+        return Step("wait", {}, "Another improvement has taken the reviewed samples.")
+    raise NothingReviewed(
+        "No sample was reviewed yet, so there is nothing to learn from.",
+        next_step="Label samples first: see `dizuo review ls`.",
+    )
 
 
 def _collected(session: Session, name: str, origin: str, project_id: str) -> DatasetPin | None:
@@ -175,6 +234,11 @@ def _newest(session: Session, name: str, project_id: str) -> DatasetPin | None:
         return datasets.show(session, name, project_id).latest.pin
     except DatasetMissing:
         return None
+
+
+def _how_it_ended(rollout: Rollout) -> str:
+    reason = rollout.reason or "no site got there before it was let go or directed elsewhere"
+    return f"The rollout ended as {rollout.state.value}: {reason.rstrip('.')}."
 
 
 def _why(run: Run) -> str:

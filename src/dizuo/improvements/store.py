@@ -89,6 +89,12 @@ def ids_outside(session: Session, states: Collection[str]) -> list[str]:
     return list(session.scalars(query.order_by(ImprovementRow.id)))
 
 
+def in_states(session: Session, states: Collection[str]) -> list[Improvement]:
+    """The improvements that are in one of these states, oldest first."""
+    query = select(ImprovementRow).where(ImprovementRow.state.in_(states))
+    return [_improvement(row) for row in session.scalars(query.order_by(ImprovementRow.id))]
+
+
 def note(session: Session, improvement_id: str, reason: str) -> None:
     """Write why an improvement is where it is."""
     session.get_one(ImprovementRow, improvement_id).reason = reason

@@ -7,7 +7,7 @@ hold anything unsigned is never sent.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -59,6 +59,7 @@ def start(
     *,
     served_as: str = "",
     key: str = "",
+    cause: Mapping[str, str] | None = None,
     project_id: str = DEFAULT_PROJECT,
 ) -> Rollout:
     """Direct sites to a released stack; the rollout that a repeated `key` started comes back as is.
@@ -70,6 +71,7 @@ def start(
         actor: who wants it.
         served_as: the name applications use; the stack's own if empty.
         key: makes the call idempotent; empty starts a new rollout each time.
+        cause: what led to it, for the audit entry, where `actor` alone does not say.
         project_id: whose sites.
 
     Raises:
@@ -93,7 +95,7 @@ def start(
         return known
     rollout = _new(release, direction, actor, key=key, wanted=wanted)
     store.add(session, rollout)
-    detail = {**wanted, "digest": direction.digest}
+    detail = {**wanted, "digest": direction.digest, **(cause or {})}
     audit.record(session, actor, "rollout.started", rollout.subject, detail, project_id=project_id)
     director = Director.of(session, project_id, rollout.subject, actor)
     store.add_entries(session, [_enter(director, rollout, site) for site in held])
