@@ -303,6 +303,31 @@ def test_every_reject_can_be_paged_through(client: TestClient) -> None:
     assert page["total"] == 45
 
 
+@pytest.mark.parametrize("number", ["0", "-1", "9007199254740992", "9" * 23, "9" * 5000, "1.5"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "versions/{}",
+        "versions/{}/rows",
+        "versions/{}/rejects",
+        "diff?from={}&to=1",
+        "diff?from=1&to={}",
+        "versions/1/rows?offset={}&limit=0",
+    ],
+)
+def test_a_number_that_no_version_has(client: TestClient, path: str, number: str) -> None:
+    post_version(client, "tickets", rows_of(["abc"]))
+    reply = client.get(f"/api/v1/datasets/tickets/{path.format(number)}")
+    assert (reply.status_code, reply.json()["error"]["code"]) == (400, "invalid_input"), reply.text
+
+
+def test_the_largest_number_is_only_a_version_that_is_not_there(client: TestClient) -> None:
+    post_version(client, "tickets", rows_of(["abc"]))
+    for path in ("versions/{}", "diff?from=1&to={}"):
+        reply = client.get(f"/api/v1/datasets/tickets/{path.format(2**53 - 1)}")
+        assert reply.status_code == 404, reply.text
+
+
 ROUTES = [
     ("PUT", "uploads", Role.BUILDER),
     ("POST", "datasets/t/versions", Role.BUILDER),

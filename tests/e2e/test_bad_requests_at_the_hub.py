@@ -81,6 +81,25 @@ def test_a_number_that_is_none_or_has_no_end(hub: RunningHub, http: httpx2.Clien
             refused_over_http(answer, answer.status_code)
 
 
+def test_a_number_that_has_no_end_where_the_name_is_known(
+    hub: RunningHub, http: httpx2.Client
+) -> None:
+    endless = "9" * 23
+    paths = (
+        f"datasets/bars/versions/{endless}",
+        f"datasets/bars/versions/{endless}/rows",
+        f"datasets/bars/versions/{endless}/rejects",
+        f"datasets/bars/versions/1/rows?offset={endless}",
+        f"datasets/bars/diff?from=1&to={endless}",
+        f"stacks/reader/{endless}",
+        f"audit?after={endless}",
+    )
+    with hub.unchanged():
+        for path in paths:
+            told = refused_over_http(http.get(f"/api/v1/{path}"), 400)
+            assert told.code == "invalid_input", path
+
+
 def test_an_unknown_id_on_every_change_by_id(hub: RunningHub, http: httpx2.Client) -> None:
     without_body = [
         (method, filled(path, operation))

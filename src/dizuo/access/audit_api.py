@@ -13,6 +13,7 @@ from fastapi import APIRouter, Query
 from dizuo.access.http import DatabaseDep, Reader
 from dizuo.audit import service, store
 from dizuo.core.digests import DIGEST_PATTERN
+from dizuo.core.numbers import WholeNumber
 
 router = APIRouter(prefix="/api/v1/audit", tags=["audit"])
 
@@ -21,7 +22,7 @@ router = APIRouter(prefix="/api/v1/audit", tags=["audit"])
 def listing(
     caller: Reader,
     database: DatabaseDep,
-    after: Annotated[int | None, Query(ge=0)] = None,
+    after: WholeNumber | None = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> dict[str, Any]:
     """Entries in order: those after a sequence number, or else the newest."""

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from dizuo.access.http import Builder, DatabaseDep, Reader, operator
 from dizuo.access.model import Principal, Role
 from dizuo.core.digests import short
+from dizuo.core.numbers import VersionNumber
 from dizuo.database.engine import Database
 from dizuo.datasets import review_api, service, table, uploads
 from dizuo.datasets.bodies import AddVersionBody
@@ -85,8 +86,8 @@ def diff_versions(
     name: str,
     caller: Reader,
     database: DatabaseDep,
-    before: Annotated[int, Query(ge=1, alias="from")],
-    after: Annotated[int, Query(ge=1, alias="to")],
+    before: Annotated[VersionNumber, Query(alias="from")],
+    after: Annotated[VersionNumber, Query(alias="to")],
 ) -> Json:
     """What changed from one version to another."""
     one, other = (_version(database, caller, name, number) for number in (before, after))
@@ -94,7 +95,7 @@ def diff_versions(
 
 
 @router.get("/datasets/{name}/versions/{number}")
-def show_version(name: str, number: int, caller: Reader, database: DatabaseDep) -> Json:
+def show_version(name: str, number: VersionNumber, caller: Reader, database: DatabaseDep) -> Json:
     """One version."""
     return _version(database, caller, name, number).as_dict()
 
@@ -102,7 +103,7 @@ def show_version(name: str, number: int, caller: Reader, database: DatabaseDep) 
 @router.get("/datasets/{name}/versions/{number}/rejects")
 def list_rejects(
     name: str,
-    number: int,
+    number: VersionNumber,
     caller: Reader,
     database: DatabaseDep,
     page: PageDep,
@@ -116,7 +117,7 @@ def list_rejects(
 @router.get("/datasets/{name}/versions/{number}/rows")
 def list_rows(
     name: str,
-    number: int,
+    number: VersionNumber,
     caller: Reader,
     database: DatabaseDep,
     page: PageDep,

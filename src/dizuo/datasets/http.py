@@ -9,6 +9,7 @@ from fastapi import Depends, Query, Request
 from pydantic import BaseModel, Field
 
 from dizuo.access.http import DatabaseDep
+from dizuo.core.numbers import WholeNumber
 from dizuo.datasets.adding import Warehouse
 from dizuo.datasets.service import root_of
 
@@ -32,7 +33,7 @@ WarehouseDep = Annotated[Warehouse, Depends(warehouse_of)]
 class Page(BaseModel):
     """Which part of a long list."""
 
-    offset: Annotated[int, Field(ge=0, le=2**53 - 1)] = 0
+    offset: WholeNumber = 0
     limit: Annotated[int, Field(ge=1, le=1000)] = 100
 
 

@@ -11,11 +11,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from dizuo.access.http import Admin, DatabaseDep, Reader, Releaser
 from dizuo.artifacts.reference import Reference
+from dizuo.core.numbers import VersionNumber
 from dizuo.edge.wire import NameText, ServedAs
 from dizuo.releases.repository import Repository
 from dizuo.sites import rollouts, service, tracing
 from dizuo.stacks import service as stacks
-from dizuo.stacks.api import Version
 
 router = APIRouter(prefix="/api/v1", tags=["sites"])
 
@@ -152,7 +152,9 @@ def roll_back(rollout_id: str, caller: Releaser, database: DatabaseDep) -> dict[
 
 
 @router.get("/stacks/{name}/{version}/trace")
-def trace(name: str, version: Version, caller: Reader, database: DatabaseDep) -> dict[str, Any]:
+def trace(
+    name: str, version: VersionNumber, caller: Reader, database: DatabaseDep
+) -> dict[str, Any]:
     """Every step from the sites that run this version to the samples it learned from."""
     with database.reading() as session:
         stack = stacks.get(session, Reference(caller.project_id, name, version))

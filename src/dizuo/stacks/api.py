@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, cast
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from dizuo.access.http import DatabaseDep, Reader
@@ -12,6 +12,7 @@ from dizuo.artifacts.layout import Layout
 from dizuo.artifacts.model import StackIndex
 from dizuo.artifacts.reference import Reference
 from dizuo.artifacts.stacks import read_stack
+from dizuo.core.numbers import VersionNumber
 from dizuo.gates import service as gates
 from dizuo.gates.errors import ReportMissing
 from dizuo.gates.store import StoredReport
@@ -22,8 +23,6 @@ from dizuo.stacks.recipe import parse_recipe
 from dizuo.stacks.yaml_lines import MAX_BYTES
 
 router = APIRouter(prefix="/api/v1", tags=["stacks"])
-
-Version = Annotated[int, Path(ge=1, le=2**53 - 1)]
 
 
 def _layout(request: Request) -> Layout:
@@ -51,7 +50,7 @@ def log(name: str, caller: Reader, database: DatabaseDep) -> dict[str, Any]:
 
 @router.get("/stacks/{name}/{version}")
 def show(
-    name: str, version: Version, caller: Reader, database: DatabaseDep, layout: LayoutDep
+    name: str, version: VersionNumber, caller: Reader, database: DatabaseDep, layout: LayoutDep
 ) -> dict[str, Any]:
     """One version: its layers with their bytes, its relatives, its recipe and gate report."""
     with database.reading() as session:
@@ -69,7 +68,9 @@ def show(
 
 
 @router.get("/stacks/{name}/{version}/report")
-def report(name: str, version: Version, caller: Reader, database: DatabaseDep) -> dict[str, Any]:
+def report(
+    name: str, version: VersionNumber, caller: Reader, database: DatabaseDep
+) -> dict[str, Any]:
     """The newest gate report of a version, whole."""
     with database.reading() as session:
         stack = service.get(session, Reference(caller.project_id, name, version))
