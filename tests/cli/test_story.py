@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 from tests.cli.conftest import running_hub
 from tests.cli.door import dizuo, ok
+from tests.improvements.conftest import until
 
 from dizuo.agent.home import AgentHome
 from dizuo.agent.hub_client import HubClient, open_client
@@ -322,18 +323,63 @@ def test_9_samples_are_labelled_and_become_rows(story: Story) -> None:
     assert sorted(states) == ["returned", "returned", "unusable", "used", "used"]
 
 
-def test_10_an_improvement_is_started_and_shown(story: Story, tmp_path: Path) -> None:
+def _improve(tmp_path: Path, *more: str) -> Any:
+    """An improvement that was just started."""
     recipe = tmp_path / "again.yaml"
     recipe.write_text(RECIPE)
     common = ("--dataset", "bars", "--site", "site3", "--as", "meter", "--from-site", "site3")
-    started = ok("improve", "start", str(recipe), *common, "--json").json
+    return ok("improve", "start", str(recipe), *common, *more, "--json").json
+
+
+def _state(improvement_id: str) -> str:
+    return str(ok("improve", "status", improvement_id, "--json").json["state"])
+
+
+def test_10_an_improvement_waits_for_reviews_and_can_be_given_up(tmp_path: Path) -> None:
+    started = _improve(tmp_path, "--min-samples", "50")
     assert started["request"]["served_as"] == "meter"
-    assert started["id"] in ok("improve", "status").out
-    assert started["id"] in ok("improve", "status", started["id"]).out
-    for word in ("approve", "reject"):
-        refused = dizuo("improve", word, started["id"], "--json")
-        assert refused.status == 1
-        assert refused.json["error"]["code"] == "transition_refused"
+    assert started["state"] == "awaiting_review"
+    assert "awaiting_review" in ok("improve", "status").out
+    shown = ok("improve", "status", started["id"]).out
+    assert "0 of 50 are there" in shown
+    refused = dizuo("improve", "approve", started["id"], "--json")
+    assert (refused.status, refused.json["error"]["code"]) == (1, "transition_refused")
+    assert "rejected" in ok("improve", "reject", started["id"]).out
+
+
+def test_10_a_project_says_whether_a_person_must_approve() -> None:
+    assert "need not approve" in ok("improve", "policy").out
+    assert "by the hub's setting" in ok("improve", "policy").out
+    said = ok("improve", "policy", "--require-approval", "--json").json
+    assert said == {"require_approval": True, "actor": "operator:admin"}
+    assert "must approve" in ok("improve", "policy").out
+
+
+def test_10_an_improvement_is_woken_by_a_review_and_approved(story: Story, tmp_path: Path) -> None:
+    assert story.edge is not None
+    started = _improve(tmp_path, "--min-samples", "2")
+    assert started["state"] == "awaiting_review"
+    for sample in ok("review", "ls", "--site", "site3", "--json").json:
+        ok("review", "label", sample["digest"], "wide")
+    until(lambda: _state(started["id"]) in ("awaiting_approval", "failed"))
+    waiting = ok("improve", "status", started["id"])
+    assert "a person must approve" in " ".join(waiting.out.split()), waiting.out
+    approved = ok("improve", "approve", started["id"], "--json").json
+    assert (approved["state"], approved["approver"]) == ("releasing", "operator:admin")
+    until(lambda: _state(started["id"]) in ("rolling_out", "failed"))
+    reply = story.edge.check_in(CheckIn(state="serving", running=DesiredState(generation=0)))
+    assert [one.served_as for one in reply.desired.stacks] == ["meter"]
+    story.edge.check_in(CheckIn(state="serving", running=reply.desired))
+    until(lambda: _state(started["id"]) in ("done", "failed"))
+    done = ok("improve", "status", started["id"], "--json").json
+    assert done["state"] == "done", done["reason"]
+    assert "operator:admin" in ok("improve", "status", started["id"]).out
+    (release,) = [one for one in ok("release", "--json").json if one["stack"] == done["stack"]]
+    assert release["actor"] == "operator:admin"
+    assert dizuo("improve", "reject", started["id"]).status == 1
+    assert (
+        ok("improve", "policy", "--no-require-approval", "--json").json["require_approval"] is False
+    )
 
 
 def test_11_a_site_is_let_go(story: Story) -> None:

@@ -69,6 +69,8 @@ CALLS: dict[str, Callable[[HubClient], object]] = {
         hub.decide_improvement("x", approve=True),
         hub.decide_improvement("x", approve=False),
     ),
+    "improvement_policy": lambda hub: hub.improvement_policy(),
+    "set_improvement_policy": lambda hub: hub.set_improvement_policy(require_approval=True),
     "audit": lambda hub: hub.audit(after=1),
     "audit_verify": lambda hub: hub.audit_verify("sha256:0"),
     "tokens": lambda hub: hub.tokens(),

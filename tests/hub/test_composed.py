@@ -160,6 +160,22 @@ def test_an_improvement_that_waits_for_reviews_says_so(
     assert ended["state"] == "rejected"
 
 
+def test_an_admin_says_for_the_project_whether_a_person_must_approve(town: Town) -> None:
+    address = f"{PATH}/policy"
+    before = town.call("reader", "GET", address).json()
+    assert before == {"require_approval": False, "actor": ""}
+    said = town.call("admin", "PUT", address, json={"require_approval": True}).json()
+    assert said == {"require_approval": True, "actor": "operator:admin"}
+    assert town.call("reader", "GET", address).json() == said
+    assert (
+        town.call("releaser", "PUT", address, json={"require_approval": False}).status_code == 403
+    )
+    for wrong in ({}, {"require_approval": "perhaps"}, {"require_approval": False, "x": 1}):
+        assert town.call("admin", "PUT", address, json=wrong).status_code == 400
+    assert town.audited("improvement_policy.set")["subject"] == "project:default"
+    town.call("admin", "PUT", address, json={"require_approval": False})
+
+
 def test_improvements_are_listed_newest_first(town: Town, improved: dict[str, Any]) -> None:
     items = town.call("reader", "GET", PATH).json()["items"]
     assert items[-1]["id"] == improved["id"]

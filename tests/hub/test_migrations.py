@@ -78,9 +78,16 @@ def test_upgrading_again_changes_nothing(empty: Database) -> None:
 def test_an_improvement_that_was_about_to_roll_out_still_is(empty: Database) -> None:
     upgrade(empty, "0002")
     row = {
-        **{"id": "1", "project_id": "default", "state": "rolling_out", "actor": "operator:ann"},
-        **{"request": "{}", "made": "{}", "reason": "", "needs_approval": False},
-        **{"created_ms": 1, "updated_ms": 1},
+        "id": "1",
+        "project_id": "default",
+        "state": "rolling_out",
+        "actor": "operator:ann",
+        "request": "{}",
+        "made": "{}",
+        "reason": "",
+        "needs_approval": False,
+        "created_ms": 1,
+        "updated_ms": 1,
     }
     names = ", ".join(row)
     values = ", ".join(f":{name}" for name in row)

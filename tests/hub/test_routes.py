@@ -44,6 +44,7 @@ ADMINS = {
     ("DELETE", "/api/v1/tokens/{name}"),
     ("POST", "/api/v1/join-tokens"),
     ("DELETE", "/api/v1/sites/{name}"),
+    ("PUT", "/api/v1/improvements/policy"),
 }
 READERS_MAY_POST = {("POST", "/api/v1/recipes/check")}
 """It only looks: nothing is kept."""

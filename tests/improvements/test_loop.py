@@ -12,6 +12,7 @@ from dizuo.audit import service as audit
 from dizuo.core.transitions import TransitionRefused
 from dizuo.datasets import service as datasets
 from dizuo.improvements.model import State
+from dizuo.improvements.policy import set_policy
 from dizuo.releases import service as releases
 from dizuo.runs import service as runs
 from dizuo.sites import rollouts
@@ -116,6 +117,19 @@ def test_a_gate_that_is_not_met_ends_it(loop: Works) -> None:
     assert all(one.stack != failed.stack for one in loop.ask(releases.listing))
 
 
+def test_a_project_that_asks_for_approval_meanwhile_gets_it(loop: Works) -> None:
+    digests = scene.add_returned(loop.database, loop.home, start=120)
+    begun = loop.start(min_samples=len(digests))
+    assert not begun.needs_approval
+    with loop.database.transaction() as session:
+        set_policy(session, "default", scene.ANN.actor, require_approval=True)
+    scene.label(loop.database, loop.home, digests)
+    waiting = loop.rests(begun, State.AWAITING_APPROVAL, State.DONE, State.FAILED)
+    with loop.database.transaction() as session:
+        set_policy(session, "default", scene.ANN.actor, require_approval=False)
+    assert waiting.state is State.AWAITING_APPROVAL, waiting.reason
+
+
 def test_a_run_that_fails_ends_it(loop: Works) -> None:
     text = scene.RECIPE.replace("scratch", "nobody:7").replace("L0", "L1")
     begun = loop.start(text.replace("name: caller", "name: mimic"), min_samples=0)
@@ -146,6 +160,13 @@ def test_a_person_rejects(careful: Works) -> None:
     rejected = careful.improver.decide(waiting.id, scene.ANN, approve=False)
     assert (rejected.state, rejected.release_id) == (State.REJECTED, "")
     assert len(careful.ask(rollouts.listing)) == before
+
+
+def test_a_project_may_do_without_a_person_where_the_hub_asks_for_one(careful: Works) -> None:
+    with careful.database.transaction() as session:
+        set_policy(session, "default", scene.ANN.actor, require_approval=False)
+    done = careful.rests(careful.start(min_samples=0), State.DONE, State.AWAITING_APPROVAL)
+    assert (done.state, done.approver) == (State.DONE, "")
 
 
 def test_datasets_are_where_the_hub_keeps_them(loop: Works) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from dizuo.cli.options import JsonFlag
-from dizuo.cli.output import age, moment, print_fields, print_json, print_table
+from dizuo.cli.output import age, moment, print_fields, print_json, print_table, say
 from dizuo.cli.session import open_hub
 from dizuo.cli.tuning import read_recipe
 
@@ -123,6 +123,37 @@ def reject(context: typer.Context, improvement: IdArgument, as_json: JsonFlag = 
     """
     with open_hub(context) as hub:
         _show(hub.decide_improvement(improvement, approve=False), as_json)
+
+
+@app.command("policy")
+def policy(
+    context: typer.Context,
+    require_approval: Annotated[
+        bool | None,
+        typer.Option(
+            "--require-approval/--no-require-approval",
+            help="Whether a person must approve each release; without it, show what counts.",
+        ),
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show, or set for the project, whether a person must approve what the loop made.
+
+    Where the project has said nothing, the hub's setting counts (dizuo up --require-approval).
+
+    Example: dizuo improve policy --require-approval
+    """
+    with open_hub(context) as hub:
+        if require_approval is None:
+            found = hub.improvement_policy()
+        else:
+            found = hub.set_improvement_policy(require_approval=require_approval)
+    if as_json:
+        print_json(found)
+        return
+    must = "must" if found["require_approval"] else "need not"
+    who = f"{found['actor']} said so" if found["actor"] else "by the hub's setting"
+    say(f"A person {must} approve each improvement's release ({who}).")
 
 
 def _show(found: dict[str, Any], as_json: bool) -> None:

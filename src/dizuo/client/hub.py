@@ -278,7 +278,7 @@ class HubClient(AbstractContextManager["HubClient"]):
     # the improve loop
 
     def start_improvement(self, body: Mapping[str, Any]) -> Json:
-        """Start the loop on what was reviewed."""
+        """Start the loop; it begins as soon as enough samples are reviewed."""
         return self._post("improvements", body=body)
 
     def improvements(self) -> list[Json]:
@@ -292,6 +292,16 @@ class HubClient(AbstractContextManager["HubClient"]):
     def decide_improvement(self, improvement_id: str, *, approve: bool) -> Json:
         """Let it be released, or end it."""
         return self._post("improvements", improvement_id, "approve" if approve else "reject")
+
+    def improvement_policy(self) -> Json:
+        """Whether a person must approve the project's improvements."""
+        return self._get("improvements", "policy")
+
+    def set_improvement_policy(self, *, require_approval: bool) -> Json:
+        """Say for the project whether a person must approve."""
+        body = {"require_approval": require_approval}
+        answer: Json = self._transport.call("PUT", api_path("improvements", "policy"), body=body)
+        return answer
 
     # audit and tokens
 

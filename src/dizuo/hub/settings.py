@@ -48,7 +48,9 @@ class HubSettings(Settings):
     )
     tls_key: Path | None = Field(default=None, description="The PEM file with its private key.")
     require_approval: bool = Field(
-        default=False, description="Whether a person must approve each improvement's release."
+        default=False,
+        description="Whether a person must approve each improvement's release, where its project "
+        "has not said.",
     )
     max_parallel_runs: int = Field(
         default=1, ge=1, le=64, description="How many runs may train at the same time."

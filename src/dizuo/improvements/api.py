@@ -8,8 +8,9 @@ from typing import Annotated, Any, cast
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from dizuo.access.http import Builder, DatabaseDep, Reader, Releaser
+from dizuo.access.http import Admin, Builder, DatabaseDep, Reader, Releaser
 from dizuo.edge.wire import NameText
+from dizuo.improvements import policy as policies
 from dizuo.improvements import service, store
 from dizuo.improvements.improver import Improver
 from dizuo.improvements.model import Improvement, ImprovementRequest
@@ -33,6 +34,14 @@ class ImprovementBody(BaseModel):
     holdout: Annotated[float, Field(gt=0, le=0.5)] = 0.2
     no_cache: bool = False
     min_samples: Annotated[int, Field(ge=0, le=1_000_000)] = 1
+
+
+class PolicyBody(BaseModel):
+    """What a project says about its improvements; see `Policy`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    require_approval: bool
 
 
 def _improver(request: Request) -> Improver:
@@ -67,6 +76,27 @@ def listing(caller: Reader, database: DatabaseDep, limit: Limit = 100) -> dict[s
     with database.reading() as session:
         found = store.newest(session, caller.project_id, limit)
     return {"items": [as_json(one) for one in found]}
+
+
+@router.get("/policy")
+def show_policy(request: Request, caller: Reader, database: DatabaseDep) -> dict[str, Any]:
+    """Whether a person must approve the project's improvements, and who said so."""
+    default = request.app.state.settings.require_approval
+    with database.reading() as session:
+        return asdict(policies.policy(session, caller.project_id, default=default))
+
+
+@router.put("/policy")
+def set_policy(body: PolicyBody, caller: Admin, database: DatabaseDep) -> dict[str, Any]:
+    """Say for the project whether a person must approve, whatever the hub's setting is."""
+    with database.transaction() as session:
+        said = policies.set_policy(
+            session,
+            caller.project_id,
+            caller.actor,
+            require_approval=body.require_approval,
+        )
+    return asdict(said)
 
 
 @router.get("/{improvement_id}")

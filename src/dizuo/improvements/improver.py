@@ -110,7 +110,7 @@ class Improver:
                 session,
                 request,
                 caller.actor,
-                needs_approval=self._parts.require_approval or not may_release,
+                needs_approval=not may_release or self._parts.asks(session, caller.project_id),
                 project_id=caller.project_id,
             )
             improvement = self._move_on(session, improvement, self._steps.look, caller.actor)

@@ -96,6 +96,17 @@ class ImprovementRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Policy:
+    """Whether a person must approve each improvement of a project before it is released.
+
+    `actor` is who said so for the project; empty where nobody has, and the hub's setting counts.
+    """
+
+    require_approval: bool
+    actor: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Improvement:
     """One pass of the loop, with what each step made so far (empty where it has not run).
 

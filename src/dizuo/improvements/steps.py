@@ -20,6 +20,7 @@ from dizuo.datasets.review import Collection, collect
 from dizuo.gates import service as gates
 from dizuo.gates.report import GateReport
 from dizuo.improvements.model import Improvement, ImprovementRequest, State
+from dizuo.improvements.policy import policy
 from dizuo.improvements.repin import repin
 from dizuo.improvements.service import Step
 from dizuo.releases import service as releases
@@ -43,13 +44,17 @@ Look = Callable[[Session, Improvement], Step | str]
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The hub's parts that the loop uses."""
+    """The hub's parts that the loop uses; `require_approval` is its setting."""
 
     database: Database
     home: Path
     repository: Repository
     supervisor: Supervisor
     require_approval: bool
+
+    def asks(self, session: Session, project_id: str) -> bool:
+        """Whether a person must approve a project's improvements now."""
+        return policy(session, project_id, default=self.require_approval).require_approval
 
 
 class Steps:
@@ -160,7 +165,7 @@ class Steps:
         report = gates.latest_report(session, stack.digest, project_id=improvement.project_id)
         if report is None or not report.passed:
             return Step("fail", {}, _what_failed(report))
-        if improvement.needs_approval:
+        if improvement.needs_approval or self._parts.asks(session, improvement.project_id):
             return Step("ask_approval", {}, "The gates were passed; a person must approve.")
         return Step("pass_gate", {})
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import asdict
 
-from sqlalchemy import Text, select
+from sqlalchemy import String, Text, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from dizuo.database.tables import Id, Json, Millis, Name, ProjectId, Row
-from dizuo.improvements.model import Improvement, ImprovementRequest, State
+from dizuo.improvements.model import Improvement, ImprovementRequest, Policy, State
 
 
 class ImprovementRow(Row):
@@ -27,6 +27,17 @@ class ImprovementRow(Row):
     updated_ms: Mapped[Millis]
     made: Mapped[Json]
     reason: Mapped[str] = mapped_column(Text, default="")
+
+
+class PolicyRow(Row):
+    """What a project says about its improvements; no row means that it has said nothing."""
+
+    __tablename__ = "improvement_policies"
+
+    project_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    require_approval: Mapped[bool]
+    actor: Mapped[Name]
+    changed_ms: Mapped[Millis]
 
 
 def _improvement(row: ImprovementRow) -> Improvement:
@@ -93,6 +104,25 @@ def in_states(session: Session, states: Collection[str]) -> list[Improvement]:
     """The improvements that are in one of these states, oldest first."""
     query = select(ImprovementRow).where(ImprovementRow.state.in_(states))
     return [_improvement(row) for row in session.scalars(query.order_by(ImprovementRow.id))]
+
+
+def policy(session: Session, project_id: str) -> Policy | None:
+    """What a project has said."""
+    row = session.get(PolicyRow, project_id)
+    return Policy(row.require_approval, row.actor) if row else None
+
+
+def put_policy(session: Session, project_id: str, policy: Policy, changed_ms: int) -> None:
+    """Write what a project says, over what it said before."""
+    session.merge(
+        PolicyRow(
+            project_id=project_id,
+            require_approval=policy.require_approval,
+            actor=policy.actor,
+            changed_ms=changed_ms,
+        )
+    )
+    session.flush()
 
 
 def note(session: Session, improvement_id: str, reason: str) -> None:
