@@ -17,9 +17,10 @@ from dizuo.audit import store as audit_store
 from dizuo.core.errors import InvalidInput
 from dizuo.core.progress import Progress
 from dizuo.database.engine import Database
-from dizuo.datasets import service
+from dizuo.datasets import service, writing
 from dizuo.datasets.adding import Warehouse
 from dizuo.datasets.errors import (
+    DatasetBusy,
     DatasetConflict,
     DatasetDamaged,
     DatasetMissing,
@@ -436,6 +437,21 @@ def test_writers_at_once_take_turns(any_database: Database, home: Path) -> None:
         assert audit.verify(session).ok
     assert [version.version for version in versions] == [1, 2, 3]
     assert sorted(texts(newest) + texts(test)) == sorted(distinct_words(30))
+
+
+def test_a_writer_waits_for_its_turn_but_not_for_ever(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writing, "LOCK_SECONDS", 0.2)
+    for held in ("tickets", "tickets-test"):
+        with (
+            writing.locked([warehouse.place("default", held)]),
+            pytest.raises(DatasetBusy, match=f"addition to the dataset {held} is still") as caught,
+        ):
+            add(warehouse, DRAFT, words("abc"))
+        assert caught.value.retryable
+        assert not _names(warehouse)
+    assert add(warehouse, DRAFT, words("abc")).version.version == 1
 
 
 def test_pins_name_one_version(any_database: Database, home: Path) -> None:

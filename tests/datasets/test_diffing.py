@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
+import pytest
 from tests.datasets.scene import add, distinct_words, png, words
 
-from dizuo.datasets import service
+from dizuo.datasets import diffing, service
 from dizuo.datasets.adding import Warehouse
 from dizuo.datasets.diffing import NUM_EXAMPLES
-from dizuo.datasets.model import Candidate, Draft, Mode, RowExample
+from dizuo.datasets.model import Candidate, DatasetPin, Draft, Mode, RowExample, StoredRow
+from dizuo.datasets.table import iterate_rows
 from dizuo.families import registry
 
 DRAFT = Draft("tickets", "words", "1", source_name="file")
@@ -66,6 +69,47 @@ def test_overlaps_tell_equal_inputs_and_near_duplicates(warehouse: Warehouse) ->
     assert exact.similarity == 1.0
     assert near.similarity >= 0.995
     assert overlap.as_dict()["num_near"] == 1
+
+
+def test_the_closest_row_is_shown_wherever_it_lies(warehouse: Warehouse) -> None:
+    """The training data is seen in blocks; the second holds what is closer still."""
+    far, near = "z" * 30 + "a", "z" * 40 + "a"  # both near the suite's row
+    fill = distinct_words(300)
+    train = add(warehouse, DRAFT, words(far, *fill, near)).version
+    suite = add(warehouse, replace(DRAFT, name="suite"), words("a" + "z" * 40)).version
+    [pair] = service.overlaps(train.pin, suite.pin, registry.spec("words")).pairs
+    assert pair.train_source == "file#line 302"
+    assert pair.similarity == 1.0
+
+
+class Text(str):
+    """Counts how many of its kind are held at once."""
+
+    held = most = 0
+
+    def __new__(cls, value: str) -> Text:
+        Text.held += 1
+        Text.most = max(Text.most, Text.held)
+        return super().__new__(cls, value)
+
+    def __del__(self) -> None:
+        Text.held -= 1
+
+
+def test_rows_are_not_held_while_they_are_compared(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = distinct_words(2000)
+    train = add(warehouse, DRAFT, words(*many[:1000])).version
+    suite = add(warehouse, replace(DRAFT, name="suite"), words(*many[1000:])).version
+
+    def counted(pin: DatasetPin) -> Iterator[StoredRow]:
+        for row in iterate_rows(pin):
+            yield replace(row, columns={**row.columns, "text": Text(row.columns["text"])})
+
+    monkeypatch.setattr(diffing, "iterate_rows", counted)
+    assert service.overlaps(train.pin, suite.pin, registry.spec("words")).clean
+    assert 200 < Text.most <= 2 * 256 + 2
 
 
 def test_nothing_shared_is_clean(warehouse: Warehouse) -> None:

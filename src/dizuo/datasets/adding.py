@@ -93,7 +93,7 @@ def add_version(
     """Add rows to a dataset, and its held-out rows to its test, as new versions.
 
     Adding again under the same `draft.origin` changes nothing and returns what the first time
-    made; so does adding rows that are all there already. Waits while another writer holds the
+    made; so does adding rows that are all there already. Waits a while for another writer of the
     dataset. A kill at any moment leaves either all of it or nothing.
 
     Args:
@@ -106,6 +106,7 @@ def add_version(
 
     Raises:
         SourceRefused: no row can be used, or none is left to train on.
+        DatasetBusy: another writer held the dataset for longer than this one waits.
         DatasetConflict: the dataset is of another family, or has other columns.
         DatasetDamaged: the version before cannot be read.
         DatasetUnwritable: the disk is full, or the folder cannot be written.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from dizuo.datasets.model import (
     RowExample,
     StoredRow,
 )
-from dizuo.datasets.nearness import fingerprints, nearest
+from dizuo.datasets.nearness import Vectors, blocks, fingerprints, nearest
 from dizuo.datasets.table import iterate_rows
 from dizuo.families.base import Spec
 
@@ -65,17 +66,46 @@ def _first(rows: Iterable[RowExample]) -> tuple[RowExample, ...]:
     return tuple(sorted(rows, key=lambda row: row.row_digest)[:NUM_EXAMPLES])
 
 
+@dataclass(frozen=True, slots=True)
+class _Trace:
+    """What is remembered of a row once it has gone by: which it is, not what it holds."""
+
+    input_digest: str
+    row_digest: str
+    source: str
+
+    @classmethod
+    def of(cls, row: StoredRow) -> _Trace:
+        """The trace of a row."""
+        return cls(row.input_digest, row.row_digest, row.source)
+
+
 def overlaps(train: DatasetPin, suite: DatasetPin, spec: Spec) -> Overlap:
     """Rows of the suite whose input, or a near duplicate of it, is in the training data.
+
+    Of the suite the fingerprints are held, of the training data a block of rows at a time.
 
     Raises:
         DatasetDamaged: one of them cannot be read.
     """
-    train_rows, suite_rows = list(iterate_rows(train)), list(iterate_rows(suite))
-    known = {row.input_digest: row for row in train_rows}
-    exact = [_pair(row, known[row.input_digest], 1.0) for row in suite_rows if _in(row, known)]
-    rest = [row for row in suite_rows if not _in(row, known)]
-    near = _near_pairs(spec, train_rows, rest)
+    tested: list[_Trace] = []
+    vectors = fingerprints(spec, _tracing(iterate_rows(suite), tested))
+    wanted = {trace.input_digest for trace in tested}
+    equal: dict[str, _Trace] = {}
+    closest = _Closest(vectors, spec.NEAR_DUPLICATE_SIMILARITY)
+    for block in blocks(iterate_rows(train)):
+        traces = [_Trace.of(row) for row in block]
+        equal |= {trace.input_digest: trace for trace in traces if trace.input_digest in wanted}
+        closest.look(fingerprints(spec, block), traces)
+    exact = [
+        _pair(row, equal[row.input_digest], 1.0) for row in tested if row.input_digest in equal
+    ]
+    near = [
+        _pair(tested[index], other, similarity)
+        for index, (other, similarity) in closest.found.items()
+        if tested[index].input_digest not in equal
+    ]
+    near.sort(key=lambda pair: (-pair.similarity, pair.suite_row))
     return Overlap(
         train=train.ref,
         suite=suite.ref,
@@ -85,18 +115,34 @@ def overlaps(train: DatasetPin, suite: DatasetPin, spec: Spec) -> Overlap:
     )
 
 
-def _in(row: StoredRow, known: Mapping[str, StoredRow]) -> bool:
-    return row.input_digest in known
+def _tracing(rows: Iterable[StoredRow], traces: list[_Trace]) -> Iterator[StoredRow]:
+    for row in rows:
+        traces.append(_Trace.of(row))
+        yield row
 
 
-def _near_pairs(spec: Spec, train: list[StoredRow], suite: list[StoredRow]) -> list[OverlapPair]:
-    similarity, index = nearest(fingerprints(spec, suite), fingerprints(spec, train))
-    found = np.flatnonzero(similarity >= spec.NEAR_DUPLICATE_SIMILARITY)
-    pairs = [_pair(suite[i], train[index[i]], float(similarity[i])) for i in found]
-    return sorted(pairs, key=lambda pair: (-pair.similarity, pair.suite_row))
+class _Closest:
+    """For each row of a suite the closest row of the training data so far, if it is near.
+
+    `found` maps the row's index to that row's trace and their similarity.
+    """
+
+    def __init__(self, vectors: Vectors, threshold: float) -> None:
+        self._vectors = vectors
+        self._threshold = threshold
+        self._best = np.full(len(vectors), -1, np.float32)
+        self.found: dict[int, tuple[_Trace, float]] = {}
+
+    def look(self, others: Vectors, traces: Sequence[_Trace]) -> None:
+        """Compare with a block of the training data."""
+        similarity, index = nearest(self._vectors, others)
+        closer = (similarity > self._best) & (similarity >= self._threshold)
+        for row in map(int, np.flatnonzero(closer)):
+            self._best[row] = similarity[row]
+            self.found[row] = (traces[index[row]], float(similarity[row]))
 
 
-def _pair(suite: StoredRow, train: StoredRow, similarity: float) -> OverlapPair:
+def _pair(suite: _Trace, train: _Trace, similarity: float) -> OverlapPair:
     return OverlapPair(
         suite_row=suite.row_digest,
         suite_source=suite.source,

@@ -41,6 +41,12 @@ class DatasetDamaged(IntegrityError):
     code = "dataset_damaged"
 
 
+class DatasetBusy(Unavailable):
+    """Another addition to the dataset took longer than this one could wait; nothing was changed."""
+
+    code = "dataset_busy"
+
+
 class DatasetUnwritable(Unavailable):
     """The disk is full, or the datasets folder cannot be written; nothing was changed."""
 

@@ -11,12 +11,13 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import lance
 import pyarrow as pa
@@ -24,10 +25,13 @@ import pyarrow as pa
 from dizuo.core.digests import short
 from dizuo.core.files import fsync_directory
 from dizuo.core.progress import Progress, Reporter
-from dizuo.datasets.errors import DatasetDamaged
+from dizuo.datasets.errors import DatasetBusy, DatasetDamaged
 from dizuo.datasets.model import DatasetPin
 from dizuo.datasets.table import faults_as_damage
 
+LOCK_SECONDS = 60.0
+"""How long a writer waits for its turn: it holds a thread of the hub, and its client waits 120."""
+_LOCK_POLL_SECONDS = 0.05
 _DIGESTS_PER_DELETE = 500
 
 
@@ -65,16 +69,34 @@ class TablePlace:
 
 @contextmanager
 def locked(places: Iterable[TablePlace]) -> Iterator[None]:
-    """Hold the write locks of these datasets; waits for whoever holds them now.
+    """Hold the write locks of these datasets; waits a while for whoever holds them now.
 
     They are taken in the order of their names, so that two writers never wait for each other.
+
+    Raises:
+        DatasetBusy: another writer held one of them all that while.
     """
+    deadline = time.monotonic() + LOCK_SECONDS
     with ExitStack() as stack:
         for place in sorted(places, key=lambda place: (place.project, place.name)):
             place.lock.parent.mkdir(parents=True, exist_ok=True)
             stream = stack.enter_context(place.lock.open("ab"))
-            fcntl.flock(stream, fcntl.LOCK_EX)
+            while not _try_lock(stream):
+                if time.monotonic() > deadline:
+                    raise DatasetBusy(
+                        f"Another addition to the dataset {place.name} is still being written.",
+                        next_step="Try again in a while; what you sent was not taken.",
+                    )
+                time.sleep(_LOCK_POLL_SECONDS)
         yield
+
+
+def _try_lock(stream: IO[bytes]) -> bool:
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def open_staging(place: TablePlace) -> bool:

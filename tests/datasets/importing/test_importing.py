@@ -12,7 +12,7 @@ import pytest
 from tests.datasets.scene import base64_of, folder_of, jsonl, parquet_of, tar_of
 
 from dizuo.datasets.content import MAX_FIELD_BYTES
-from dizuo.datasets.errors import SourceRefused
+from dizuo.datasets.errors import DatasetUnwritable, SourceRefused
 from dizuo.datasets.importing import bundle
 from dizuo.datasets.importing.base import Format, read_source
 from dizuo.datasets.importing.tables import MAX_LINE_BYTES
@@ -254,10 +254,36 @@ def test_a_tar_file_that_unpacks_to_too_much_is_refused(
 def test_a_full_disk_while_unpacking_is_not_blamed_on_the_tar_file(
     read: Read, tmp_path: Path
 ) -> None:
-    """The scratch folder cannot be written; that is our trouble, so it stays an OSError."""
+    """The scratch folder cannot be written, or has no room; that is our trouble."""
+    source = file_of(tmp_path, tar_of(IMAGES))
     (tmp_path / "scratch").write_bytes(b"a file where the folder should be")
-    with pytest.raises(FileExistsError):
-        read(file_of(tmp_path, tar_of(IMAGES)), Format.IMAGES)
+    with pytest.raises(DatasetUnwritable, match="What was sent cannot be unpacked: File exists"):
+        read(source, Format.IMAGES)
+
+
+def test_no_room_while_unpacking_is_not_blamed_on_the_tar_file(
+    read: Read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = file_of(tmp_path, tar_of(IMAGES))
+
+    def open_full(_path: Path, mode: str, **_options: Any) -> Any:
+        return open("/dev/full", "wb", buffering=0) if "x" in mode else open(_path, mode)
+
+    monkeypatch.setattr(Path, "open", open_full)
+    with pytest.raises(DatasetUnwritable, match="cannot be unpacked: No space left") as caught:
+        read(source, Format.IMAGES)
+    assert caught.value.retryable
+
+
+def test_a_source_that_goes_away_is_not_blamed_on_the_dataset(tmp_path: Path) -> None:
+    line = jsonl({"label": "1"})
+    folder = folder_of(tmp_path / "f", {"a.jsonl": line, "b.jsonl": line})
+    rows = read_source(folder, Format.JSONL, ("image", "label"), tmp_path / "scratch")
+    next(rows)
+    (folder / "b.jsonl").unlink()
+    with pytest.raises(SourceRefused, match="cannot be read to its end: No such file") as caught:
+        list(rows)
+    assert "Send it again" in caught.value.next_step
 
 
 def test_a_table_in_a_tar_file_names_the_files_beside_it(read: Read, tmp_path: Path) -> None:

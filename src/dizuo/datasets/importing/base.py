@@ -44,8 +44,22 @@ def read_source(
         scratch: a folder to unpack into; made when it is needed, removed by the caller.
 
     Raises:
-        SourceRefused: while reading, when the source as a whole is not of this format.
+        SourceRefused: while reading, when the source as a whole is not of this format, or can no
+            longer be read.
+        DatasetUnwritable: a tar file cannot be unpacked into `scratch`.
     """
+    try:
+        yield from _records(path, form, columns, scratch)
+    except OSError as error:
+        raise SourceRefused(
+            f"What was sent cannot be read to its end: {error.strerror or error}.",
+            next_step="Send it again; nothing was changed.",
+        ) from error
+
+
+def _records(
+    path: Path, form: Format, columns: Sequence[str], scratch: Path
+) -> Iterator[Candidate | Reject]:
     inputs = tuple(name for name in columns if name != LABEL_COLUMN)
     bundle = open_bundle(path, scratch)
     yield from bundle.rejects

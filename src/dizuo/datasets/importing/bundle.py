@@ -6,19 +6,19 @@ so a path cannot lead out of the folder. Members of a tar file are unpacked unde
 
 from __future__ import annotations
 
-import errno
 import lzma
 import os
-import shutil
 import tarfile
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from io import FileIO
 from pathlib import Path, PurePosixPath
 from typing import IO
 
 from dizuo.datasets.content import MAX_FIELD_BYTES
-from dizuo.datasets.errors import SourceRefused
+from dizuo.datasets.errors import DatasetUnwritable, SourceRefused
 from dizuo.datasets.model import Reject
 
 MAX_FILES = 2_000_000
@@ -26,7 +26,6 @@ MAX_UNPACKED_BYTES = 64 * 2**30
 _COPY_BYTES = 1 << 20
 _TABLE_SUFFIXES = (".jsonl", ".ndjson", ".csv", ".parquet")
 _TAR_FAULTS = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError, ValueError)
-_OUR_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)  # not the tar file's
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +58,7 @@ def open_bundle(path: Path, scratch: Path) -> Bundle:
 
     Raises:
         SourceRefused: it is not there, empty, broken or too large.
+        DatasetUnwritable: a tar file's members cannot be unpacked.
     """
     if path.is_dir():
         return _open_folder(path)
@@ -100,7 +100,8 @@ def _open_folder(folder: Path) -> Bundle:
 def _open_tar(path: Path, scratch: Path) -> Bundle:
     files: dict[str, Path] = {}
     rejects: list[Reject] = []
-    scratch.mkdir(parents=True, exist_ok=True)
+    with _unpacking():
+        scratch.mkdir(parents=True, exist_ok=True)
     try:
         with tarfile.open(path, "r:*") as archive:
             for member in _bounded(archive):
@@ -115,8 +116,6 @@ def _open_tar(path: Path, scratch: Path) -> Bundle:
                 assert content is not None  # only regular files come here
                 files[name] = _unpack(content, scratch / str(len(files)))
     except _TAR_FAULTS as error:
-        if isinstance(error, OSError) and error.errno in _OUR_FAULTS:
-            raise
         raise SourceRefused(
             f"The tar file is broken or was cut off after {len(files)} files.",
             next_step="Pack it again and check that the whole of it arrives.",
@@ -164,6 +163,32 @@ def _bounded(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
 
 
 def _unpack(content: IO[bytes], target: Path) -> Path:
-    with target.open("xb") as stream:
-        shutil.copyfileobj(content, stream, _COPY_BYTES)
+    with _unpacking():
+        stream = target.open("xb", buffering=0)
+    with stream:
+        while piece := content.read(_COPY_BYTES):
+            with _unpacking():
+                _write(stream, piece)
     return target
+
+
+def _write(stream: FileIO, piece: bytes) -> None:
+    left = memoryview(piece)
+    while left:
+        left = left[stream.write(left) :]
+
+
+@contextmanager
+def _unpacking() -> Iterator[None]:
+    """Faults of our own disk, which are not the tar file's.
+
+    Raises:
+        DatasetUnwritable: the block met one.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise DatasetUnwritable(
+            f"What was sent cannot be unpacked: {error.strerror}.",
+            next_step="See that the disk is not full and the hub's folder can be written.",
+        ) from error
