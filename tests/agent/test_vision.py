@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import httpx2
-import pytest
 from tests.agent.agent_process import AgentProcess
 from tests.agent.hub_simulator import HubSimulator
 from tests.families.vision.factory import Built, build, first_labels, shapes
@@ -45,7 +44,6 @@ def release(hub: HubSimulator, built: Built, parent_digest: str | None) -> Direc
     )
 
 
-@pytest.mark.slow
 def test_a_vision_stack_answers_as_it_did_at_the_hub(
     agent: AgentProcess, hub: HubSimulator, tmp_path: Path
 ) -> None:
