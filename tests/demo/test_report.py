@@ -12,7 +12,7 @@ from rich.console import Console
 
 from dizuo.demo.measure import Score
 from dizuo.demo.report import DemoReport, StoryScores
-from dizuo.demo.screen import Screen, scores_table, sites_table
+from dizuo.demo.screen import scores_table, sites_table
 
 DIGEST = "sha256:" + "ab" * 32
 SCORES = StoryScores(
@@ -76,17 +76,6 @@ def test_tables_say_what_matters() -> None:
     text = console.export_text()
     for words in ("93.0%", "after the update from 300 labels", "900 kB", "45 kB", "abababababab"):
         assert words in text
-
-
-def test_steps_are_numbered() -> None:
-    console = Console(width=120, record=True)
-    screen = Screen(console, 2)
-    for title in ("First", "Second"):
-        with screen.step(title) as bars:
-            bars.summary = "done"
-    text = console.export_text()
-    assert "[1/2] First done" in text
-    assert "[2/2] Second done" in text
 
 
 def test_a_report_that_keeps_its_promises() -> None:

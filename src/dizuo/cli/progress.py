@@ -65,8 +65,8 @@ class Bars:
             task,
             completed=event.done,
             total=event.total or None,
-            count=_count(event),
-            note=escape(_note(event)),
+            count=count_words(event),
+            note=escape(note_words(event)),
         )
 
     def _finish_all(self) -> None:
@@ -76,7 +76,8 @@ class Bars:
                 self._progress.update(task.id, total=total, completed=total)
 
 
-def _count(event: Progress) -> str:
+def count_words(event: Progress) -> str:
+    """How far the work is: `3/10 steps`, `12.3 kB of 1.4 MB`; empty where that is not known."""
     if not event.done and not event.total:
         return ""
     if event.unit == "byte":
@@ -84,7 +85,8 @@ def _count(event: Progress) -> str:
     return f"{event.done}" + (f"/{event.total}" if event.total else "") + f" {event.unit}s"
 
 
-def _note(event: Progress) -> str:
+def note_words(event: Progress) -> str:
+    """The figures and the message of an event, on one line."""
     figures = " ".join(f"{name} {value:.4g}" for name, value in (event.metrics or {}).items())
     message = "".join(c if c.isprintable() else " " for c in event.message)[:_MAX_MESSAGE]
     return f"{figures} {message}".strip()

@@ -4,34 +4,28 @@ from __future__ import annotations
 
 import re
 import shutil
-import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from dizuo.client.hub import HubClient
-from dizuo.core.errors import Conflict, Unavailable
-from dizuo.core.progress import Reporter
+from dizuo.core.errors import Conflict
+from dizuo.core.progress import Progress, Reporter
+from dizuo.demo.waiting import Patience, wait_for
 from dizuo.gates.report import GateReport
+from dizuo.improvements.model import IMPROVEMENT_MACHINE, State
+from dizuo.sites.rollout_model import EntryState, RolloutState
 
-_WAIT_SECONDS = 180.0
-_LOOK_SECONDS = 0.2
 FAMILY = "vision"
-T = TypeVar("T")
+_ON_THE_WAY = (RolloutState.PENDING, RolloutState.PROGRESSING)
 
 
 class BuildFailed(Conflict):
     """A run, a gate, a rollout or the loop of the demo did not end well."""
 
     code = "demo_build_failed"
-
-
-class TookTooLong(Unavailable):
-    """Something the demo waits for did not happen."""
-
-    code = "demo_timeout"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +54,7 @@ class DemoHub:
     client: HubClient
     scratch: Path
     no_cache: bool
+    patience: Patience = field(default_factory=Patience)
 
     def add_images(
         self,
@@ -115,59 +110,66 @@ class DemoHub:
             raise BuildFailed(f"The {done['kind']} run {done['state']}: {done['error']}")
         return done
 
-    def roll_out(self, stack: str, sites: list[str] | str, served_as: str) -> dict[str, Any]:
+    def roll_out(
+        self, stack: str, sites: list[str] | str, served_as: str, report: Reporter
+    ) -> dict[str, Any]:
         """Direct sites to a release and wait until all of them serve it.
 
         Raises:
             BuildFailed: a site fell back.
             TookTooLong: a site did not get there.
         """
-        return self.wait_for_rollout(self.client.start_rollout(stack, sites, served_as)["id"])
+        started = self.client.start_rollout(stack, sites, served_as)
 
-    def wait_for_rollout(self, rollout_id: str) -> dict[str, Any]:
-        """The rollout, once it is done; raises as `roll_out`."""
+        def look() -> tuple[object, dict[str, Any] | None]:
+            rollout = self._look_at_rollout(started["id"], report)
+            if rollout["state"] == RolloutState.DONE:
+                return rollout, rollout
+            if rollout["state"] not in _ON_THE_WAY:
+                raise BuildFailed(
+                    f"The rollout of {stack} ended as {rollout['state']}. {rollout['reason']}"
+                )
+            return rollout, None
 
-        def look() -> dict[str, Any] | None:
-            rollout = self.client.rollout(rollout_id)
-            if rollout["state"] in ("failed", "stopped"):
-                raise BuildFailed(f"The rollout of {rollout['stack']} {rollout['state']}.")
-            return rollout if rollout["state"] == "done" else None
+        return wait_for(f"the rollout of {stack}", look, self.patience)
 
-        return wait_for("a rollout", look)
+    def _look_at_rollout(self, rollout_id: str, report: Reporter) -> dict[str, Any]:
+        """A rollout as it is now, told to `report` as sites that have arrived of all."""
+        rollout = self.client.rollout(rollout_id)
+        states = {entry["site"]: entry["state"] for entry in rollout["sites"]}
+        num_done = sum(state == EntryState.DONE for state in states.values())
+        report(Progress("roll out", num_done, len(states), "site", _words(states)))
+        return rollout
 
     def wait_for_improvement(self, improvement_id: str, report: Reporter) -> dict[str, Any]:
-        """The improvement, once it is done, its run's progress shown meanwhile.
+        """The improvement, once it is done; its runs and its rollout are shown meanwhile.
 
         Raises:
             BuildFailed: it ended otherwise.
+            TookTooLong: it went nowhere.
         """
         followed: set[str] = set()
 
-        def look() -> dict[str, Any] | None:
+        def look() -> tuple[object, dict[str, Any] | None]:
             one = self.client.improvement(improvement_id)
             for run_id in (one["tune_run_id"], one["gate_run_id"]):
                 if run_id and run_id not in followed:
                     followed.add(run_id)
                     self.client.follow_run(run_id, report)
-            if one["state"] in ("failed", "rejected"):
+            rollout_id = one["rollout_id"]
+            rollout = self._look_at_rollout(rollout_id, report) if rollout_id else None
+            if one["state"] == State.DONE:
+                return one, one
+            if one["state"] in IMPROVEMENT_MACHINE.final_states:
                 raise BuildFailed(f"The improvement {one['state']}: {one['reason']}")
-            return one if one["state"] == "done" else None
+            return (one, rollout), None
 
-        return wait_for("the improvement", look)
+        return wait_for("the improvement", look, self.patience)
 
 
-def wait_for(what: str, look: Callable[[], T | None]) -> T:
-    """What `look` returns, as soon as it returns something.
-
-    Raises:
-        TookTooLong: it did not, for minutes.
-    """
-    deadline = time.monotonic() + _WAIT_SECONDS
-    while time.monotonic() < deadline:
-        if (found := look()) is not None:
-            return found
-        time.sleep(_LOOK_SECONDS)
-    raise TookTooLong(f"The demo waited {_WAIT_SECONDS:.0f} s for {what} in vain.")
+def _words(states: Mapping[str, str]) -> str:
+    """Where each site is: `site1 done, site2 progressing`."""
+    return ", ".join(f"{site} {state}" for site, state in sorted(states.items()))
 
 
 def recipe_text(name: str, parent: Built | None = None) -> str:

@@ -8,6 +8,7 @@ import httpx2
 import numpy as np
 
 from dizuo.core.errors import Unavailable
+from dizuo.core.progress import Progress, Reporter, silent
 from dizuo.demo.digits import Images, Labelled
 from dizuo.gates.bootstrap import wilson
 
@@ -45,7 +46,12 @@ class Reading:
 
 
 def read_meters(
-    client: httpx2.Client, model: str, images: Images, *, sample: bool
+    client: httpx2.Client,
+    model: str,
+    images: Images,
+    *,
+    sample: bool,
+    report: Reporter = silent,
 ) -> list[Reading]:
     """Ask a site's inference address about each image, one request for each.
 
@@ -56,7 +62,12 @@ def read_meters(
         SiteSilent: it answered something else than 200.
     """
     headers = {} if sample else {"Dizuo-Sample": "no"}
-    return [_read_one(client, model, image[np.newaxis], headers) for image in images]
+    readings: list[Reading] = []
+    report(Progress("read", 0, len(images), "image"))
+    for image in images:
+        readings.append(_read_one(client, model, image[np.newaxis], headers))
+        report(Progress("read", len(readings), len(images), "image"))
+    return readings
 
 
 def _read_one(client: httpx2.Client, model: str, image: Images, headers: dict[str, str]) -> Reading:
@@ -79,8 +90,10 @@ def _read_one(client: httpx2.Client, model: str, image: Images, headers: dict[st
     return Reading(outputs["label"][0], outputs["confidence"][0], digest)
 
 
-def score_site(client: httpx2.Client, model: str, part: Labelled) -> Score:
+def score_site(
+    client: httpx2.Client, model: str, part: Labelled, report: Reporter = silent
+) -> Score:
     """How often a site reads `part` right; the images are not sampled."""
-    readings = read_meters(client, model, part.images, sample=False)
+    readings = read_meters(client, model, part.images, sample=False, report=report)
     pairs = zip(readings, part.labels, strict=True)
     return Score.of(sum(reading.label == label for reading, label in pairs), len(part))

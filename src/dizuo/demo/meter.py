@@ -14,12 +14,14 @@ import httpx2
 import numpy as np
 from PIL import Image
 
+from dizuo.core.progress import Progress, Reporter
 from dizuo.demo.digits import DRIFT, DigitSplit, Labelled, drift, frames, png_rows, split_digits
-from dizuo.demo.hub import FAMILY, Built, DemoHub, recipe_text, wait_for
+from dizuo.demo.hub import FAMILY, Built, DemoHub, recipe_text
 from dizuo.demo.measure import Reading, Score, read_meters, score_site
 from dizuo.demo.report import StoryScores
 from dizuo.demo.screen import Bars, Screen
 from dizuo.demo.shapes import shape_rows
+from dizuo.demo.waiting import Patience, wait_for
 from dizuo.improvements.repin import repin
 
 SITES = ("site1", "site2", "site3")
@@ -72,13 +74,13 @@ class MeterStory:
         """Sign L1 and direct all sites to it."""
         with self.screen.step("Sign L1 and bring it to three sites") as bars:
             self.hub.client.release(industry.ref)
-            self.hub.roll_out(industry.ref, list(SITES), SERVED_AS)
+            self.hub.roll_out(industry.ref, list(SITES), SERVED_AS, bars.report)
             bars.summary = f"{industry.ref} signed, serving at {', '.join(SITES)}"
 
     def measure(self, title: str, site: httpx2.Client, part: Labelled) -> Score:
         """One score, through the site's own address."""
         with self.screen.step(title) as bars:
-            score = score_site(site, SERVED_AS, part)
+            score = score_site(site, SERVED_AS, part, bars.report)
             bars.summary = f"{score.score:.1%} of {len(part)} images"
             return score
 
@@ -93,10 +95,10 @@ class MeterStory:
         How many came back is counted in `log`, where the site notes what it lets out.
         """
         with self.screen.step("The camera at site 3 is mounted differently") as bars:
-            bars.note(DRIFT)
+            self.screen.say(f"Everything it shows is {DRIFT}.")
             stream = frames(self.digits.stream, NUM_FRAMES, self.seed + 2000)
-            read_meters(site, SERVED_AS, stream.images, sample=True)
-            wait_for("the samples to be returned", lambda: _all_sent(site))
+            read_meters(site, SERVED_AS, stream.images, sample=True, report=bars.report)
+            wait_until_sent(site, bars.report)
             num_returned = sum('"allowed"' in line for line in log.read_text().splitlines())
             bars.summary = f"{num_returned} of {len(stream)} frames returned"
             return stream, num_returned
@@ -124,7 +126,8 @@ class MeterStory:
             }
             num_before = len(self._samples("reviewed")) + len(self._samples("used"))
             chosen = self._samples("returned")[: max(0, MAX_LABELS - num_before)]
-            for sample in chosen:
+            for number, sample in enumerate(chosen, start=1):
+                bars.report(Progress("label", number, len(chosen), "sample"))
                 row = self.hub.client.sample(sample["digest"])["row"]
                 self.hub.client.review(sample["digest"], {"label": truth[_pixels(row)]})
             reused = f" ({num_before} of them given in an earlier run)" if num_before else ""
@@ -142,7 +145,7 @@ class MeterStory:
             recipe = _random_recipe(self._recipe(), self._dataset)
             built = self._build("meter-reading-site3-random", recipe, versions, bars)
             self.hub.client.release(built.ref)
-            self.hub.roll_out(built.ref, [DRIFTED_SITE], SERVED_AS)
+            self.hub.roll_out(built.ref, [DRIFTED_SITE], SERVED_AS, bars.report)
             return built
 
     def improve(self) -> dict[str, Any]:
@@ -158,7 +161,8 @@ class MeterStory:
                 "from_site": DRIFTED_SITE,
                 "holdout": HOLDOUT,
                 "no_cache": self.hub.no_cache,
-                "min_samples": 0,  # in a later run of the demo, what an earlier one labelled is used
+                # In a later run of the demo, what an earlier one labelled is used.
+                "min_samples": 0,
             }
             started = self.hub.client.start_improvement(body)
             done = self.hub.wait_for_improvement(started["id"], bars.report)
@@ -224,9 +228,24 @@ def tell(story: MeterStory, sites: Mapping[str, httpx2.Client], egress_log: Path
     return StoryResult(scores, same, story.built)
 
 
-def _all_sent(site: httpx2.Client) -> bool | None:
-    """True once the site has decided about every answer and sent what it lets out."""
-    return None if site.get("/status").json()["samples_waiting"] else True
+def wait_until_sent(
+    site: httpx2.Client, report: Reporter, patience: Patience | None = None
+) -> None:
+    """Wait until a site has decided about every answer and sent what it lets out.
+
+    Raises:
+        TookTooLong: it sends no more of them.
+    """
+    most = 0
+
+    def look() -> tuple[int, bool | None]:
+        nonlocal most
+        waiting = int(site.get("/status").json()["samples_waiting"])
+        most = max(most, waiting)
+        report(Progress("return samples", most - waiting, most, "sample"))
+        return waiting, None if waiting else True
+
+    wait_for("the samples to be returned", look, patience)
 
 
 def _random_recipe(recipe: str, dataset: str) -> str:

@@ -7,10 +7,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.console import Console, Group
+from rich.live import Live
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.table import Column, Table
+from rich.text import Text
 
+from dizuo.cli.progress import count_words, note_words
 from dizuo.core.progress import Progress as Event
 from dizuo.demo.report import DemoReport, StoryScores
 
@@ -26,23 +39,19 @@ class Screen:
 
     @contextmanager
     def step(self, title: str) -> Iterator[Bars]:
-        """One numbered step: a live line while it runs, a tick and its seconds when it is done."""
+        """One numbered step: a live line while it runs, below it a bar for each stage, and a tick
+        and its seconds when it is done."""
         self._step += 1
         begun = time.monotonic()
         label = f"[{self._step}/{self.num_steps}] {title}"
-        with Progress(
-            SpinnerColumn(finished_text="✓"),
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[note]}"),
-            TimeElapsedColumn(),
-            console=self.console,
-            transient=True,
-        ) as progress:
-            bars = Bars(progress, progress.add_task(label, total=None, note=""))
+        head = Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+        head.add_task(escape(label), total=None)
+        bars = Bars()
+        with Live(Group(head, bars.progress), console=self.console, transient=True):
             yield bars
         seconds = time.monotonic() - begun
-        self.console.print(f"[green]✓[/] {label} [dim]{bars.summary}[/] [dim]{seconds:.1f} s[/]")
+        summary = f"[dim]{escape(bars.summary)}[/] [dim]{seconds:.1f} s[/]"
+        self.console.print(f"[green]✓[/] {escape(label)} {summary}")
 
     def say(self, sentence: str) -> None:
         """One line of the story."""
@@ -54,31 +63,57 @@ class Screen:
         return time.monotonic() - self.started
 
 
+class _NoteColumn(ProgressColumn):
+    """Words that give way: where the line is too long they are cut, so that bars never are."""
+
+    def render(self, task: Task) -> Text:
+        """The task's `note`."""
+        return Text(str(task.fields["note"]), style="dim", no_wrap=True, overflow="ellipsis")
+
+
+def _stage_bars() -> Progress:
+    return Progress(
+        TextColumn("    "),
+        SpinnerColumn(finished_text="[green]✓"),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24, table_column=Column(no_wrap=True)),
+        TextColumn("{task.fields[count]}", style="cyan"),
+        _NoteColumn(),
+        TimeElapsedColumn(),
+    )
+
+
 @dataclass(slots=True)
 class Bars:
-    """The bars of one step: one line for each stage that reports progress."""
+    """The bars of one step: one line for each stage that reports progress, in their order.
 
-    progress: Progress
-    main: TaskID
+    `summary` is what the step came to, in a few words.
+    """
+
+    progress: Progress = field(default_factory=_stage_bars)
     summary: str = ""
     _stages: dict[str, TaskID] = field(default_factory=dict)
 
     def report(self, event: Event) -> None:
         """Draw a progress event; a `core.progress.Reporter`."""
         if event.stage not in self._stages:
-            task = self.progress.add_task(f"      {event.stage}", total=None, note="")
-            self._stages[event.stage] = task
-        metrics = " ".join(f"{name} {value:.3g}" for name, value in (event.metrics or {}).items())
+            self._finish_all()
+            words = escape(event.stage)
+            self._stages[event.stage] = self.progress.add_task(words, total=None, count="", note="")
         self.progress.update(
             self._stages[event.stage],
             completed=event.done,
             total=event.total or None,
-            note=metrics or event.message,
+            count=count_words(event),
+            note=note_words(event),
         )
 
-    def note(self, text: str) -> None:
-        """Words beside the step's own bar."""
-        self.progress.update(self.main, note=text)
+    def _finish_all(self) -> None:
+        """A stage that begins ends those before it."""
+        for task in self.progress.tasks:
+            if not task.finished:
+                total = task.total or max(task.completed, 1)
+                self.progress.update(task.id, total=total, completed=total)
 
 
 def scores_table(scores: StoryScores) -> Table:

@@ -18,7 +18,7 @@ from dizuo.client.hub import HubClient
 from dizuo.demo.processes import Fleet, Process, ProcessFailed, free_port, wait_until_answers
 
 POLL_SECONDS = 0.5
-_COMMAND_SECONDS = 60
+_COMMAND_SECONDS = 60.0
 _SITE_TIMEOUT_SECONDS = 60
 
 
@@ -75,7 +75,7 @@ def _require_free(home: Path) -> None:
 
 def _start_hub(home: Path, fleet: Fleet) -> tuple[Process, HubClient]:
     if not (home / "keys" / "online").is_dir() or not any((home / "keys" / "online").iterdir()):
-        run_command(["--home", str(home), "keys", "init"])
+        run_command("keys init", ["--home", str(home), "keys", "init"])
     port = free_port()
     arguments = ["up", "--home", str(home), "--port", str(port)]
     process = fleet.start("hub", arguments, {"DIZUO_POLL_SECONDS": str(POLL_SECONDS)})
@@ -90,7 +90,8 @@ def _start_site(
     folder = home / name
     shutil.rmtree(folder, ignore_errors=True)
     token = hub.make_join_token({})["token"]
-    run_command(["agent", "join", token, "--name", name, "--home", str(folder)])
+    arguments = ["agent", "join", token, "--name", name, "--home", str(folder)]
+    run_command("agent join", arguments)
     port = free_port()
     process = fleet.start(
         name,
@@ -105,19 +106,27 @@ def _start_site(
     return httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=_SITE_TIMEOUT_SECONDS)
 
 
-def run_command(arguments: Sequence[str]) -> None:
-    """Run one `dizuo` command to its end.
+def run_command(
+    name: str, arguments: Sequence[str], timeout_seconds: float = _COMMAND_SECONDS
+) -> None:
+    """Run one `dizuo` command to its end; errors call it by `name`, since arguments may be secret.
 
     Raises:
-        ProcessFailed: it failed; says what it said.
+        ProcessFailed: it failed, and what it said; or it did not end.
     """
-    done = subprocess.run(
-        [sys.executable, "-m", "dizuo.cli.main", *arguments],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=_COMMAND_SECONDS,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "dizuo.cli.main", *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout_seconds,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:  # it holds the arguments
+        raise ProcessFailed(
+            f"dizuo {name} did not end within {timeout_seconds:.0f} s.",
+            next_step="See what else this machine is doing, then try again.",
+        ) from None
     if done.returncode != 0:
-        raise ProcessFailed(f"dizuo {' '.join(arguments[:3])} failed: {done.stderr.strip()}")
+        raise ProcessFailed(f"dizuo {name} failed: {done.stderr.strip()}")
