@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 from tests.improvements.conftest import until
 
+from dizuo.audit import store as audit_store
+from dizuo.database.engine import Database
 from dizuo.hub import app as hub_app
 from dizuo.releases.errors import KeysMissing
 from dizuo.releases.keys import init_keys
+from dizuo.releases.renewal import renew
 from dizuo.releases.repository import Repository
 
 
@@ -39,6 +42,23 @@ def test_what_fails_once_is_tried_again(
         until(lambda: len(calls) > 2)
     assert "could not be refreshed" in caplog.text
     assert not any(thread.name == "tuf-freshness" for thread in threading.enumerate())
+
+
+def test_keys_that_are_made_or_renewed_meanwhile_are_noted(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub_app, "_WITNESS_SECONDS", 0.01)
+
+    def noted() -> list[str]:
+        with database.reading() as session:
+            return [entry.action for entry in audit_store.stream(session)]
+
+    home = tmp_path / "home"
+    with hub_app._witness(database, Repository(home)):
+        init_keys(home)
+        until(lambda: noted() == ["keys.made"])
+        renew(home, home / "keys" / "offline")
+        until(lambda: noted() == ["keys.made", "keys.renewed"])
 
 
 def test_a_hub_without_keys_waits_for_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

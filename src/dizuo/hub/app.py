@@ -31,6 +31,7 @@ from dizuo.improvements.steps import Parts
 from dizuo.releases import api as releases_api
 from dizuo.releases import service as releases
 from dizuo.releases.repository import Repository
+from dizuo.releases.roots import note_roots
 from dizuo.releases.server import tuf_routes
 from dizuo.runs import api as runs_api
 from dizuo.runs import leftovers
@@ -54,7 +55,10 @@ _ROUTERS = (
 )
 STARTER = "hub:start"
 """How the audit log names what was put right at a start."""
+WITNESS = "hub:witness"
+"""How it names what the hub found made beside it."""
 _FRESHNESS_SECONDS = 3600.0
+_WITNESS_SECONDS = 10.0
 _logger = logging.getLogger(__name__)
 
 
@@ -99,6 +103,7 @@ def running_hub(settings: HubSettings) -> Iterator[Hub]:
         supervisor.start()
         improver.launch(home.workflow_database_url(settings))
         opened.enter_context(_fresh(repository))
+        opened.enter_context(_witness(database, repository))
         opened.enter_context(_tidy(supervisor))
         yield Hub(settings, database, layout, repository, supervisor, improver)
 
@@ -107,6 +112,7 @@ def _mend(settings: HubSettings, database: Database, repository: Repository) -> 
     """Put right what a crash or a move of the home folder left behind."""
     if left := leftovers.clear_inspections(settings.home):
         _logger.info("removed %d half unpacked models that a killed hub left", left)
+    note_roots(database, repository, STARTER)
     with database.transaction() as session:
         datasets.relocate(session, datasets.root_of(settings.home), STARTER)
         if repository.is_ready:
@@ -122,6 +128,18 @@ def _fresh(repository: Repository) -> AbstractContextManager[None]:
 
     complaint = "signed metadata could not be refreshed"
     return doing(Chore("tuf-freshness", complaint, _FRESHNESS_SECONDS, refresh))
+
+
+def _witness(database: Database, repository: Repository) -> AbstractContextManager[None]:
+    """Note in the audit log when root keys are made or renewed while the hub runs."""
+    return doing(
+        Chore(
+            "root-witness",
+            "a root of trust could not be noted in the audit log",
+            _WITNESS_SECONDS,
+            lambda: note_roots(database, repository, WITNESS),
+        )
+    )
 
 
 def _tidy(supervisor: Supervisor) -> AbstractContextManager[None]:

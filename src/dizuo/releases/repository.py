@@ -98,15 +98,18 @@ class Repository:
         """
         return sha256_file(self.newest_root())
 
+    def roots(self) -> list[Path]:
+        """The file of every root, oldest first; none while there are no keys yet."""
+        found = self.directory.glob("*.root.json")
+        return sorted(found, key=lambda path: int(path.name.split(".")[0]))
+
     def newest_root(self) -> Path:
         """The file of the newest root.
 
         Raises:
             KeysMissing: there are no keys yet.
         """
-        roots = sorted(
-            self.directory.glob("*.root.json"), key=lambda path: int(path.name.split(".")[0])
-        )
+        roots = self.roots()
         if not roots:
             raise KeysMissing(
                 "This hub has no signing keys yet.", next_step="Make them: dizuo keys init."

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import JSON, ColumnElement, UniqueConstraint, select, text
+from sqlalchemy import JSON, ColumnElement, String, UniqueConstraint, select, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from dizuo.database.tables import Digest, Id, Millis, Name, ProjectId, Row
@@ -39,6 +39,17 @@ class ReleaseRow(Row):
     withdrawn_ms: Mapped[Millis | None]
 
 
+class NotedRootRow(Row):
+    """A root of trust that the audit log has an entry of."""
+
+    __tablename__ = "noted_roots"
+
+    digest: Mapped[str] = mapped_column(String(71), primary_key=True)
+    project_id: Mapped[ProjectId]
+    version: Mapped[int]
+    noted_ms: Mapped[Millis]
+
+
 _COLUMNS = tuple(field.name for field in fields(Release))
 
 
@@ -51,6 +62,18 @@ def lock(session: Session) -> None:
     """Let one transaction at a time decide what is signed. SQLite has one writer as it is."""
     if session.get_bind().dialect.name == "postgresql":
         session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _SIGNING_LOCK})
+
+
+def noted_roots(session: Session, digests: Collection[str]) -> set[str]:
+    """Which of these roots were noted."""
+    query = select(NotedRootRow.digest).where(NotedRootRow.digest.in_(digests))
+    return set(session.scalars(query))
+
+
+def add_noted_root(session: Session, digest: str, version: int, noted_ms: int) -> None:
+    """Remember that a root was noted."""
+    session.add(NotedRootRow(digest=digest, version=version, noted_ms=noted_ms))
+    session.flush()
 
 
 def add(session: Session, release: Release) -> None:
