@@ -14,16 +14,22 @@ import pytest
 from sqlalchemy import make_url, text
 from tests.client.serving import served
 from tests.conftest import require_program
+from tests.hub.audit_watch import AuditWatch, watching
 from tests.improvements import scene
 from tests.improvements.conftest import parrot_family, until
 
 from dizuo.access.model import Role
 from dizuo.artifacts.layout import Layout
 from dizuo.database.engine import Database
+from dizuo.edge.join import decode
+from dizuo.edge.wire import CheckIn, DesiredState
 from dizuo.hub import home as homes
 from dizuo.hub.app import attach, create_app, running_hub
 from dizuo.hub.settings import HubSettings
 from dizuo.releases.keys import init_keys
+from dizuo.releases.renewal import renew
+from dizuo.releases.repository import Repository
+from dizuo.releases.roots import note_roots
 
 __all__ = ["parrot_family"]  # a fixture here too
 PATH = "/api/v1/improvements"
@@ -86,8 +92,18 @@ def database_url(postgres_url: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
+def watch() -> Iterator[AuditWatch]:
+    """Sees all that is written from before the hub opens."""
+    with watching() as watch:
+        yield watch
+
+
+@pytest.fixture(scope="module")
 def town(
-    database_url: str, parrot_family: None, tmp_path_factory: pytest.TempPathFactory
+    database_url: str,
+    parrot_family: None,
+    watch: AuditWatch,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Town]:
     home = tmp_path_factory.mktemp("town") / "home"
     settings = HubSettings(home=home, database_url=database_url)
@@ -241,3 +257,79 @@ def _copy(town: Town, folder: Path, token: str) -> subprocess.CompletedProcess[s
         *(f"docker://{address}/default/caller:1", f"oci:{folder}/copy:caller"),
     ]
     return subprocess.run(command, capture_output=True, check=False, timeout=60, text=True)
+
+
+# Last, since it looks back on all of the above.
+
+
+def test_everything_written_is_audited(
+    town: Town, watch: AuditWatch, improved: dict[str, Any]
+) -> None:
+    bring_data(town)
+    run_and_cancel(town)
+    live_as_a_site(town)
+    change_and_take_back(town)
+    scene.obey(town.database)
+    assert watch.broken == []
+    assert watch.num_audited > 50
+    assert town.call("reader", "GET", "/api/v1/audit/verify").json()["ok"]
+
+
+def asked(town: Town, role: str, method: str, path: str, **options: Any) -> dict[str, Any]:
+    answer = town.call(role, method, f"/api/v1/{path}", **options)
+    assert answer.is_success, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def bring_data(town: Town) -> None:
+    rows = b"".join(b'{"text": "t%d", "label": "squawk"}\n' % number for number in range(20))
+    digest = asked(town, "builder", "PUT", "uploads", content=rows)["digest"]
+    wanted = {"upload": digest, "format": "jsonl", "family": "parrot", "holdout": 0.2}
+    asked(town, "builder", "POST", "datasets/words/versions", json=wanted)
+
+
+def run_and_cancel(town: Town) -> None:
+    recipe = scene.recipe(again="yes")
+    run = asked(town, "builder", "POST", "runs", json={"kind": "tune", "recipe": recipe})
+    asked(town, "builder", "POST", f"runs/{run['id']}/cancel")
+
+    def has_ended() -> bool:
+        return asked(town, "reader", "GET", f"runs/{run['id']}")["finished_ms"] is not None
+
+    until(has_ended)
+
+
+def live_as_a_site(town: Town) -> None:
+    token = asked(town, "admin", "POST", "join-tokens", json={})["token"]
+    body = {"secret": decode(token).secret, "site_name": "quarry", "agent_version": "1"}
+    joined = httpx2.post(f"{town.url}/edge/v1/enrol", json=body, trust_env=False).json()
+    site = httpx2.Client(
+        base_url=town.url,
+        headers={"Authorization": f"Bearer {joined['edge_credential']}"},
+        trust_env=False,
+    )
+    with site:
+        for answers in (0, 5):
+            said = CheckIn(state="empty", running=DesiredState(generation=0), answers=answers)
+            assert site.post("/edge/v1/check-in", json=said.model_dump()).is_success
+    for digest in scene.add_returned(town.database, town.home, 2, start=200, site="quarry"):
+        verdict = {"label": "squawk"}
+        asked(town, "builder", "POST", f"review/{digest}", json=verdict)
+        asked(town, "builder", "POST", f"review/{digest}", json={"unusable": True, "correct": True})
+    asked(town, "admin", "DELETE", "sites/quarry")
+
+
+def change_and_take_back(town: Town) -> None:
+    wanted = {"stack": "caller:1", "sites": [scene.SITES[1]], "served_as": "other", "key": "k"}
+    rollout = asked(town, "releaser", "POST", "rollouts", json=wanted)
+    asked(town, "releaser", "POST", f"rollouts/{rollout['id']}/stop")
+    asked(town, "releaser", "POST", f"rollouts/{rollout['id']}/rollback")
+    asked(town, "admin", "POST", "tokens", json={"name": "eve", "role": "reader"})
+    asked(town, "admin", "DELETE", "tokens/eve")
+    begun = asked(town, "builder", "POST", "improvements", json=body(min_samples=900))
+    asked(town, "releaser", "POST", f"improvements/{begun['id']}/reject")
+    asked(town, "releaser", "POST", "releases/caller:1/withdraw")
+    renew(town.home, town.home / "keys" / "offline")
+    note_roots(town.database, Repository(town.home), "hub:witness")
+    assert town.audited("keys.renewed")["detail"]["version"] == 2
