@@ -314,6 +314,22 @@ def test_an_archive_that_leads_out_of_its_folder(
     assert not Path("/tmp/escaped.json").exists()
 
 
+def test_a_small_archive_that_would_fill_the_disk(
+    at_hub: RunningHub, whole: Path, tmp_path: Path
+) -> None:
+    bomb = tmp_path / "model.tar.gz"
+    with tarfile.open(bomb, "w:gz") as archive:
+        for path in whole.iterdir():
+            archive.add(path, path.name)
+        member = tarfile.TarInfo("more.safetensors")
+        member.size = 100_000_000
+        with Path("/dev/zero").open("rb") as zeros:
+            archive.addfile(member, zeros)
+    with at_hub.unchanged():
+        told = refused("model", "import", str(bomb), "--name", "bomb", "--family", "vision")
+    told.matches("model_refused", "unpacks to more than 200 times its size", "not compressed")
+
+
 def test_what_is_no_model_at_all(at_hub: RunningHub, whole: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "text").write_text("hello")

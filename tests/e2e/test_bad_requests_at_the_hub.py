@@ -285,5 +285,5 @@ def test_an_upload_that_announces_too_much(hub: RunningHub) -> None:
         answer = begin(hub.client.url, "PUT", "/api/v1/uploads", headers, b"x")
     assert answer.status == 413
     says = f"An upload may have at most {MAX_UPLOAD_BYTES:,} bytes"
-    refusal_of(answer.body).matches("too_large", says, "Upload it in parts")
+    refusal_of(answer.body).matches("too_large", says, "Add a dataset in parts; of a model send")
     assert not list((hub.home / "uploads").glob("*.part"))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import json
-import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.runs.archives import archive
 from tests.runs.works import Works, open_works
 
 from dizuo.artifacts.stacks import read_stack
@@ -18,17 +17,7 @@ from dizuo.core.digests import sha256_bytes
 from dizuo.core.errors import DizuoError, InvalidInput
 from dizuo.datasets.errors import UploadMissing
 from dizuo.families.errors import ModelRefused, UnknownFamily
-from dizuo.runs.importing import unpack_model
 from dizuo.stacks.model import StackVersion
-
-
-def archive(path: Path, *members: tuple[str, bytes]) -> Path:
-    with tarfile.open(path, "w") as opened:
-        for name, data in members:
-            member = tarfile.TarInfo(name)
-            member.size = len(data)
-            opened.addfile(member, io.BytesIO(data))
-    return path
 
 
 def upload(works: Works, path: Path) -> str:
@@ -139,48 +128,3 @@ def test_incomplete_model_is_refused_before_it_is_queued(
         model.works.admit("import", upload=digest, name="part", family="vision")
     assert model.works.num_runs() == before
     assert not list((model.works.context.home / "runs").glob(".inspect-*"))
-
-
-def test_directory_packed_with_its_name_is_the_model(tmp_path: Path) -> None:
-    packed = archive(tmp_path / "m.tar", ("resnet/config.json", b"{}"), ("resnet/a/b", b"c"))
-    found = unpack_model(packed, tmp_path / "out")
-    assert found.name == "resnet"
-    assert (found / "a" / "b").read_bytes() == b"c"
-
-
-@pytest.mark.parametrize("name", ["../out", "/etc/x", "a/../../b"])
-def test_name_that_leads_out_is_refused(tmp_path: Path, name: str) -> None:
-    packed = archive(tmp_path / "m.tar", (name, b"x"))
-    with pytest.raises(ModelRefused, match="not a plain file"):
-        unpack_model(packed, tmp_path / "out")
-    assert not (tmp_path / "b").exists()
-
-
-@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE])
-def test_what_is_no_file_is_refused(tmp_path: Path, kind: bytes) -> None:
-    with tarfile.open(tmp_path / "m.tar", "w") as opened:
-        member = tarfile.TarInfo("link")
-        member.type, member.linkname = kind, "/etc/passwd"
-        opened.addfile(member)
-    with pytest.raises(ModelRefused, match="not a plain file"):
-        unpack_model(tmp_path / "m.tar", tmp_path / "out")
-
-
-@pytest.mark.parametrize("kept_bytes", [0, 100, 700])
-def test_archive_that_was_cut_off_is_refused(tmp_path: Path, kept_bytes: int) -> None:
-    packed = archive(tmp_path / "m.tar", ("config.json", b"x" * 600))
-    packed.write_bytes(packed.read_bytes()[:kept_bytes])
-    with pytest.raises(ModelRefused, match="broken or was cut off"):
-        unpack_model(packed, tmp_path / "out")
-
-
-def test_name_that_comes_twice_is_refused(tmp_path: Path) -> None:
-    packed = archive(tmp_path / "m.tar", ("a", b"1"), ("a", b"2"))
-    with pytest.raises(ModelRefused):
-        unpack_model(packed, tmp_path / "out")
-
-
-def test_too_many_files_are_refused(tmp_path: Path) -> None:
-    packed = archive(tmp_path / "m.tar", *((f"f{n}", b"") for n in range(1001)))
-    with pytest.raises(ModelRefused, match="1,000 files"):
-        unpack_model(packed, tmp_path / "out")

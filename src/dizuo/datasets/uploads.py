@@ -54,7 +54,8 @@ def check_announced(content_length: str | None, max_bytes: int = MAX_UPLOAD_BYTE
 
 def _too_large(max_bytes: int) -> TooLarge:
     return TooLarge(
-        f"An upload may have at most {max_bytes:,} bytes.", next_step="Upload it in parts."
+        f"An upload may have at most {max_bytes:,} bytes.",
+        next_step="Add a dataset in parts; of a model send its JSON and safetensors files only.",
     )
 
 

@@ -204,6 +204,9 @@ class Importer(Protocol):
     def inspect(self, directory: Path) -> dict[str, Any]:
         """What the directory holds (architecture, labels, number of parameters), from headers.
 
+        The directory may be a sketch of a model: then its texts are whole, and its other files have
+        their size but no content, save the headers of safetensors files.
+
         Raises:
             ModelRefused: it cannot become a layer; says why and what to do.
         """

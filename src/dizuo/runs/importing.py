@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import lzma
-import tarfile
 import tempfile
-import zlib
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
 from sqlalchemy.orm import Session
 
-from dizuo.artifacts.disk import telling_full_disk
 from dizuo.artifacts.layout import Layout
 from dizuo.artifacts.model import Level
 from dizuo.core.digests import sha256_json
 from dizuo.core.progress import Progress, Reporter
 from dizuo.datasets.uploads import upload_path
 from dizuo.families import registry
-from dizuo.families.errors import ModelRefused
 from dizuo.runs.building import (
     Build,
     RunSpec,
@@ -32,16 +27,13 @@ from dizuo.runs.building import (
 from dizuo.runs.folder import run_folder
 from dizuo.runs.kinds import RunContext, Workspace
 from dizuo.runs.model import Run
+from dizuo.runs.model_archive import sketch_model, unpack_model
 from dizuo.stacks import service as stacks
 from dizuo.stacks.model import NewStack
 
-MAX_MODEL_FILES = 1000
-MAX_MODEL_BYTES = 64 * 2**30
 INSPECTION_PREFIX = ".inspect-"
 """Of the folders in `runs/` in which the hub looks into a model before it lets the run in."""
-_COPY_BYTES = 1 << 20
 _INPUTS_FORMAT = 1
-_TAR_FAULTS = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError, ValueError)
 
 
 class ImportSpec(RunSpec):
@@ -61,7 +53,9 @@ class ImportKind:
     def check(
         self, context: RunContext, session: Session, spec: Mapping[str, Any]
     ) -> dict[str, Any] | None:
-        """Look into the archive and let the family inspect the model; nothing is unpickled.
+        """Look into the archive and let the family inspect the model by its headers.
+
+        Nothing is unpickled, and of the weights nothing is unpacked: that is the run's work.
 
         Raises:
             InvalidInput: the spec is wrong, or the name belongs to another kind of stack.
@@ -78,7 +72,9 @@ class ImportKind:
             return outcome(known)
         place = context.home / "runs"
         with tempfile.TemporaryDirectory(dir=place, prefix=INSPECTION_PREFIX) as folder:
-            importer.inspect(unpack_model(archive, Path(folder) / "model"))
+            sketch = sketch_model(archive, Path(folder) / "model")
+            if sketch is not None:
+                importer.inspect(sketch)
         return None
 
     def prepare(
@@ -158,62 +154,6 @@ def _input_digest(asked: ImportSpec) -> str:
             "family": asked.family,
         }
     )
-
-
-def unpack_model(archive: Path, destination: Path) -> Path:
-    """The model directory of a tar archive, laid out in a new folder; returns where the model lies.
-
-    A directory that was packed together with its own name counts as the model itself.
-
-    Raises:
-        ModelRefused: it is no tar archive, is cut off, leads out of its folder, holds anything but
-            files and folders, or is too large.
-    """
-    destination.mkdir(parents=True)
-    try:
-        with tarfile.open(archive, "r:*") as opened:
-            for member in _bounded(opened):
-                if member.isfile():
-                    _unpack_member(opened, member, destination / member.name)
-    except _TAR_FAULTS as error:
-        raise ModelRefused(
-            "The model's archive is broken or was cut off.",
-            next_step="Send the directory again: dizuo model import PATH.",
-        ) from error
-    return _model_in(destination)
-
-
-def _bounded(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    num_bytes = 0
-    for num_files, member in enumerate(archive, start=1):
-        num_bytes += member.size
-        if num_files > MAX_MODEL_FILES or num_bytes > MAX_MODEL_BYTES:
-            raise ModelRefused(
-                f"The model has more than {MAX_MODEL_FILES:,} files or "
-                f"{MAX_MODEL_BYTES >> 30} GiB.",
-                next_step="Send the model's own files only.",
-            )
-        path = PurePosixPath(member.name)
-        if path.is_absolute() or ".." in path.parts or not (member.isfile() or member.isdir()):
-            raise ModelRefused(
-                f"The archive holds {member.name[:80]!r}, which is not a plain file inside it.",
-                next_step="Send a directory of plain files, without links.",
-            )
-        yield member
-
-
-def _unpack_member(archive: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    content = archive.extractfile(member)
-    assert content is not None  # only files come here
-    with telling_full_disk("the model"), target.open("xb") as stream:
-        while piece := content.read(_COPY_BYTES):
-            stream.write(piece)
-
-
-def _model_in(folder: Path) -> Path:
-    inside = list(folder.iterdir())
-    return inside[0] if len(inside) == 1 and inside[0].is_dir() else folder
 
 
 KIND = ImportKind()
