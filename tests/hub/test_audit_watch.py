@@ -63,7 +63,7 @@ def add_in_bulk(session: Session) -> None:
 
 
 def break_off(session: Session) -> None:
-    add(session)
+    session.add(row("5"))
     session.flush()
     raise ZeroDivisionError
 
