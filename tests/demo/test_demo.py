@@ -1,24 +1,39 @@
-"""The README's first command, run as it is: the whole loop with real parts."""
+"""The README's first command, run as it is: the whole loop with real parts; and how it ends."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx2
+import psutil
 import pytest
+from tests.improvements.conftest import until
+
+ROOT = Path(__file__).parents[2]
+DIZUO = (sys.executable, "-m", "dizuo.cli.main")
 
 
-def run_demo(folder: Path, *arguments: str) -> dict[str, Any]:
-    """The report of a demo that ended well; it holds itself to what it promises."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("DIZUO_")}
+def environment() -> dict[str, str]:
+    """Without settings of the person who runs the tests, and of the `make` that may run them."""
+    return {k: v for k, v in os.environ.items() if not k.startswith(("DIZUO_", "MAKE"))}
+
+
+def run(folder: Path, *command: str) -> str:
+    """What a command that ended well said."""
     done = subprocess.run(
-        [sys.executable, "-m", "dizuo.cli.main", "demo", *arguments],
+        command,
         cwd=folder,
-        env=environment,
+        env=environment(),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -26,32 +41,114 @@ def run_demo(folder: Path, *arguments: str) -> dict[str, Any]:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def report_of(folder: Path, seed: int) -> dict[str, Any]:
+    """The report of a demo that ended well; it holds itself to what it promises."""
     report: dict[str, Any] = json.loads((folder / "demo-report.json").read_text(encoding="utf-8"))
-    return report
-
-
-def check(report: dict[str, Any], seed: int) -> None:
     assert (report["format"], report["seed"]) == (1, seed)
     assert [site["state"] for site in report["sites"]] == ["serving"] * 3
     kinds = [step["kind"] for step in report["trace"]]
     assert kinds[:3] == ["site", "release", "stack"]
     assert "sample" in kinds
     assert all({"kind", "id", "digest"} <= set(step) for step in report["trace"])
+    return report
 
 
-@pytest.mark.timeout(900)
-def test_the_demo_and_a_second_run_that_builds_nothing_again(tmp_path: Path) -> None:
-    first = run_demo(tmp_path)
-    check(first, 1)
+def make_demo(folder: Path) -> str:
+    """`make demo` in a folder with what its rule looks at, in an environment that is installed
+    already: the one that runs this test."""
+    for name in ("requirements.lock", "pyproject.toml"):
+        shutil.copyfile(ROOT / name, folder / name)
+    (folder / "venv").mkdir()
+    (folder / "venv" / "bin").symlink_to(Path(sys.executable).parent)
+    (folder / "venv" / ".installed").touch()
+    return run(folder, "make", "--file", str(ROOT / "Makefile"), "demo", "VENV=venv")
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process is there and no zombie."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+@contextmanager
+def ended(pids: list[int]) -> Iterator[None]:
+    """End these processes when the block ends, whatever it came to."""
+    try:
+        yield
+    finally:
+        for pid in pids:
+            if is_running(pid):
+                os.kill(pid, signal.SIGTERM)
+        until(lambda: not any(map(is_running, pids)))
+
+
+@pytest.mark.timeout(1800)
+def test_the_demo_and_a_second_run_that_builds_nothing_again_and_is_kept(tmp_path: Path) -> None:
+    said = make_demo(tmp_path)
+    first = report_of(tmp_path, 1)
     assert not any(first["cached"].values())
-    second = run_demo(tmp_path)
-    check(second, 1)
-    assert all(second["cached"].values())
-    assert second["stacks"] == first["stacks"]
+    assert "Installing" not in said
+    assert "[13/13]" in said
+
+    said = run(tmp_path, *DIZUO, "demo", "--keep")
+    (line,) = re.findall(r"End them with: kill ([\d ]+)", said)
+    pids = [int(pid) for pid in line.split()]
+    with ended(pids):
+        second = report_of(tmp_path, 1)
+        assert all(second["cached"].values())
+        assert second["stacks"] == first["stacks"]
+        assert_kept(said, pids)
+    refused = [pid for pid in pids if is_running(pid)]
+    assert refused == []
+
+
+def assert_kept(said: str, pids: list[int]) -> None:
+    """Everything that a kept demo names answers where it says, as the process it says."""
+    told = re.findall(r"^  (\w+) +(http://\S+)  \(process (\d+)\)$", said, re.MULTILINE)
+    assert [name for name, _, _ in told] == ["hub", "site1", "site2", "site3"]
+    assert [int(pid) for _, _, pid in told] == pids
+    for name, address, _ in told:
+        path = "api/v1/health" if name == "hub" else "v2/health/ready"
+        assert httpx2.get(f"{address.rstrip('/')}/{path}", timeout=60).status_code == 200, name
+
+
+@contextmanager
+def demo_process(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A demo whose words go to the file `said`; killed at the end if the test has not ended it."""
+    command, path = [*DIZUO, "demo"], folder / "said"
+    with path.open("wb") as said:
+        popen = subprocess.Popen(command, cwd=folder, env=environment(), stdout=said, stderr=said)
+    try:
+        yield popen
+    finally:
+        popen.kill()
+        popen.wait()
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("event", ["hub/credentials.json", "hub/runs/*/attempt-1/lease"])
+def test_a_demo_that_is_told_to_end_ends_all_that_it_started(tmp_path: Path, event: str) -> None:
+    """Once when the hub comes up, once with three sites and a trainer at work."""
+    home = tmp_path / ".dizuo-demo" / "seed-1"
+    with demo_process(tmp_path) as demo:
+        until(lambda: demo.poll() is not None or any(home.glob(event)), 300)
+        started = psutil.Process(demo.pid).children(recursive=True)
+        with ended([process.pid for process in started]):
+            demo.send_signal(signal.SIGTERM)
+            demo.send_signal(signal.SIGTERM)  # somebody who cannot wait
+            assert demo.wait(120) == 1, (tmp_path / "said").read_text()
+            assert started
+            assert [one.pid for one in started if is_running(one.pid)] == []
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("seed", [2, 3])
 def test_other_seeds(tmp_path: Path, seed: int) -> None:
-    check(run_demo(tmp_path, "--seed", str(seed)), seed)
+    run(tmp_path, *DIZUO, "demo", "--seed", str(seed))
+    report_of(tmp_path, seed)

@@ -23,6 +23,7 @@ from dizuo.demo.town import Town, running_town
 REPORT = Path("demo-report.json")
 _STEP_START = 1
 _STEP_TRACE = 1
+_ENDINGS = (signal.SIGTERM, signal.SIGHUP)
 
 
 class PromiseBroken(DizuoError):
@@ -48,7 +49,7 @@ def demo(
 
     Example: dizuo demo --seed 2 --keep
     """
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in _ENDINGS:
         signal.signal(number, _leave)  # so that a killed demo still ends what it started
     screen = Screen(console(stderr=as_json), meter.NUM_STEPS + _STEP_START + _STEP_TRACE)
     home = (folder / f"seed-{seed}").resolve()
@@ -74,6 +75,8 @@ def demo(
 
 
 def _leave(_signal: int, _frame: object) -> None:
+    for number in _ENDINGS:
+        signal.signal(number, signal.SIG_IGN)  # the ending itself is not broken off
     raise SystemExit(1)
 
 

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +17,8 @@ import httpx2
 from dizuo.core.errors import Unavailable
 
 _START_SECONDS = 90.0
-_STOP_SECONDS = 20.0
+STOP_SECONDS = 20.0
+"""How long a process that is asked to end may take."""
 _PROBE_SECONDS = 0.1
 
 
@@ -60,7 +61,7 @@ class Process:
         if self.popen.poll() is None:
             self.popen.send_signal(signal.SIGTERM)
             try:
-                self.popen.wait(_STOP_SECONDS)
+                self.popen.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 self.popen.kill()
                 self.popen.wait()
@@ -68,10 +69,14 @@ class Process:
 
 @dataclass(slots=True)
 class Fleet:
-    """Every process the demo started; leaving the block ends them unless `keep` was set."""
+    """Every process the demo started; leaving the block ends them unless `keep` was set.
+
+    `endings` end what those processes left behind, after them.
+    """
 
     logs: Path
     processes: dict[str, Process] = field(default_factory=dict)
+    endings: list[Callable[[], None]] = field(default_factory=list)
     keep: bool = False
 
     def __enter__(self) -> Fleet:
@@ -82,6 +87,8 @@ class Fleet:
         if not self.keep:
             for process in reversed(self.processes.values()):
                 process.stop()
+            for end in self.endings:
+                end()
 
     def start(self, name: str, arguments: Sequence[str], environment: dict[str, str]) -> Process:
         """Start `dizuo ARGUMENTS` in a session of its own, its output in a log file."""

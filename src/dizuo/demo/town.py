@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -15,11 +16,21 @@ from pathlib import Path
 import httpx2
 
 from dizuo.client.hub import HubClient
-from dizuo.demo.processes import Fleet, Process, ProcessFailed, free_port, wait_until_answers
+from dizuo.demo.processes import (
+    STOP_SECONDS,
+    Fleet,
+    Process,
+    ProcessFailed,
+    free_port,
+    wait_until_answers,
+)
+from dizuo.runs import process as worker_process
+from dizuo.runs.folder import RunFolder
 
 POLL_SECONDS = 0.5
 _COMMAND_SECONDS = 60.0
 _SITE_TIMEOUT_SECONDS = 60
+_LOOK_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +60,7 @@ def running_town(
         ProcessFailed: one of them did not start; says where its log is.
     """
     _require_free(home / "hub")
+    fleet.endings.append(lambda: end_trainers(home / "hub"))
     with ExitStack() as cleanup:
         process, client = _start_hub(home / "hub", fleet)
         cleanup.enter_context(client)
@@ -104,6 +116,21 @@ def _start_site(
     )
     wait_until_answers(process, f"http://127.0.0.1:{port}/v2/health/live")
     return httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=_SITE_TIMEOUT_SECONDS)
+
+
+def end_trainers(hub_home: Path, grace_seconds: float = STOP_SECONDS) -> None:
+    """End what still trains for a hub that has ended (its workers outlive it): ask, and after a
+    while make it. The next hub in this home goes on from there."""
+    attempts = [one for path in hub_home.glob("runs/*/") for one in RunFolder(path).attempts()]
+    workers = [worker for one in attempts if (worker := one.identity()) is not None]
+    for worker in workers:
+        worker_process.ask_to_stop(worker)
+    deadline = time.monotonic() + grace_seconds
+    while any(map(worker_process.is_alive, workers)) and time.monotonic() < deadline:
+        time.sleep(_LOOK_SECONDS)
+    for worker in workers:
+        if worker_process.is_alive(worker):
+            worker_process.end(worker)
 
 
 def run_command(
