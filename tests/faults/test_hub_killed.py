@@ -34,10 +34,11 @@ INSIDE_STEPS = [
 """In the order in which one improvement gets there."""
 
 
-def test_killed_inside_steps(story: Story) -> None:
-    inside = (INSIDE_STEPS[1], INSIDE_STEPS[3], INSIDE_STEPS[7], *INSIDE_STEPS[10:])
+@pytest.mark.timeout(600)  # it starts ten hubs, one after the other
+def test_killed_inside_steps_between_them_and_after_a_commit(story: Story) -> None:
+    early, late = (INSIDE_STEPS[1], INSIDE_STEPS[3]), (INSIDE_STEPS[7], *INSIDE_STEPS[10:])
     begin, finish = f"{IN_TRANSACTION} 1", f"{IN_TRANSACTION} 2"
-    for place in (begin, *inside, finish):
+    for place in (begin, AFTER_COMMIT, *early, BETWEEN_STEPS, *late, finish):
         story.dies(place)
     story.ends()
     story.assert_done_once()
