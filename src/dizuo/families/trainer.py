@@ -7,6 +7,7 @@ checkpoint is whole. See `dizuo.families.checkpoints`.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from dizuo.families import checkpoints
 from dizuo.families.base import Cancelled
 
 _REPORTS = 100
+_REPORT_SECONDS = 5.0
 
 
 class SealCheckpoints(TrainerCallback):  # type: ignore[misc]  # Transformers is not typed
@@ -43,11 +45,22 @@ class SealCheckpoints(TrainerCallback):  # type: ignore[misc]  # Transformers is
 
 
 class ReportSteps(TrainerCallback):  # type: ignore[misc]
-    """Reports about a hundred times in all, and stops when asked to."""
+    """Reports about a hundred times in all, and every few seconds; stops when asked to.
 
-    def __init__(self, report: Reporter, cancelled: Callable[[], bool]) -> None:
+    The seconds are for whoever watches: work that says nothing for long is taken for stuck and
+    ended, and a hundredth of a long training takes long.
+    """
+
+    def __init__(
+        self,
+        report: Reporter,
+        cancelled: Callable[[], bool],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._report = report
         self._cancelled = cancelled
+        self._clock = clock
+        self._reported = clock()
 
     def on_step_end(
         self, _args: TrainingArguments, state: TrainerState, _control: TrainerControl, **_: Any
@@ -60,7 +73,9 @@ class ReportSteps(TrainerCallback):  # type: ignore[misc]
         if self._cancelled():
             raise Cancelled
         done, total = state.global_step, state.max_steps
-        if done % max(1, total // _REPORTS) == 0 or done == total:
+        is_due = self._clock() - self._reported >= _REPORT_SECONDS
+        if is_due or done % max(1, total // _REPORTS) == 0 or done == total:
+            self._reported = self._clock()
             self._report(Progress("train", done, total, metrics=_last_metrics(state)))
 
 
