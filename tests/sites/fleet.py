@@ -91,7 +91,7 @@ class Fleet:
 
     # Rollouts.
 
-    def start(self, stack: str, sites: Sequence[str] | Literal["all"], **more: str) -> Rollout:
+    def start(self, stack: str, sites: Sequence[str] | Literal["all"], **more: Any) -> Rollout:
         """Start a rollout."""
         with self.database.transaction() as session:
             return rollouts.start(session, stack, sites, ACTOR, **more)
