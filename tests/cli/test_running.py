@@ -35,7 +35,7 @@ def test_cancelling_says_whether_it_has_stopped_yet(ask: Ask) -> None:
 
 def test_a_model_is_sent_and_imported(ask: Ask, tmp_path: Path) -> None:
     hub = ScriptedHub(ends={"import": MADE})
-    said = ask(hub, "model", "import", _model(tmp_path), "--name", "digits")
+    said = ask(hub, "model", "import", _model(tmp_path), "--family", "vision", "--name", "digits")
     assert (said.status, said.out) == (0, "Imported digits:1.\n")
     (asked,) = hub.asked
     assert (asked["kind"], asked["name"], asked["family"]) == ("import", "digits", "vision")
@@ -44,13 +44,22 @@ def test_a_model_is_sent_and_imported(ask: Ask, tmp_path: Path) -> None:
 
 
 def test_an_import_that_goes_on_alone(ask: Ask, tmp_path: Path) -> None:
-    arguments = ("model", "import", _model(tmp_path), "--name", "digits", "--detach")
+    arguments = (
+        "model",
+        "import",
+        _model(tmp_path),
+        "--family",
+        "vision",
+        "--name",
+        "digits",
+        "--detach",
+    )
     assert ask(ScriptedHub(), *arguments).out == "Import started as run import.\n"
     assert ask(ScriptedHub(), *arguments, "--json").json["state"] == "queued"
 
 
 def test_an_import_that_fails(ask: Ask, tmp_path: Path) -> None:
     hub = ScriptedHub(ends={"import": FAILED})
-    said = ask(hub, "model", "import", _model(tmp_path), "--name", "digits")
+    said = ask(hub, "model", "import", _model(tmp_path), "--family", "vision", "--name", "digits")
     assert said.status == 1
     assert "The rows are empty." in said.err

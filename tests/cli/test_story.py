@@ -106,7 +106,7 @@ def test_1_a_new_hub_is_empty_and_says_what_to_do(arguments: str, words: str) ->
 
 
 def test_2_rows_become_a_dataset_with_a_line_for_each_reject(story: Story) -> None:
-    arguments = ("data", "add", "bars", str(story.images), "--holdout", "0.3")
+    arguments = ("data", "add", "bars", str(story.images), "--family", "vision", "--holdout", "0.3")
     said = ok(*arguments)
     assert "80 rows taken, 0 were there already, 1 not taken." in said.out
     assert "tall/broken.png: " in said.out
@@ -139,11 +139,22 @@ def test_4_a_table_of_rows_is_told_by_its_name(story: Story, tmp_path: Path) -> 
     rows = tmp_path / "rows.jsonl"
     picture = base64.b64encode(_picture(7)).decode()
     rows.write_text(f'{{"image": {{"base64": "{picture}"}}, "label": "tall"}}\nnot json\n')
-    said = dizuo("data", "add", "lines", str(rows), "--json")
+    said = dizuo("data", "add", "lines", str(rows), "--family", "vision", "--json")
     assert said.status == 0, said
     assert (said.json["num_accepted"], said.json["num_rejected"]) == (1, 1)
     assert said.json["rejects"][0]["place"] == "line 2"
-    replaced = ok("data", "add", "lines", str(rows), "--replace", "--format", "jsonl", "--json")
+    replaced = ok(
+        "data",
+        "add",
+        "lines",
+        str(rows),
+        "--family",
+        "vision",
+        "--replace",
+        "--format",
+        "jsonl",
+        "--json",
+    )
     assert replaced.json["num_accepted"] + replaced.json["num_duplicates"] == 1
 
 
@@ -317,7 +328,7 @@ def test_9_samples_are_labelled_and_become_rows(story: Story) -> None:
     assert dizuo("review", "label", first, "wide").status == 1
     assert ok("review", "label", first, "wide", "--correct", "--json").json["label"] == "wide"
     assert ok("review", "ls", "--site", "nowhere", "--json").json == []
-    added = ok("review", "dataset", "site3-bars", "--site", "site3")
+    added = ok("review", "dataset", "site3-bars", "--family", "vision", "--site", "site3")
     assert "site3-bars@1: " in added.out
     states = [one["state"] for one in ok("review", "ls", "--state", "all", "--json").json]
     assert sorted(states) == ["returned", "returned", "unusable", "used", "used"]

@@ -18,12 +18,25 @@ def recipe(tmp_path: Path) -> Path:
     return path
 
 
+def test_a_recipe_is_called_by_what_can_be_printed_of_its_name(ask: Ask, tmp_path: Path) -> None:
+    path = tmp_path / "a\nb\udcff阀.yaml"
+    path.write_text("name: digits\n")
+    hub = ScriptedHub(ends={"tune": MADE})
+    ask(hub, "tune", path, "--no-gate")
+    assert hub.asked[0]["source_name"] == "a?b?阀.yaml"
+
+
 def test_tune_makes_gates_and_shows(ask: Ask, recipe: Path) -> None:
     hub = ScriptedHub(ends={"tune": MADE})
     said = ask(hub, "tune", recipe)
     assert said.status == 0
     assert [run["kind"] for run in hub.asked] == ["tune", "gate"]
-    assert hub.asked[0] == {"kind": "tune", "recipe": "name: digits # 数字\n", "no_cache": False}
+    assert hub.asked[0] == {
+        "kind": "tune",
+        "recipe": "name: digits # 数字\n",
+        "source_name": "digits.yaml",
+        "no_cache": False,
+    }
     assert hub.asked[1] == {"kind": "gate", "stack": "digits:1"}
     assert "digits:1 is made." in said.out
     assert "✓ met" in said.out

@@ -193,7 +193,7 @@ BAD_REQUESTS = [
     ("POST", "review/none", {"label": "x"}, 404, "sample_missing"),
     ("POST", "review/none", {}, 400, "invalid_input"),
     ("POST", "review/none", {"label": "x", "unusable": True}, 400, "invalid_input"),
-    ("POST", "review/dataset", {"name": "t"}, 400, "invalid_input"),
+    ("POST", "review/dataset", {"name": "t"}, 400, "family_missing"),
     ("POST", "review/dataset", {"name": "t", "family": "words"}, 409, "nothing_reviewed"),
 ]
 
@@ -326,6 +326,20 @@ def test_the_largest_number_is_only_a_version_that_is_not_there(client: TestClie
     for path in ("versions/{}", "diff?from=1&to={}"):
         reply = client.get(f"/api/v1/datasets/tickets/{path.format(2**53 - 1)}")
         assert reply.status_code == 404, reply.text
+
+
+def test_the_family_is_the_datasets_where_it_is_not_said(client: TestClient) -> None:
+    refused = post_version(client, "tickets", rows_of(["abc"]), family="")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "family_missing")
+    assert "the new dataset tickets" in refused.json()["error"]["message"]
+    assert refused.json()["error"]["next_step"].endswith("vision, words.")
+    collected = client.post("/api/v1/review/dataset", json={"name": "tickets"})
+    assert (collected.status_code, collected.json()["error"]["code"]) == (400, "family_missing")
+    post_version(client, "tickets", rows_of(["abc"]))
+    again = post_version(client, "tickets", rows_of(["def"]), family="").json()
+    assert [version["family"] for version in again["versions"]] == ["words"]
+    collected = client.post("/api/v1/review/dataset", json={"name": "tickets"})
+    assert (collected.status_code, collected.json()["error"]["code"]) == (409, "nothing_reviewed")
 
 
 ROUTES = [

@@ -59,7 +59,18 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
         process = fleet.start("hub", arguments, {"DIZUO_POLL_SECONDS": "0.2"})
         wait_until_answers(process, f"http://127.0.0.1:{port}/api/v1/health")
         bars = write_folder(folder / "bars", 160, seed=1)
-        ok("--home", str(home), "data", "add", "bars", str(bars), "--holdout", "0.3")
+        ok(
+            "--home",
+            str(home),
+            "data",
+            "add",
+            "bars",
+            str(bars),
+            "--family",
+            "vision",
+            "--holdout",
+            "0.3",
+        )
         known = find_credentials(ClientSettings.load(home=home))
         with HubClient(known.url, known.token) as client:
             yield RunningHub(home, client, known.token, first_timestamp)

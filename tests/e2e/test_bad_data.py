@@ -74,7 +74,9 @@ def test_good_rows_are_kept_and_each_other_has_its_line(
     content, expected = REJECTS[case]
     name = case.replace(" ", "-").lower()
     (tmp_path / "rows.jsonl").write_bytes(content)
-    added = ok("data", "add", name, str(tmp_path / "rows.jsonl"), "--json").json
+    added = ok(
+        "data", "add", name, str(tmp_path / "rows.jsonl"), "--family", "vision", "--json"
+    ).json
     assert [version["num_rows"] for version in added["versions"]] == [1]
     assert added["num_rejected"] == len(expected)
     rejects = ok("data", "show", f"{name}@1", "--rejects", "--json").json["rejects"]
@@ -100,7 +102,9 @@ def test_a_folder_with_files_that_are_no_pictures(at_hub: RunningHub, tmp_path: 
     for name, data in files.items():
         (tmp_path / "folder" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "folder" / name).write_bytes(data)
-    added = ok("data", "add", "folder", str(tmp_path / "folder"), "--json").json
+    added = ok(
+        "data", "add", "folder", str(tmp_path / "folder"), "--family", "vision", "--json"
+    ).json
     assert {reject["place"]: reject["reason"] for reject in added["rejects"]} == {
         "loose.png": "it lies in no folder that would name its label",
         "tall/cut.png": "the image cannot be read",
@@ -227,7 +231,7 @@ def test_with_nothing_left_it_is_refused_whole(
     name, content, flags, code, says, next_step = case
     (tmp_path / name).write_bytes(content)
     with at_hub.unchanged():
-        told = refused("data", "add", "refused", str(tmp_path / name), *flags)
+        told = refused("data", "add", "refused", str(tmp_path / name), "--family", "vision", *flags)
     told.matches(code, says, next_step)
     assert not list(at_hub.home.rglob("escaped"))
 
@@ -244,15 +248,15 @@ def test_a_refused_addition_leaves_the_version_before_it(
 def test_a_path_that_is_not_there_or_holds_nothing(at_hub: RunningHub, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with at_hub.unchanged():
-        refused("data", "add", "x", str(tmp_path / "no.jsonl")).matches(
+        refused("data", "add", "x", str(tmp_path / "no.jsonl"), "--family", "vision").matches(
             "cannot_send", r"no\.jsonl cannot be read: No such file", "Check the path"
         )
-        refused("data", "add", "x", str(tmp_path / "empty")).matches(
+        refused("data", "add", "x", str(tmp_path / "empty"), "--family", "vision").matches(
             "cannot_send", "There are no files in", "Check the path"
         )
-        refused("data", "add", "Bad Name", str(at_hub.home.parent / "bars")).matches(
-            "invalid_input", "'Bad Name' cannot be the name of a dataset", "small letters"
-        )
+        refused(
+            "data", "add", "Bad Name", str(at_hub.home.parent / "bars"), "--family", "vision"
+        ).matches("invalid_input", "'Bad Name' cannot be the name of a dataset", "small letters")
 
 
 def test_an_archive_over_http_never_leads_out_of_its_folder(at_hub: RunningHub) -> None:
@@ -300,5 +304,7 @@ def test_an_import_over_http_that_is_asked_for_wrongly(
 def test_as_a_shell_sees_it(at_hub: RunningHub, tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_bytes(b"{nope\n")
     with at_hub.unchanged():
-        said = refused_by_a_process("data", "add", "x", str(tmp_path / "rows.jsonl"))
+        said = refused_by_a_process(
+            "data", "add", "x", str(tmp_path / "rows.jsonl"), "--family", "vision"
+        )
     assert "at line 1: the line is not JSON." in said

@@ -212,7 +212,7 @@ def test_a_spoilt_directory_is_refused_by_its_headers(
     folder = Path(shutil.copytree(whole, tmp_path / "model"))
     spoil(folder)
     with at_hub.unchanged():
-        told = refused("model", "import", str(folder), "--name", "spoilt")
+        told = refused("model", "import", str(folder), "--family", "vision", "--name", "spoilt")
     told.matches("model_refused", says, next_step)
     assert str(at_hub.home) not in told.message
     assert not (tmp_path / "unpickled").exists()
@@ -263,7 +263,7 @@ def test_a_model_that_cannot_be_built_ends_its_run_in_one_sentence(
     folder = Path(shutil.copytree(whole if name in OF_A_RESNET else vit, tmp_path / "model"))
     spoil(folder)
     before = at_hub.client.stacks()
-    said = dizuo("model", "import", str(folder), "--name", "spoilt", "--json")
+    said = dizuo("model", "import", str(folder), "--family", "vision", "--name", "spoilt", "--json")
     assert said.status == 1, said
     refusal_of(said.json).matches("run_failed", says, next_step)
     assert at_hub.client.stacks() == before
@@ -308,7 +308,7 @@ def test_an_archive_that_leads_out_of_its_folder(
 ) -> None:
     archive = packed(tmp_path / "model.tar", name, kind)
     with at_hub.unchanged():
-        told = refused("model", "import", str(archive), "--name", "escaped")
+        told = refused("model", "import", str(archive), "--family", "vision", "--name", "escaped")
     told.matches("model_refused", "which is not a plain file inside it", "without links")
     assert not list(at_hub.home.rglob("escaped.json"))
     assert not Path("/tmp/escaped.json").exists()
@@ -340,8 +340,10 @@ def test_what_is_no_model_at_all(at_hub: RunningHub, whole: Path, tmp_path: Path
     ]
     with at_hub.unchanged():
         for path, code, says, next_step in table:
-            refused("model", "import", str(path), "--name", "x").matches(code, says, next_step)
-        refused("model", "import", str(whole), "--name", "Bad Name").matches(
+            refused("model", "import", str(path), "--family", "vision", "--name", "x").matches(
+                code, says, next_step
+            )
+        refused("model", "import", str(whole), "--name", "Bad Name", "--family", "vision").matches(
             "invalid_reference", "'Bad Name' is not a name", "lower-case letters"
         )
         refused("model", "import", str(whole), "--name", "x", "--family", "text").matches(
@@ -353,11 +355,13 @@ def test_as_a_shell_sees_it(at_hub: RunningHub, whole: Path, tmp_path: Path) -> 
     folder = Path(shutil.copytree(whole, tmp_path / "model"))
     pickled_as("pytorch_model.bin")(folder)
     with at_hub.unchanged():
-        said = refused_by_a_process("model", "import", str(folder), "--name", "spoilt")
+        said = refused_by_a_process(
+            "model", "import", str(folder), "--family", "vision", "--name", "spoilt"
+        )
     assert "The weights are pickled (pytorch_model.bin)" in said
     assert not (tmp_path / "unpickled").exists()
 
 
 def test_the_unspoilt_directory_is_brought_in(at_hub: RunningHub, whole: Path) -> None:
-    run = ok("model", "import", str(whole), "--name", "resnet", "--json").json
+    run = ok("model", "import", str(whole), "--name", "resnet", "--family", "vision", "--json").json
     assert run["outcome"]["stack"] == "resnet:1"

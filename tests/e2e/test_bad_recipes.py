@@ -216,11 +216,12 @@ def test_the_sentence_names_the_line_and_nothing_is_queued(
     at_hub: RunningHub, tmp_path: Path, case: Case
 ) -> None:
     text, says, next_step, lines = case
-    recipe = tmp_path / "recipe.yaml"
+    recipe = tmp_path / "valves.yaml"
     recipe.write_text(text)
     with at_hub.unchanged():
         told = refused("tune", str(recipe))
     told.matches("recipe_refused", says, next_step)
+    assert told.message.startswith("valves.yaml, line "), told
     assert told.lines == lines
 
 
@@ -249,7 +250,7 @@ def test_as_a_shell_sees_it(at_hub: RunningHub, tmp_path: Path) -> None:
     with at_hub.unchanged():
         said = refused_by_a_process("tune", str(recipe))
     assert said.splitlines() == [
-        "recipe, line 15: 'gatse' is not a key of a recipe.",
+        "recipe.yaml, line 15: 'gatse' is not a key of a recipe.",
         "Did you mean 'gates'?",
     ]
 

@@ -250,6 +250,15 @@ def test_what_could_not_end_well_is_refused_at_once(
     assert works.entries("improvement.started") == []
 
 
+def test_the_family_is_the_recipes_where_it_is_not_said(works: Works) -> None:
+    assert works.start(family="").request.family == "parrot"
+
+
+def test_a_recipe_is_called_by_its_name(works: Works) -> None:
+    with pytest.raises(RecipeRefused, match=r"^valves\.yaml, line 1"):
+        works.improver.start(scene.wanted("name: ["), scene.ANN, source_name="valves.yaml")
+
+
 def test_a_recipe_without_gates_is_refused(works: Works) -> None:
     head, _, rest = scene.RECIPE.partition("gates:")
     without = head + rest[rest.index("targets:") :]

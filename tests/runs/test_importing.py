@@ -16,7 +16,7 @@ from dizuo.artifacts.stacks import read_stack
 from dizuo.core.digests import sha256_bytes
 from dizuo.core.errors import DizuoError, InvalidInput
 from dizuo.datasets.errors import UploadMissing
-from dizuo.families.errors import ModelRefused, UnknownFamily
+from dizuo.families.errors import FamilyMissing, ModelRefused, UnknownFamily
 from dizuo.stacks.model import StackVersion
 
 
@@ -89,12 +89,22 @@ def test_same_model_is_found_again(model: Model, imported: StackVersion) -> None
     assert again.outcome["digest"] == imported.digest
 
 
+def test_the_family_is_the_stacks_where_it_is_not_said(
+    model: Model, imported: StackVersion
+) -> None:
+    again = model.works.admit("import", upload=model.digest, name="resnet")
+    assert again.cached
+    assert again.outcome is not None
+    assert again.outcome["digest"] == imported.digest
+
+
 @pytest.mark.parametrize(
     ("change", "error", "words"),
     [
         ({"upload": "sha256:" + "0" * 64}, UploadMissing, "upload"),
         ({"upload": "yes"}, InvalidInput, "digest"),
         ({"family": "smell"}, UnknownFamily, "smell"),
+        ({"family": ""}, FamilyMissing, "of which family the new stack other is"),
         ({"name": "Not A Name"}, InvalidInput, "Not A Name"),
         ({"name": 7}, InvalidInput, "name"),
         ({"directory": "/etc"}, InvalidInput, "directory"),

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from dizuo.cli.options import JsonFlag
+from dizuo.cli.families import family_of_dataset
+from dizuo.cli.options import FamilyOption, JsonFlag
 from dizuo.cli.output import age, moment, print_fields, print_json, print_table, say
 from dizuo.cli.progress import Bars
 from dizuo.cli.references import dataset_pin
@@ -49,7 +50,7 @@ def add(
         Path, typer.Argument(help="A JSONL, CSV or Parquet file, or a folder of images.")
     ],
     *,
-    family: Annotated[str, typer.Option(help="The family whose rows these are.")] = "vision",
+    family: FamilyOption = "",
     holdout: Annotated[
         float | None,
         typer.Option(help="The share of rows kept apart in NAME-test.", min=0, max=0.9),
@@ -64,16 +65,16 @@ def add(
 ) -> None:
     """Add rows to a dataset as a new version. Rows that cannot be used are listed with why.
 
-    Example: dizuo data add digits ./digits --holdout 0.2
+    Example: dizuo data add digits ./digits --family vision --holdout 0.2
     """
     body: dict[str, Any] = {
         "format": _known_format(format) if format else _format_of(path),
-        "family": family,
         "mode": "replace" if replace else "append",
     }
     if holdout is not None:
         body["holdout"] = holdout
     with open_hub(context) as hub:
+        body["family"] = family or family_of_dataset(hub, name)
         with Bars() as bars:
             body["upload"] = hub.upload(path, bars.report)["digest"]
         added = hub.add_dataset_version(name, body)
@@ -148,7 +149,7 @@ def list_datasets(context: typer.Context, as_json: JsonFlag = False) -> None:
             )
             for one in datasets
         ),
-        empty="There are no datasets yet. Add one: dizuo data add NAME PATH",
+        empty="There are no datasets yet. Add one: dizuo data add NAME PATH --family FAMILY",
     )
 
 

@@ -10,7 +10,7 @@ import typer
 from dizuo.cli.options import JsonFlag
 from dizuo.cli.output import age, moment, print_fields, print_json, print_table, say
 from dizuo.cli.session import open_hub
-from dizuo.cli.tuning import read_recipe
+from dizuo.cli.tuning import read_recipe, source_name
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -32,7 +32,10 @@ def start(
     *,
     dataset: Annotated[str, typer.Option(help="The dataset that reviewed samples go into.")],
     site: Annotated[list[str], typer.Option("--site", help="A site that gets the result.")],
-    family: Annotated[str, typer.Option(help="The family of the samples.")] = "vision",
+    family: Annotated[
+        str,
+        typer.Option(help="The family of the samples, if not the recipe's.", show_default=False),
+    ] = "",
     served_as: Annotated[
         str, typer.Option("--as", help="The name it answers to there, if not its own.")
     ] = "",
@@ -55,12 +58,13 @@ def start(
     """
     body: dict[str, Any] = {
         "recipe": read_recipe(recipe),
+        "source_name": source_name(recipe),
         "dataset": dataset,
-        "family": family,
         "sites": site,
         "holdout": holdout,
         "min_samples": min_samples,
     }
+    body |= {"family": family} if family else {}
     body |= {"served_as": served_as} if served_as else {}
     body |= {"from_site": from_site} if from_site else {}
     with open_hub(context) as hub:

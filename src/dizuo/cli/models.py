@@ -7,8 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
+from dizuo.cli.families import family_of_stack
 from dizuo.cli.following import follow
-from dizuo.cli.options import DetachFlag, JsonFlag, StackArgument
+from dizuo.cli.options import DetachFlag, FamilyOption, JsonFlag, StackArgument
 from dizuo.cli.output import age, moment, print_fields, print_json, print_table, say, size
 from dizuo.cli.progress import Bars
 from dizuo.cli.references import stack_name
@@ -32,7 +33,7 @@ def import_model(
     path: Annotated[Path, typer.Argument(help="A model directory or its tar archive.")],
     *,
     name: Annotated[str, typer.Option(help="The name of the new stack.")],
-    family: Annotated[str, typer.Option(help="Its family.")] = "vision",
+    family: FamilyOption = "",
     detach: DetachFlag = False,
     as_json: JsonFlag = False,
 ) -> None:
@@ -41,6 +42,7 @@ def import_model(
     Example: dizuo model import ./resnet-18 --name resnet --family vision
     """
     with open_hub(context) as hub:
+        family = family or family_of_stack(hub, name)
         with Bars() as bars:
             upload = hub.upload(path, bars.report)
         body = {"kind": "import", "upload": upload["digest"], "name": name, "family": family}

@@ -18,6 +18,14 @@ DetachFlag = Annotated[
     bool, typer.Option("--detach", help="Print the run and return; it goes on without us.")
 ]
 
+FamilyOption = Annotated[
+    str,
+    typer.Option(
+        help="Its family; what exists already under the name has one.", show_default=False
+    ),
+]
+"""Without it the hub takes the family of what exists, or says which are installed."""
+
 StackArgument = Annotated[
     str,
     typer.Argument(

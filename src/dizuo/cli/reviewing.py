@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from dizuo.cli.data import print_addition
-from dizuo.cli.options import JsonFlag
+from dizuo.cli.options import FamilyOption, JsonFlag
 from dizuo.cli.output import age, print_json, print_table, say
 from dizuo.cli.session import open_hub
 
@@ -116,7 +116,7 @@ def dataset(
     context: typer.Context,
     name: Annotated[str, typer.Argument(metavar="DATASET", help="The dataset they go into.")],
     *,
-    family: Annotated[str, typer.Option(help="The family of the samples.")] = "vision",
+    family: FamilyOption = "",
     site: Annotated[str, typer.Option(help="Only samples of this site.")] = "",
     holdout: Annotated[
         float | None, typer.Option(help="The share kept apart in DATASET-test.", min=0, max=0.9)
@@ -125,9 +125,10 @@ def dataset(
 ) -> None:
     """Put every reviewed sample into a dataset as a new version.
 
-    Example: dizuo review dataset site3-digits --site site3 --holdout 0.2
+    Example: dizuo review dataset site3-digits --family vision --holdout 0.2
     """
-    body: dict[str, Any] = {"name": name, "family": family, "site": site}
+    body: dict[str, Any] = {"name": name, "site": site}
+    body |= {"family": family} if family else {}
     if holdout is not None:
         body["holdout"] = holdout
     with open_hub(context) as hub:

@@ -45,6 +45,11 @@ def read_recipe(path: Path) -> str:
         raise RecipeUnreadable(f"{path} is not a text file in UTF-8.") from error
 
 
+def source_name(path: Path) -> str:
+    """What the hub's sentences call a recipe: its file name, with what cannot be printed as `?`."""
+    return "".join(one if one.isprintable() else "?" for one in path.name) or "recipe"
+
+
 def tune(
     context: typer.Context,
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="The path of a recipe.")],
@@ -70,9 +75,10 @@ def tune(
     text = read_recipe(recipe)
     with open_hub(context) as hub:
         if check:
-            _tell_checked(hub.check_recipe(text, recipe.name), recipe, as_json)
+            _tell_checked(hub.check_recipe(text, source_name(recipe)), recipe, as_json)
             return
-        run = hub.submit_run({"kind": "tune", "recipe": text, "no_cache": no_cache})
+        body = {"kind": "tune", "recipe": text, "source_name": source_name(recipe)}
+        run = hub.submit_run({**body, "no_cache": no_cache})
         if detach:
             _tell_detached(run, as_json)
             return

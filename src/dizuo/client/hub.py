@@ -153,7 +153,7 @@ class HubClient(AbstractContextManager["HubClient"]):
 
     def check_recipe(self, text: str, source_name: str = "recipe") -> Json:
         """Whether a recipe could run now, without running it; `source_name` is for the errors."""
-        body = {"text": text, "source_name": source_name[:200]}
+        body = {"text": text, "source_name": source_name}
         return self._post("recipes", "check", body=body)
 
     def stacks(self) -> list[Json]:

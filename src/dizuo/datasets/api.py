@@ -43,9 +43,11 @@ def add_version(
 ) -> Json:
     """Import an upload as a new version; answers the versions, counts and the first rejects."""
     path = uploads.upload_path(home, body.upload)
+    with warehouse.database.reading() as session:
+        family = service.choose_family(session, body.family, name, caller.project_id)
     draft = Draft(
         name=name,
-        family=body.family,
+        family=family,
         origin=body.origin or _origin(warehouse.database, name, body, caller),
         mode=body.mode,
         holdout=body.holdout,

@@ -21,12 +21,12 @@ class Body(BaseModel):
 
 
 class AddVersionBody(Body):
-    """Import an upload. Without `holdout` the dataset's own share holds; `origin` is a key under
-    which a repeated request makes nothing new."""
+    """Import an upload. Without `family` and `holdout` the dataset's own hold; `origin` is a key
+    under which a repeated request makes nothing new."""
 
     upload: str
     format: Format
-    family: Annotated[str, Field(max_length=64)]
+    family: Annotated[str, Field(max_length=64)] = ""
     mode: Mode = Mode.APPEND
     holdout: Share | None = None
     origin: OriginText = ""
@@ -47,10 +47,11 @@ class ReviewBody(Body):
 
 
 class CollectBody(Body):
-    """Put reviewed samples into a dataset. The filters narrow which; `origin` as above."""
+    """Put reviewed samples into a dataset. The filters narrow which; `family` and `origin` as
+    above."""
 
     name: Annotated[str, Field(max_length=63)]
-    family: Annotated[str, Field(max_length=64)]
+    family: Annotated[str, Field(max_length=64)] = ""
     site: str = ""
     served_as: str = ""
     reason: str = ""

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 
 from dizuo.access.http import Builder, DatabaseDep, Reader
-from dizuo.datasets import review, samples
+from dizuo.datasets import review, samples, service
 from dizuo.datasets.bodies import CollectBody, QueueQuery, ReviewBody
 from dizuo.datasets.content import to_wire
 from dizuo.datasets.http import HomeDep, WarehouseDep
@@ -41,7 +41,10 @@ def list_queue(
 @router.post("/dataset", status_code=201)
 def collect(body: CollectBody, caller: Builder, home: HomeDep, warehouse: WarehouseDep) -> Json:
     """Put reviewed samples into a dataset as a new version."""
-    collection = review.Collection(**body.model_dump(), project_id=caller.project_id)
+    with warehouse.database.reading() as session:
+        family = service.choose_family(session, body.family, body.name, caller.project_id)
+    asked = body.model_dump() | {"family": family}
+    collection = review.Collection(**asked, project_id=caller.project_id)
     return review.collect(warehouse, home, collection, caller.actor).as_dict()
 
 

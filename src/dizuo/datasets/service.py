@@ -13,13 +13,15 @@ from dizuo.datasets.adding import Warehouse, add_version, import_file
 from dizuo.datasets.diffing import diff, overlaps
 from dizuo.datasets.errors import DatasetMissing
 from dizuo.datasets.model import DatasetPin, DatasetSummary, DatasetVersion
-from dizuo.datasets.names import DatasetRef, parse_ref
+from dizuo.datasets.names import DatasetRef, parse_ref, require_name
 from dizuo.datasets.rejects import read_rejects
 from dizuo.datasets.writing import TablePlace
+from dizuo.families import registry
 
 __all__ = [
     "Warehouse",
     "add_version",
+    "choose_family",
     "diff",
     "find",
     "import_file",
@@ -105,6 +107,19 @@ def newest(session: Session, name: str, project_id: str = DEFAULT_PROJECT) -> in
     owner = store.dataset(session, project_id, name)
     found = store.version(session, owner, None) if owner else None
     return found.version if found else 0
+
+
+def choose_family(
+    session: Session, asked: str, name: str, project_id: str = DEFAULT_PROJECT
+) -> str:
+    """The family that was asked for, or else the dataset's own.
+
+    Raises:
+        InvalidInput: the name cannot be.
+        FamilyMissing: none was asked for, and there is no such dataset yet.
+    """
+    owner = store.dataset(session, project_id, require_name(name))
+    return registry.choose(asked, owner.family if owner else None, f"the new dataset {name}")
 
 
 def pin(

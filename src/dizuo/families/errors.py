@@ -11,6 +11,12 @@ class UnknownFamily(NotFound):
     code = "unknown_family"
 
 
+class FamilyMissing(InvalidInput):
+    """It is not said of which family something is, and nothing that exists tells."""
+
+    code = "family_missing"
+
+
 class UnknownStack(NotFound):
     """This engine does not serve a stack of that name."""
 

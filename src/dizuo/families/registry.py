@@ -8,7 +8,7 @@ from importlib.metadata import entry_points
 from typing import cast
 
 from dizuo.families.base import Exporter, Importer, Runtime, Scorer, Spec, Tuner
-from dizuo.families.errors import UnknownFamily
+from dizuo.families.errors import FamilyMissing, UnknownFamily
 
 ENTRY_POINT_GROUP = "dizuo.families"
 
@@ -19,12 +19,35 @@ def family_packages() -> dict[str, str]:
     return {point.name: point.value for point in entry_points(group=ENTRY_POINT_GROUP)}
 
 
+def choose(asked: str, known: str | None, what: str) -> str:
+    """The family that was asked for, or else the one that what exists already is of.
+
+    Args:
+        asked: what was said, or nothing.
+        known: the family of what exists under that name, if it does.
+        what: what the family is needed for, for the sentence.
+
+    Raises:
+        FamilyMissing: neither tells.
+    """
+    family = asked or known
+    if not family:
+        raise FamilyMissing(
+            f"It is not said of which family {what} is.",
+            next_step=f"Name it with --family; installed families: {_installed()}.",
+        )
+    return family
+
+
+def _installed() -> str:
+    return ", ".join(sorted(family_packages())) or "none"
+
+
 def _part(family: str, module: str) -> object:
     package = family_packages().get(family)
     if package is None:
-        known = ", ".join(sorted(family_packages())) or "none"
         raise UnknownFamily(
-            f"There is no family {family!r}.", next_step=f"Installed families: {known}."
+            f"There is no family {family!r}.", next_step=f"Installed families: {_installed()}."
         )
     return import_module(f"{package}.{module}")
 

@@ -14,6 +14,7 @@ from dizuo.improvements import policy as policies
 from dizuo.improvements import service, store
 from dizuo.improvements.improver import Improver
 from dizuo.improvements.model import Improvement, ImprovementRequest
+from dizuo.stacks.recipe import DEFAULT_SOURCE_NAME, SourceName
 
 router = APIRouter(prefix="/api/v1/improvements", tags=["improvements"])
 
@@ -21,13 +22,14 @@ Limit = Annotated[int, Query(ge=1, le=1000)]
 
 
 class ImprovementBody(BaseModel):
-    """What starts an improvement; see `ImprovementRequest`."""
+    """What starts an improvement; see `ImprovementRequest`. Without `family` it is the recipe's."""
 
     model_config = ConfigDict(extra="forbid")
 
     recipe: Annotated[str, Field(max_length=262_144)]
+    source_name: SourceName = DEFAULT_SOURCE_NAME
     dataset: NameText
-    family: NameText
+    family: NameText | None = None
     sites: Annotated[list[NameText], Field(min_length=1)]
     served_as: NameText | None = None
     from_site: NameText | None = None
@@ -59,7 +61,7 @@ def start(body: ImprovementBody, request: Request, caller: Builder) -> dict[str,
     wanted = ImprovementRequest(
         recipe=body.recipe,
         dataset=body.dataset,
-        family=body.family,
+        family=body.family or "",
         sites=tuple(body.sites),
         served_as=body.served_as or "",
         from_site=body.from_site or "",
@@ -67,7 +69,7 @@ def start(body: ImprovementBody, request: Request, caller: Builder) -> dict[str,
         no_cache=body.no_cache,
         min_samples=body.min_samples,
     )
-    return as_json(_improver(request).start(wanted, caller))
+    return as_json(_improver(request).start(wanted, caller, source_name=body.source_name))
 
 
 @router.get("")

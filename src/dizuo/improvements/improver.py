@@ -12,6 +12,7 @@ import errno
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from sqlalchemy.orm import Session
 
@@ -31,7 +32,7 @@ from dizuo.improvements.service import Step
 from dizuo.improvements.steps import Look, Parts, Steps
 from dizuo.improvements.workflow import HubStopping, Workflows
 from dizuo.sites import service as sites
-from dizuo.stacks.recipe import Recipe, parse_recipe
+from dizuo.stacks.recipe import DEFAULT_SOURCE_NAME, Recipe, parse_recipe
 
 _STOP_SECONDS = 10.0
 _SHORTAGES = frozenset(
@@ -88,11 +89,18 @@ class Improver:
         self._keeper.join()
         self._workflows.shut_down(_STOP_SECONDS)
 
-    def start(self, request: ImprovementRequest, caller: Principal) -> Improvement:
+    def start(
+        self,
+        request: ImprovementRequest,
+        caller: Principal,
+        *,
+        source_name: str = DEFAULT_SOURCE_NAME,
+    ) -> Improvement:
         """Start an improvement. What could not end well is refused here, and changes nothing.
 
         It begins at once where enough samples were reviewed, or else as soon as they are. Whoever
-        may not release starts one that waits for approval, whatever the policy.
+        may not release starts one that waits for approval, whatever the policy. A request without a
+        family means the recipe's; `source_name` is what people call that.
 
         Raises:
             RecipeRefused: the recipe is wrong; every problem with its line.
@@ -100,7 +108,9 @@ class Improver:
             SiteNotFound: a site that shall get the result is not there.
             KeysMissing: the hub could not sign the result.
         """
-        _require_fit(request, parse_recipe(request.recipe, "recipe"), caller.project_id)
+        recipe = parse_recipe(request.recipe, source_name)
+        request = replace(request, family=request.family or recipe.family)
+        _require_fit(request, recipe, caller.project_id)
         self._parts.repository.newest_root()
         may_release = caller.role is not None and caller.role >= Role.RELEASER
         with self._parts.database.transaction() as session:

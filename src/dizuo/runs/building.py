@@ -74,15 +74,24 @@ def require_free_name(
         InvalidReference: this is no name.
         InvalidInput: it belongs to others.
     """
-    try:
-        known = stacks.get(session, Reference(project, name))
-    except StackNotFound:
-        return
-    if (known.level, known.family) != (level, family):
+    known = newest_of(session, name, project)
+    if known is not None and (known.level, known.family) != (level, family):
         raise InvalidInput(
             f"{known.ref} is {known.level} of the family {known.family}; a name keeps both.",
             next_step="Choose another name.",
         )
+
+
+def newest_of(session: Session, name: str, project: str) -> StackVersion | None:
+    """The newest version of a stack, if there is one.
+
+    Raises:
+        InvalidReference: this is no name.
+    """
+    try:
+        return stacks.get(session, Reference(project, name))
+    except StackNotFound:
+        return None
 
 
 @dataclass(frozen=True, slots=True)

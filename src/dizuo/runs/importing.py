@@ -19,6 +19,7 @@ from dizuo.families import registry
 from dizuo.runs.building import (
     Build,
     RunSpec,
+    newest_of,
     outcome,
     parse_spec,
     register,
@@ -37,11 +38,14 @@ _INPUTS_FORMAT = 1
 
 
 class ImportSpec(RunSpec):
-    """`upload` is the digest of a tar archive of the directory, `name` the stack it becomes."""
+    """`upload` is the digest of a tar archive of the directory, `name` the stack it becomes.
+
+    The `family` may be left out where the stack has versions already.
+    """
 
     upload: Annotated[str, Field(max_length=71)]
     name: Annotated[str, Field(max_length=64)]
-    family: Annotated[str, Field(max_length=64)]
+    family: Annotated[str, Field(max_length=64)] = ""
     no_cache: bool = False
 
 
@@ -60,10 +64,11 @@ class ImportKind:
         Raises:
             InvalidInput: the spec is wrong, or the name belongs to another kind of stack.
             UploadMissing: nothing was uploaded under this digest.
+            FamilyMissing: no family was said, and the stack is new.
             UnknownFamily: nothing installed offers it.
             ModelRefused: the model cannot become a layer; says why.
         """
-        asked = parse_spec(ImportSpec, spec)
+        asked = _asked(session, spec)
         importer = registry.importer(asked.family)
         require_free_name(session, asked.name, Level.L0, family=asked.family, project=asked.project)
         archive = upload_path(context.home, asked.upload)
@@ -78,14 +83,14 @@ class ImportKind:
         return None
 
     def prepare(
-        self, context: RunContext, _session: Session, spec: Mapping[str, Any]
+        self, context: RunContext, session: Session, spec: Mapping[str, Any]
     ) -> dict[str, Any]:
         """Where the archive lies and what it becomes.
 
         Raises:
             UploadMissing: it is no longer there.
         """
-        asked = parse_spec(ImportSpec, spec)
+        asked = _asked(session, spec)
         return {
             "layout": str(context.layout.root),
             "archive": str(upload_path(context.home, asked.upload)),
@@ -140,6 +145,15 @@ class ImportKind:
         )
         made = register(context, session, run, new, result["targets"])
         return {**made, "metrics": result["metrics"]}
+
+
+def _asked(session: Session, spec: Mapping[str, Any]) -> ImportSpec:
+    """What the spec asks for, with its family."""
+    asked = parse_spec(ImportSpec, spec)
+    known = newest_of(session, asked.name, asked.project)
+    of_known = known.family if known else None
+    family = registry.choose(asked.family, of_known, f"the new stack {asked.name}")
+    return asked.model_copy(update={"family": family})
 
 
 def _input_digest(asked: ImportSpec) -> str:

@@ -31,15 +31,19 @@ from dizuo.runs.kinds import RunContext, Workspace
 from dizuo.runs.model import Run
 from dizuo.stacks import service as stacks
 from dizuo.stacks.model import NewStack, ResolvedRecipe, UsedDataset
-from dizuo.stacks.recipe import parse_recipe
+from dizuo.stacks.recipe import DEFAULT_SOURCE_NAME, SourceName, parse_recipe
 
 _MAX_RECIPE_CHARACTERS = 1_000_000
 
 
 class TuneSpec(RunSpec):
-    """`recipe` is the YAML text; with `no_cache` it runs even if its inputs were built before."""
+    """`recipe` is the YAML text, `source_name` what people call it, such as its file name.
+
+    With `no_cache` it runs even if its inputs were built before.
+    """
 
     recipe: Annotated[str, Field(max_length=_MAX_RECIPE_CHARACTERS)]
+    source_name: SourceName = DEFAULT_SOURCE_NAME
     no_cache: bool = False
 
 
@@ -147,7 +151,8 @@ class TuneKind:
 
 
 def _resolve(session: Session, asked: TuneSpec) -> ResolvedRecipe:
-    return stacks.resolve(session, parse_recipe(asked.recipe), project_id=asked.project)
+    recipe = parse_recipe(asked.recipe, asked.source_name)
+    return stacks.resolve(session, recipe, project_id=asked.project)
 
 
 def _unpack_parent(layout: Layout, job: Mapping[str, Any], scratch: Path) -> StackFiles | None:

@@ -19,7 +19,7 @@ from dizuo.gates.store import StoredReport
 from dizuo.stacks import service
 from dizuo.stacks.model import ResolvedRecipe, StackVersion
 from dizuo.stacks.naming import find_stack
-from dizuo.stacks.recipe import parse_recipe
+from dizuo.stacks.recipe import DEFAULT_SOURCE_NAME, SourceName, parse_recipe
 from dizuo.stacks.yaml_lines import MAX_BYTES
 
 router = APIRouter(prefix="/api/v1", tags=["stacks"])
@@ -97,7 +97,7 @@ class RecipeBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     text: Annotated[str, Field(max_length=2 * MAX_BYTES)]
-    source_name: Annotated[str, Field(max_length=200)] = "recipe"
+    source_name: SourceName = DEFAULT_SOURCE_NAME
 
 
 @router.post("/recipes/check")

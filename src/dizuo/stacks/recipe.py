@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from dizuo.artifacts.model import Level
 from dizuo.artifacts.reference import InvalidReference, Reference, parse_reference
@@ -36,6 +38,11 @@ SCRATCH = "scratch"
 DEFAULT_SEED = 0
 MAX_SEED = 2**32 - 1
 """The largest that NumPy's generators, and so Transformers, are seeded with."""
+
+
+DEFAULT_SOURCE_NAME = "recipe"
+SourceName = Annotated[str, Field(min_length=1, max_length=255)]
+"""What people call a recipe, as it comes over HTTP; as long as a file's name may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +82,7 @@ class Recipe:
         return _refused(self.source_name, self.document, problems)
 
 
-def parse_recipe(text: str | bytes, source_name: str = "recipe") -> Recipe:
+def parse_recipe(text: str | bytes, source_name: str = DEFAULT_SOURCE_NAME) -> Recipe:
     """Read a recipe.
 
     Args:

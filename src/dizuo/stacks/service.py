@@ -30,6 +30,7 @@ __all__ = [
     "listing",
     "log",
     "mark_released",
+    "mark_withdrawn",
     "register",
     "resolve",
     "trace",
