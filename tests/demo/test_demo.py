@@ -37,7 +37,7 @@ def run(folder: Path, *command: str) -> str:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=900,
+        timeout=1500,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -87,7 +87,7 @@ def ended(pids: list[int]) -> Iterator[None]:
         until(lambda: not any(map(is_running, pids)))
 
 
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3000)
 def test_the_demo_and_a_second_run_that_builds_nothing_again_and_is_kept(tmp_path: Path) -> None:
     said = make_demo(tmp_path)
     first = report_of(tmp_path, 1)
@@ -147,7 +147,7 @@ def test_a_demo_that_is_told_to_end_ends_all_that_it_started(tmp_path: Path, eve
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1600)
 @pytest.mark.parametrize("seed", [2, 3])
 def test_other_seeds(tmp_path: Path, seed: int) -> None:
     run(tmp_path, *DIZUO, "demo", "--seed", str(seed))
