@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,8 +76,28 @@ class Engine(Protocol):
         """Give back memory and files."""
 
 
+class StreamingEngine(Engine, Protocol):
+    """An engine that tells an answer while it is made, and can stop making it."""
+
+    def stream(
+        self,
+        stack: str,
+        request: Mapping[str, Any],
+        emit: Callable[[Mapping[str, Any] | None], bool],
+    ) -> Answer:
+        """As `infer`; meanwhile `emit` is told each chunk of an answer that the request wants as a
+        stream, and of others None, so that it can say (False) that nobody wants the rest.
+
+        Raises:
+            UnknownStack, InvalidInput: as `infer`.
+        """
+
+
 class Spec(Protocol):
     """`<family>/spec.py`: what the family takes and refuses. Light.
+
+    PROTOCOL is what applications speak to its engines: `open-inference` (the Open Inference
+    Protocol v2, under `/v2/models`) or `openai` (under `/v1`).
 
     CODE_VERSION is raised whenever the same recipe on the same data would train or export to other
     bytes than before; what was built under another one is not found again.
@@ -85,6 +105,7 @@ class Spec(Protocol):
 
     NAME: str
     CODE_VERSION: int
+    PROTOCOL: Literal["open-inference", "openai"]
     TARGETS: tuple[str, ...]
     COLUMNS: tuple[str, ...]
     NEAR_DUPLICATE_SIMILARITY: float

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +18,8 @@ _KEYWORDS = {
     "maximum", "pattern", "format", "description", "title", "$schema", "default", "examples",
     "exclusiveMinimum", "exclusiveMaximum", "$defs", "$ref", "definitions",
 }  # fmt: skip
-"""Those that llama.cpp's grammar takes, or that say nothing about the form."""
+"""Those that llguidance enforces, or that say nothing about the form."""
+_TYPES = ("object", "array", "string", "number", "integer", "boolean", "null")
 
 
 def schema_fault(schema: Mapping[str, Any]) -> str:
@@ -44,7 +47,24 @@ def _part_fault(part: Any, depth: int) -> str:
     unknown = sorted(str(key) for key in part if key not in _KEYWORDS)
     if unknown:
         return f"the schema's keyword {unknown[0][:40]!r} cannot be enforced by the engine"
+    if fault := _value_fault(part):
+        return fault
     return next((fault for below in _below(part) if (fault := _part_fault(below, depth + 1))), "")
+
+
+def _value_fault(part: Mapping[str, Any]) -> str:
+    types = part.get("type", [])
+    if any(one not in _TYPES for one in ([types] if isinstance(types, str) else types)):
+        return f"the schema's type {str(types)[:40]!r} is none of JSON's"
+    pattern = part.get("pattern")
+    try:
+        re.compile(pattern if pattern is not None else "")
+    except (re.error, TypeError, RecursionError):
+        return f"the schema's pattern {str(pattern)[:40]!r} is no regular expression"
+    reference = part.get("$ref", "#/$defs/")
+    if not isinstance(reference, str) or not re.match(r"#/(\$defs|definitions)/", reference):
+        return "a $ref of the schema does not lead to its own $defs"
+    return ""
 
 
 def _below(part: Mapping[str, Any]) -> list[Any]:
@@ -62,13 +82,24 @@ def _below(part: Mapping[str, Any]) -> list[Any]:
 
 
 def key_order(schema: Mapping[str, Any]) -> tuple[str, ...]:
-    """The properties in the order in which an answer writes them: those required by name, then the
-    others by name.
+    """The properties in the order in which an answer writes them: by name.
 
-    llama.cpp's grammar wants required properties first and keeps the order of `properties`; by
-    name, since JSON that was kept in canonical form has no other.
+    The engine writes them in the order of `properties`, and JSON that was kept in canonical form
+    has no other order than by name.
     """
-    required = schema.get("required", [])
-    return tuple(
-        sorted(schema.get("properties", {}), key=lambda name: (name not in required, name))
-    )
+    return tuple(sorted(schema.get("properties", {})))
+
+
+def grammar(schema: Mapping[str, Any]) -> str:
+    """The llguidance grammar that holds an answer to a schema, without spaces between its parts.
+
+    llama.cpp is built with llguidance here; one that it cannot parse is left out silently, so only
+    schemas without a `schema_fault` may come.
+    """
+    compact = {"whitespace_flexible": False, "item_separator": ",", "key_separator": ":"}
+    held = {**schema, "x-guidance": compact}
+    return "%llguidance {}\nstart: %json " + json.dumps(held, ensure_ascii=False, sort_keys=True)
+
+
+ANY_OBJECT: Mapping[str, Any] = {"type": "object"}
+"""What OpenAI's `json_object` asks for."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,7 @@ from dizuo.families.text.messages import (
 NAME = "text"
 CODE_VERSION = 1
 """Raised when the same recipe and data would become other bytes; see `families.base.Spec`."""
-PROTOCOL = "openai"
+PROTOCOL: Literal["open-inference", "openai"] = "openai"
 TARGETS: tuple[str, ...] = ("safetensors", "gguf-f16", "gguf-q8_0", "gguf-q4_0")
 COLUMNS: tuple[str, ...] = ("prompt", "text", "rejected", "label")
 NEAR_DUPLICATE_SIMILARITY = 0.97

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from dizuo.families.vision.protocol import bytes_request, request_images
 NAME = "vision"
 CODE_VERSION = 1
 """Raised when the same recipe and data would become other bytes; see `families.base.Spec`."""
+PROTOCOL: Literal["open-inference", "openai"] = "open-inference"
 TARGETS: tuple[str, ...] = ("safetensors", "onnx")
 COLUMNS: tuple[str, ...] = ("image", "label")
 NEAR_DUPLICATE_SIMILARITY = 0.995
