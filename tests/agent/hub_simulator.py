@@ -31,6 +31,8 @@ from dizuo.artifacts.server import registry_routes
 from dizuo.core.errors import DizuoError, Unauthenticated
 from dizuo.edge.join import JoinToken
 from dizuo.edge.wire import (
+    MAX_UPLOAD_BYTES,
+    Body,
     CheckIn,
     CheckInReply,
     DesiredState,
@@ -46,6 +48,7 @@ from dizuo.edge.wire import (
 from dizuo.releases.keys import init_keys
 from dizuo.releases.repository import Repository, StackTarget
 from dizuo.releases.server import tuf_routes
+from dizuo.sites.edge_api import bounded, parse
 
 _T = TypeVar("_T")
 POLL_SECONDS = 0.1
@@ -181,6 +184,9 @@ class HubSimulator:
         self.samples: dict[str, Sample] = {}
         self.uploads: list[int] = []
         self.refuses: Callable[[Sample], str] = lambda _sample: ""
+        self.upload_form: type[Body] = SampleUpload
+        """What the hub of this version understands."""
+        self.upload_bytes_at_most = MAX_UPLOAD_BYTES
         self.heard = threading.Condition()
         """Notified with every check-in and upload."""
         self.base = build_base(self.layout, home / "work")
@@ -355,7 +361,9 @@ class HubSimulator:
 
     async def _take_samples(self, request: Request) -> Response:
         self._site(request, "edge")
-        upload = SampleUpload.model_validate_json(await request.body())
+        body = await bounded(self.upload_bytes_at_most)(request)
+        parse(self.upload_form, body)
+        upload = SampleUpload.model_validate_json(body)
         refused = {s.digest: why for s in upload.samples if (why := self.refuses(s))}
         with self.heard:
             self.uploads.append(len(upload.samples))

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -21,7 +22,7 @@ from dizuo.agent.engine_host import EngineHost, EngineLimits
 from dizuo.agent.engine_link import EngineLink, relayed
 from dizuo.agent.engine_process import EnginePlan, parse_plan, parse_request
 from dizuo.agent.errors import EngineBusy, EngineFailed, EngineGone, EngineOverdue
-from dizuo.agent.frames import error_header
+from dizuo.agent.frames import Frame, error_header
 from dizuo.artifacts.layout import Layout
 from dizuo.artifacts.stacks import unpack
 from dizuo.core.errors import DizuoError, InvalidInput, TooLarge, Unavailable
@@ -177,6 +178,48 @@ def test_an_engine_that_cannot_come_back_is_tried_again(
             assert await side(host, 1.0) == "high"
 
     asyncio.run(scenario())
+
+
+def test_an_engine_that_comes_back_oddly_is_tried_again(
+    plan: Callable[..., EnginePlan],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    call, odd = EngineLink.call, [Frame({"what": "is this"})]
+
+    async def say_oddly(link: EngineLink, header: dict[str, Any], content: bytes = b"") -> Frame:
+        reply = await call(link, header, content)
+        return odd.pop() if odd and header["call"] == "open" else reply
+
+    async def scenario() -> None:
+        async with running(plan(), tmp_path) as host:
+            assert host.pid is not None
+            monkeypatch.setattr(EngineLink, "call", say_oddly)
+            os.kill(host.pid, signal.SIGKILL)
+            await until(lambda: not odd and host.alive)
+            assert await side(host, 1.0) == "high"
+            assert len(psutil.Process().children()) == 1
+
+    asyncio.run(scenario())
+    assert any("nobody foresaw" in record.message for record in caplog.records)
+
+
+@pytest.mark.parametrize("said", [Frame({"id": ["no", "number"]}).encode(), b"\xff" * 8])
+def test_a_process_that_does_not_speak_as_an_engine_is_ended(said: bytes) -> None:
+    async def scenario() -> int:
+        ours, theirs = socket.socketpair()
+        process = await asyncio.create_subprocess_exec("sleep", "60")
+        reader, writer = await asyncio.open_connection(sock=ours)
+        link = EngineLink(process, reader, writer)
+        asking = asyncio.create_task(link.call({"call": "infer", "stack": "meter"}))
+        with theirs:
+            theirs.sendall(said)
+            with pytest.raises(EngineGone):
+                await asking
+            return await link.close()
+
+    assert asyncio.run(scenario()) == -signal.SIGKILL
 
 
 def test_an_engine_that_hangs_is_replaced(plan: Callable[..., EnginePlan], tmp_path: Path) -> None:

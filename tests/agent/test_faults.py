@@ -23,6 +23,7 @@ from tests.agent.test_kills import Site, direct, held, staging
 from tests.agent.test_updates import fell_back
 
 from dizuo.core.clock import now_ms
+from dizuo.edge.wire import CheckIn
 from dizuo.releases.repository import Repository
 
 
@@ -192,6 +193,31 @@ def test_a_full_disk_while_staging(agent: AgentProcess, hub: HubSimulator) -> No
     limit_files(agent, resource.RLIM_INFINITY)
     agent.wait_until_serves(2)
     assert agent.sides(3.0) == ["low"]
+
+
+def told(said: CheckIn) -> int | None:
+    """The generation of the error that a check-in tells of."""
+    return said.error.generation if said.error else None
+
+
+def test_an_empty_set_that_cannot_be_written_down_falls_back(site: Site) -> None:
+    agent, hub = site
+    before, stacks = agent.sides(3.0), hub.sites["site3"].desired.stacks
+    agent.home.active_file.unlink()
+    in_the_way = agent.home.active_file / "in the way"
+    in_the_way.mkdir(parents=True)
+    generation = hub.direct("site3").generation
+    heard = hub.wait_for("site3", lambda said: fell_back(said) and told(said) == generation)
+    assert heard.state == "fallen_back"
+    assert heard.error is not None
+    assert (heard.error.step, heard.error.code) == ("watching", "site_storage")
+    assert agent.sides(3.0) == before
+    in_the_way.rmdir()
+    in_the_way.parent.rmdir()
+    agent.wait(lambda status: status["step"] == "empty" and status["error"] is None)
+    assert agent.ask(3.0).status_code == 503
+    agent.wait_until_serves(hub.direct("site3", *stacks).generation)
+    assert agent.sides(3.0) == before
 
 
 def test_a_killed_engine_is_replaced_and_the_agent_lives(site: Site) -> None:

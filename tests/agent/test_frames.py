@@ -64,6 +64,7 @@ def test_a_cut_frame_is_no_frame(frame: Frame, data: st.DataObject) -> None:
         struct.pack(">II", 3, 0) + b"not",
         struct.pack(">II", 2, 0) + b"[]",
         struct.pack(">II", 1, 0) + b"\xff",
+        struct.pack(">II", 100_000, 0) + b"[" * 100_000,
     ],
 )
 def test_nonsense_is_refused(data: bytes) -> None:

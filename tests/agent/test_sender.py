@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Literal
 
 import httpx2
 import pytest
@@ -17,7 +20,13 @@ from dizuo.agent.hub_client import HubClient, open_client
 from dizuo.agent.outbox import Outbox, Waiting
 from dizuo.agent.sender import UPLOAD_BYTES, Sender, batches
 from dizuo.core.clock import now_ms
-from dizuo.edge.wire import MAX_SAMPLES_PER_UPLOAD
+from dizuo.edge.wire import (
+    MAX_SAMPLES_PER_UPLOAD,
+    Body,
+    Sample,
+    SampleReceipt,
+    SampleUpload,
+)
 
 
 @pytest.fixture
@@ -35,7 +44,7 @@ def outbox(tmp_path: Path) -> Outbox:
 @pytest.fixture
 def sender(tmp_path: Path, outbox: Outbox, client: httpx2.Client) -> Sender:
     log = EgressLog(tmp_path / "egress.jsonl", now_ms)
-    return Sender(outbox, HubClient(client), log, retry_seconds=0.1)
+    return Sender(outbox, HubClient(client), log, retry_seconds=0.1, retry_seconds_at_most=0.3)
 
 
 def log_lines(folder: Path) -> list[tuple[str, str]]:
@@ -98,26 +107,156 @@ def test_what_the_hub_says_nothing_about_waits(
 ) -> None:
     put(outbox, sample(1))
     hub.faults.changes["/samples"] = lambda _body: b'{"accepted": [], "refused": []}'
-    sender.send_waiting()
+    with pytest.raises(HubAnswerBroken, match="did not say what became of 1 of 1 samples"):
+        sender.send_waiting()
     assert outbox.count() == 1
 
 
-def test_one_bad_sample_does_not_hold_up_the_others(
-    sender: Sender, outbox: Outbox, hub: HubSimulator, monkeypatch: pytest.MonkeyPatch
+def test_what_the_hub_says_nothing_about_is_sent_again_by_itself(
+    sender: Sender, outbox: Outbox, hub: HubSimulator
 ) -> None:
-    bad = sample(3)
-    whole = HubClient.send_samples
+    def not_of_the_first(body: bytes) -> bytes:
+        told = json.loads(body)
+        return json.dumps({**told, "accepted": told["accepted"][1:]}).encode()
 
-    def refuse_whole(self: HubClient, upload: object) -> object:
-        if bad in upload.samples:  # type: ignore[attr-defined]
-            raise HubRefused("The row is wrong.", status=422)
-        return whole(self, upload)  # type: ignore[arg-type]
+    put(outbox, *(sample(number) for number in range(5)))
+    hub.faults.changes["/samples"] = not_of_the_first
 
-    monkeypatch.setattr(HubClient, "send_samples", refuse_whole)
-    put(outbox, *(sample(number) for number in range(8)))
+    async def scenario() -> None:
+        running = asyncio.create_task(sender.run())
+        await until(lambda: outbox.count() == 1)
+        hub.faults.changes.clear()
+        await until(lambda: outbox.count() == 0)
+        running.cancel()
+
+    asyncio.run(scenario())
+    assert len(hub.samples) == 5
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not holds():
+            await asyncio.sleep(0.01)
+
+
+def test_a_sample_too_large_for_the_hub_does_not_hold_up_the_others(
+    sender: Sender, outbox: Outbox, hub: HubSimulator, tmp_path: Path
+) -> None:
+    hub.upload_bytes_at_most = 20_000
+    put(outbox, *(sample(number, size=30_000 * (number == 3)) for number in range(8)))
     sender.send_waiting()
     assert outbox.count() == 0
     assert set(hub.samples) == {sample(n).digest for n in range(8) if n != 3}
+    ((outcome, why),) = {line for line in log_lines(tmp_path) if line[0] != "accepted"}
+    assert outcome == "refused"
+    assert why.startswith("The request is larger than 20000 bytes.")
+
+
+class OlderSample(Sample):
+    """A hub that has not heard of novelty."""
+
+    reason: Literal["uncertain", "control"]
+
+
+class OlderUpload(Body):
+    samples: tuple[OlderSample, ...]
+
+
+class NewerUpload(SampleUpload):
+    """A hub that wants what this agent does not say."""
+
+    sent_ms: int
+
+
+def test_a_hub_of_another_version_deletes_nothing(
+    sender: Sender, outbox: Outbox, hub: HubSimulator, tmp_path: Path
+) -> None:
+    put(outbox, *(sample(number) for number in range(70)))
+    hub.upload_form = NewerUpload
+    for _ in range(3):
+        with pytest.raises(HubRefused, match="wrong at sent_ms: Field required") as refused:
+            sender.send_waiting()
+        assert (refused.value.status, refused.value.hub_code) == (400, "invalid_input")
+    assert outbox.count() == 70
+    assert len(hub.requests) < 30  # it does not ask for each of them
+    hub.upload_form = SampleUpload  # somebody upgraded it
+    sender.send_waiting()
+    assert (outbox.count(), len(hub.samples)) == (0, 70)
+    assert set(log_lines(tmp_path)) == {("accepted", "")}
+
+
+def test_what_one_version_does_not_understand_waits_behind_the_others(
+    sender: Sender, outbox: Outbox, hub: HubSimulator
+) -> None:
+    news = [sample(n, at=n).model_copy(update={"reason": "novel"}) for n in (0, 40)]
+    put(outbox, *news, *(sample(n, at=n) for n in range(1, 70) if n != 40))
+    hub.upload_form = OlderUpload
+    for _ in range(3):
+        with pytest.raises(HubRefused, match="wrong at samples"):
+            sender.send_waiting()
+    assert {item.digest for item in outbox.waiting()} == {one.digest for one in news}
+    assert len(hub.samples) == 68
+
+
+@pytest.mark.parametrize("status", [400, 404, 413, 422])
+@pytest.mark.parametrize("page", [b"<html>", b'{"error": {"code": "body_too_large"}}'])
+def test_a_proxys_page_deletes_nothing(
+    sender: Sender, outbox: Outbox, hub: HubSimulator, *, status: int, page: bytes
+) -> None:
+    put(outbox, *(sample(number) for number in range(8)))
+    hub.faults.pages["/samples"] = (status, page)
+    for _ in range(10):
+        with pytest.raises(HubRefused, match=f"The hub answered {status}"):
+            sender.send_waiting()
+    assert outbox.count() == 8
+    hub.faults.pages.clear()
+    sender.send_waiting()
+    assert (outbox.count(), len(hub.samples)) == (0, 8)
+
+
+def test_a_proxy_that_takes_less_than_the_hub_gets_it_in_parts(
+    sender: Sender, outbox: Outbox, client: httpx2.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = HubClient.send_samples
+
+    def through_proxy(self: HubClient, upload: SampleUpload) -> SampleReceipt:
+        if len(upload.model_dump_json()) > 20_000:
+            raise HubRefused("The hub answered 413.", status=413)
+        return whole(self, upload)
+
+    monkeypatch.setattr(HubClient, "send_samples", through_proxy)
+    put(outbox, *(sample(number, size=8_000 + 30_000 * (number == 3)) for number in range(8)))
+    for _ in range(2):
+        with pytest.raises(HubRefused, match="answered 413"):
+            sender.send_waiting()
+    assert [item.digest for item in outbox.waiting()] == [sample(3, size=38_000).digest]
+
+
+def test_the_wait_doubles_while_the_hub_refuses_and_not_while_it_is_gone(
+    sender: Sender, outbox: Outbox, hub: HubSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    answers = iter([403, 403, 503, 403, 503, None])
+
+    async def note(seconds: float) -> None:
+        waits.append(seconds)
+        prepare()
+
+    def prepare() -> None:
+        status = next(answers)
+        hub.faults.statuses = {} if status is None else {"/samples": status}
+
+    monkeypatch.setattr("dizuo.agent.sender.asyncio", SimpleNamespace(sleep=note))
+    put(outbox, sample(1))
+    prepare()
+
+    async def scenario() -> None:
+        running = asyncio.create_task(sender.run())
+        await until(lambda: outbox.count() == 0)
+        running.cancel()
+
+    asyncio.run(scenario())
+    assert waits == pytest.approx([0.1, 0.2, 0.1, 0.3, 0.1])
 
 
 @pytest.mark.parametrize(

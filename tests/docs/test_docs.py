@@ -43,7 +43,7 @@ def test_readme_starts_with_exactly_two_commands(readme: str) -> None:
     assert block.split("\n") == ["make demo", "make test", ""]
 
 
-@pytest.mark.parametrize("target", ["demo", "test", "check", "bench"])
+@pytest.mark.parametrize("target", ["demo", "test", "test-all", "check", "bench"])
 def test_make_knows_the_target(target: str) -> None:
     done = subprocess.run(
         ["make", "--dry-run", "--always-make", target],

@@ -42,6 +42,12 @@ def test_an_empty_set_has_nothing_to_fetch() -> None:
     assert walk(SERVING, "verify", "switch", "clear") == EMPTY
 
 
+def test_an_empty_set_may_fail_once_it_was_switched_to() -> None:
+    cleared = walk(SERVING, "verify", "switch", "clear")
+    assert walk(cleared, "fall_back") == FALLEN_BACK
+    assert walk(cleared, "give_up") == EMPTY
+
+
 @pytest.mark.parametrize("num_steps", range(1, 6))
 def test_every_step_may_fail_or_be_cut_off(num_steps: int) -> None:
     state = walk(SERVING, *WAY[:num_steps])
@@ -65,7 +71,6 @@ def test_the_watch_may_find_a_new_generation_unfit() -> None:
         (VERIFYING, "stage"),
         (VERIFYING, "serve"),
         (SWITCHING, "verify"),
-        (EMPTY, "fall_back"),
     ],
 )
 def test_no_step_is_skipped(state: str, name: str) -> None:

@@ -79,6 +79,11 @@ class Fleet:
             gate(session, stack, Verdict.PASS)
             return releases.release(session, self.repository, stack, ACTOR)
 
+    def released(self, version: int) -> Release:
+        """The release of this version of `meter-reading`."""
+        with self.database.reading() as session:
+            return releases.signed(session, f"meter-reading:{version}")
+
     def withdraw(self, release: Release) -> None:
         """Take a release back; in the database only, since tests share the repository."""
         with self.database.transaction() as session:
@@ -173,6 +178,15 @@ class Fleet:
             assert audit.verify(session).ok
             found = [entry.action for entry in audit_store.stream(session)]
         return [action for action in found if action.startswith(prefix)]
+
+    def details(self, action: str) -> list[dict[str, Any]]:
+        """Subject, actor and detail of the audit entries of an action, in order."""
+        with self.database.reading() as session:
+            return [
+                {"subject": one.subject, "actor": one.actor, **one.detail}
+                for one in audit_store.stream(session)
+                if one.action == action
+            ]
 
     def num_audited(self) -> int:
         """How many audit entries there are."""

@@ -50,6 +50,29 @@ def test_roll_back_takes_everybody_back(half: Fleet) -> None:
         assert names(half.arrive(name)) == {"meter-reading": M1}
 
 
+def test_every_set_that_a_site_is_directed_to_is_audited(half: Fleet) -> None:
+    first, second = (half.released(version).digest for version in (1, 2))
+    rollout = half.start(M2, ["a", "b"], served_as="meter-reading")
+    half.arrive("a")
+    half.stop(rollout)
+    half.roll_back(rollout)
+    sent = [one for one in half.details("site.directed") if rollout.id in one["cause"]]
+    found = [
+        (entry["subject"], entry["generation"], entry["served"], entry["cause"]) for entry in sent
+    ]
+    cause = f"rollout:{rollout.id}"
+    set1 = {"meter-reading": {"stack": M1, "digest": first}}
+    set2 = {"meter-reading": {"stack": M2, "digest": second}}
+    assert found == [
+        ("site:a", 2, set2, cause),
+        ("site:b", 2, set2, cause),
+        ("site:b", 3, set1, f"{cause}:stop"),
+        ("site:a", 3, set1, f"{cause}:roll_back"),
+    ]
+    assert {entry["actor"] for entry in sent} == {ACTOR}
+    assert half.actions().index("rollout.started") < half.actions().index("site.directed")
+
+
 def test_a_first_rollout_rolls_back_to_nothing(fleet3: Fleet) -> None:
     rollout = fleet3.start(M1, ["a"])
     fleet3.arrive("a")

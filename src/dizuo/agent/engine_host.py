@@ -92,6 +92,7 @@ class EngineHost:
         try:
             async with asyncio.timeout(self._limits.start_seconds):
                 reply = await link.call({"call": "open", "plan": self.plan.as_dict()})
+            self.described = reply.header["described"]
         except BaseException as error:
             link.kill()
             await link.close()
@@ -101,7 +102,6 @@ class EngineHost:
                     next_step="See engine.log in the agent's folder.",
                 ) from error
             raise
-        self.described = reply.header["described"]
         return link
 
     async def _keep(self, link: EngineLink) -> None:
@@ -128,6 +128,9 @@ class EngineHost:
                 return await self._open(), delay
             except (DizuoError, OSError) as error:
                 _log.warning("engine did not start again: %s", error)
+            except Exception:  # noqa: BLE001
+                # A process edge: whatever the engine said, it must be tried again.
+                _log.exception("an engine did not start again in a way nobody foresaw")
 
     @property
     def alive(self) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import logging
 import socket
 import sys
 from pathlib import Path
@@ -16,13 +17,14 @@ from typing import Any
 
 import psutil
 
-from dizuo.agent.errors import EngineGone, EngineProtocolBroken
+from dizuo.agent.errors import EngineGone
 from dizuo.agent.frames import Frame, receive_frame
 from dizuo.core.errors import DizuoError, InvalidInput, error_tree
 from dizuo.families.errors import LayerRefused
 
 _STREAM_LIMIT_BYTES = 1 << 20
 _KILL_AFTER_SECONDS = 2.0
+_log = logging.getLogger(__name__)
 
 
 class EngineLink:
@@ -106,8 +108,10 @@ class EngineLink:
                 future = self._pending.get(frame.header.get("id", -1))
                 if future is not None and not future.done():
                     future.set_result(frame)
-        except EngineProtocolBroken:
-            self._process.kill()
+        except Exception:  # noqa: BLE001
+            # A process edge: what does not speak as an engine does is replaced.
+            _log.exception("engine %d does not speak as an engine does", self.pid)
+            self.kill()
         finally:
             self.gone.set()
             for future in self._pending.values():

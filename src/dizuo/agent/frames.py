@@ -73,7 +73,7 @@ def _lengths(prefix: bytes) -> tuple[int, int]:
 def _decode(rest: bytes, header_bytes: int) -> Frame:
     try:
         header = json.loads(rest[:header_bytes])
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise EngineProtocolBroken("The header of an engine message is not JSON.") from error
     if not isinstance(header, dict):
         raise EngineProtocolBroken("The header of an engine message is not an object.")

@@ -118,7 +118,14 @@ class Agent:
     async def serve(self, listener: socket.socket, announce: Callable[[str], None]) -> None:
         """Run until a signal, then finish what is in flight and end every engine."""
         loop = asyncio.get_running_loop()
-        sender = Sender(self.outbox, self.edge, self.egress_log, self.settings.retry_seconds)
+        settings = self.settings
+        sender = Sender(
+            self.outbox,
+            self.edge,
+            self.egress_log,
+            settings.retry_seconds,
+            retry_seconds_at_most=settings.retry_seconds_at_most,
+        )
         sampling = SamplerThread(
             self.sampler, self.egress_log, lambda: loop.call_soon_threadsafe(sender.wake)
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from dizuo.agent import generations
 from dizuo.agent.errors import GenerationReversed, StorageFailed, UpdateBroken, WatchFailed
@@ -37,14 +37,15 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class UpdateRules:
-    """What a new generation must keep, and how long things may take."""
+    """What a new generation must keep, and how long things may take: as the settings say, which
+    alone have defaults."""
 
     fleet: FleetOptions
-    probe: ProbeRules = field(default_factory=ProbeRules)
-    memory: MemoryRules = field(default_factory=MemoryRules)
-    watch_seconds: float = 20.0
-    watch_answers: int = 100
-    drain_seconds: float = 30.0
+    probe: ProbeRules
+    memory: MemoryRules
+    watch_seconds: float
+    watch_answers: int
+    drain_seconds: float
 
 
 @dataclass(frozen=True, slots=True)

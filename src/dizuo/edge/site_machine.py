@@ -37,8 +37,9 @@ SITE_UPDATE = StateMachine(
         Rule("serve", (SWITCHING,), SERVING),
         Rule("clear", (SWITCHING,), EMPTY),
         # The attempt failed, or the watch after the switch found the new generation unfit.
-        Rule("fall_back", (*UPDATING, SERVING), FALLEN_BACK),
-        Rule("give_up", (*UPDATING, SERVING), EMPTY),
+        # An empty generation can be unfit too: where it cannot be written down, say.
+        Rule("fall_back", (*UPDATING, SERVING, EMPTY), FALLEN_BACK),
+        Rule("give_up", (*UPDATING, SERVING, EMPTY), EMPTY),
         # The agent was killed in the middle, or the hub now wants what already runs.
         Rule("resume_serving", (*UPDATING, EMPTY, FALLEN_BACK), SERVING),
         Rule("resume_empty", UPDATING, EMPTY),

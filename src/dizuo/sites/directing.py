@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
+from dizuo.audit import service as audit
 from dizuo.core.clock import now_ms
 from dizuo.core.ids import new_id
 from dizuo.edge.wire import DesiredState, Direction
@@ -19,17 +20,19 @@ from dizuo.sites.model import Site
 class Director:
     """Directs sites of one project within one transaction, to signed stacks only.
 
-    `cause` is kept with each generation it writes (`rollout:<id>`).
+    `cause` is kept with each generation it writes (`rollout:<id>`), `actor` is who wants it.
     """
 
     session: Session
     signed_digests: frozenset[str]
     cause: str
+    actor: str
 
     @classmethod
-    def of(cls, session: Session, project_id: str, cause: str) -> Director:
+    def of(cls, session: Session, project_id: str, cause: str, actor: str) -> Director:
         """A director that knows what is signed now."""
-        return cls(session, releases.signed_digests(session, project_id=project_id), cause)
+        signed = releases.signed_digests(session, project_id=project_id)
+        return cls(session, signed, cause, actor)
 
     def put(self, site: Site, served_as: str, direction: Direction | None) -> Site:
         """Let a site serve `direction` (or nothing) under a name, beside what it serves else.
@@ -70,3 +73,16 @@ class Director:
             created_ms=now_ms(),
         )
         store.add_direction(self.session, row)
+        served = {
+            one.served_as: {"stack": f"{one.name}:{one.version}", "digest": one.digest}
+            for one in state.stacks
+        }
+        detail = {"generation": state.generation, "served": served, "cause": self.cause}
+        audit.record(
+            self.session,
+            self.actor,
+            "site.directed",
+            site.subject,
+            detail,
+            project_id=site.project_id,
+        )

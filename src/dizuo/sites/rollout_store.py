@@ -83,7 +83,7 @@ def _rollout(row: RolloutRow, entries: tuple[Entry, ...] = ()) -> Rollout:
 
 
 def add(session: Session, rollout: Rollout) -> None:
-    """Write a new rollout and its entries."""
+    """Write a new rollout, without its entries."""
     session.add(
         RolloutRow(
             id=rollout.id,
@@ -99,7 +99,12 @@ def add(session: Session, rollout: Rollout) -> None:
             updated_ms=rollout.updated_ms,
         )
     )
-    session.add_all(_row(entry) for entry in rollout.entries)
+    session.flush()
+
+
+def add_entries(session: Session, entries: Iterable[Entry]) -> None:
+    """Write the sites of a new rollout."""
+    session.add_all(_row(entry) for entry in entries)
     session.flush()
 
 

@@ -92,11 +92,11 @@ def start(
     if known is not None:
         return known
     rollout = _new(release, direction, actor, key=key, wanted=wanted)
-    director = Director.of(session, project_id, rollout.subject)
-    entries = tuple(_enter(director, rollout, site) for site in held)
-    store.add(session, replace(rollout, entries=entries))
+    store.add(session, rollout)
     detail = {**wanted, "digest": direction.digest}
     audit.record(session, actor, "rollout.started", rollout.subject, detail, project_id=project_id)
+    director = Director.of(session, project_id, rollout.subject, actor)
+    store.add_entries(session, [_enter(director, rollout, site) for site in held])
     progress.settle(session, rollout, actor, "")
     return get(session, rollout.id, project_id=project_id)
 
@@ -156,7 +156,7 @@ def _take_back(session: Session, rollout: Rollout, actor: str, name: str) -> Rol
     held = {site.id: site for site in site_store.locked(session, rollout.project_id, names)}
     (rollout,) = store.lock(session, [rollout.id])
     ROLLOUT_MACHINE.apply(rollout.state, name)
-    director = Director.of(session, rollout.project_id, f"{rollout.subject}:{name}")
+    director = Director.of(session, rollout.project_id, f"{rollout.subject}:{name}", actor)
     affected = [e for e in store.entries(session, rollout.id) if e.state in _TAKEN_BACK[name]]
     for entry in affected:
         _restore(director, rollout.direction, entry, held.get(entry.site_id))
