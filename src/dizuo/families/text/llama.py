@@ -18,7 +18,7 @@ import xllamacpp
 from numpy.typing import NDArray
 
 from dizuo.core.errors import DizuoError, InvalidInput
-from dizuo.families.errors import LayerRefused
+from dizuo.families.errors import ContextOverflow, GenerationFailed, LayerRefused
 from dizuo.families.text.calibration import TOP_LOGPROBS, Token, token_of
 from dizuo.families.text.messages import Message
 from dizuo.families.text.protocol import Ask
@@ -31,18 +31,6 @@ SLOT_TOKENS = 2048
 EMBEDDED_CHARACTERS = 500
 """Of a prompt's beginning; never more tokens than are read at a time."""
 _BATCH_TOKENS = 2048
-
-
-class ContextOverflow(InvalidInput):
-    """Prompt and answer need more tokens than the model reads at once."""
-
-    code = "context_length_exceeded"
-
-
-class GenerationFailed(DizuoError):
-    """llama.cpp could not write an answer."""
-
-    code = "generation_failed"
 
 
 @dataclass(frozen=True, slots=True)
