@@ -88,7 +88,8 @@ class Answering(_Part):
 
 
 class Manifest(_Part):
-    """`layer.json`, format 1. `modules` are those an adapter may change (of a base) or does."""
+    """`layer.json`, format 1. `modules` are those an adapter may change (of a base) or does, and
+    `adapter_dtype` is how it is kept in GGUF."""
 
     format: Literal[1] = 1
     kind: Literal["base", "lora"]
@@ -106,6 +107,7 @@ class Manifest(_Part):
     below: tuple[Digest, ...] = ()
     adapter_format: Literal["lora-f16-1"] | None = None
     rank: Annotated[int, Field(ge=1)] | None = None
+    adapter_dtype: Literal["f16", "q8_0"] = "f16"
     xllamacpp: EngineRange = EngineRange()
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
