@@ -21,6 +21,9 @@ ROLES = ("system", "user", "assistant")
 MAX_MESSAGES = 256
 MAX_CHARACTERS = 2_000_000
 """Of all contents of a prompt together."""
+TEMPLATE_ARGUMENTS: Mapping[str, bool] = {"enable_thinking": False}
+"""What every chat template is given beside the messages, in training and at the engine: the
+answers that layers learn come without thinking before them."""
 _FORM = "Send a list of messages, each with a role (system, user, assistant) and a text as content."
 
 
@@ -79,6 +82,13 @@ def _joined(parts: Sequence[object], place: int) -> str:
             next_step="This model reads text only.",
         )
     return "".join(str(text) for text in texts)
+
+
+def with_system(messages: Sequence[Message], system: str | None) -> list[Message]:
+    """Messages with a layer's system message before them, unless they bring one."""
+    if system is None or any(one["role"] == "system" for one in messages):
+        return list(messages)
+    return [{"role": "system", "content": system}, *messages]
 
 
 def prompt_of(messages: Sequence[Message]) -> str | list[Message]:
