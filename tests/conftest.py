@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -61,8 +62,12 @@ def require_program(name: str) -> str:
     """The path of a Debian program; skips without it, fails where CI promised to install it."""
     path = shutil.which(name)
     if path is None:
-        sentence = f"{name} is not installed; on Debian: apt-get install {name}"
-        if os.environ.get("DIZUO_REQUIRE_SYSTEM") == "1":
-            pytest.fail(sentence)
-        pytest.skip(sentence)
+        lacking(f"{name} is not installed; on Debian: apt-get install {name}")
     return path
+
+
+def lacking(sentence: str) -> NoReturn:
+    """Skip a test for want of what the sentence names; fail where CI promised to have it."""
+    if os.environ.get("DIZUO_REQUIRE_SYSTEM") == "1":
+        pytest.fail(sentence)
+    pytest.skip(sentence)

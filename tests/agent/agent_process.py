@@ -19,6 +19,7 @@ from tests.agent.hub_simulator import PATIENCE_SECONDS, HubSimulator
 from dizuo.agent.home import AgentHome
 from dizuo.agent.join import JoinRequest, join
 
+ROOT = Path(__file__).parents[2]
 _LOOK_SECONDS = 0.01
 QUICK = {
     "DIZUO_AGENT_RETRY_SECONDS": "0.2",
@@ -46,12 +47,18 @@ class AgentProcess:
         """Become a site of the hub."""
         join(self.home, JoinRequest(self._hub.token(), self.name))
 
-    def start(self) -> None:
-        """Run, and return when the local API takes requests."""
+    def start(self, *, die_at: str = "") -> None:
+        """Run, and return when the local API takes requests.
+
+        With `die_at` it is a process that kills itself there, see `tests.agent.dying_agent`.
+        """
+        module = "tests.agent.dying_agent" if die_at else "dizuo.cli.main"
+        own = {"DIZUO_AGENT_HOME": str(self.home.root), "DIE_AT": die_at}
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "dizuo.cli.main", "agent", "run", "--port", "0", "--json"],
-                env={**os.environ, **self.settings, "DIZUO_AGENT_HOME": str(self.home.root)},
+                [sys.executable, "-m", module, "agent", "run", "--port", "0", "--json"],
+                cwd=ROOT,
+                env={**os.environ, **self.settings, **own},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -83,11 +90,16 @@ class AgentProcess:
         """SIGTERM, and wait; returns the exit status."""
         return self._end(signal.SIGTERM)
 
-    def _end(self, how: signal.Signals) -> int:
+    def wait_until_killed(self) -> None:
+        """Until a process with `die_at` has died there."""
+        assert self._end(None) == -signal.SIGKILL, self.log()
+
+    def _end(self, how: signal.Signals | None) -> int:
         process, self._process = self._process, None
         if process is None:
             return 0
-        process.send_signal(how)
+        if how is not None:
+            process.send_signal(how)
         try:
             status = process.wait(PATIENCE_SECONDS)
         finally:

@@ -75,6 +75,7 @@ def test_status_of_a_running_agent(site: tuple[AgentProcess, HubSimulator]) -> N
     text = dizuo("agent", "status", "--home", home).stdout
     assert re.search(r"serves\s+meter = meter:1 \(sha256:", text)
     assert re.search(rf"address\s+{re.escape(agent.url)}", text)
+    assert re.search(r"samples dropped\s+0", text)
     second = dizuo("agent", "run", "--home", home, "--port", "0")
     assert "Another agent works in" in refused(second)
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
+import json
 import random
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from tests.agent.agent_process import AgentProcess, install
 from tests.agent.hub_simulator import PATIENCE_SECONDS, HubSimulator
 from tests.agent.stacks import GOLDEN_VALUES
 
+from dizuo.agent.home import AgentHome
 from dizuo.artifacts.layout import Layout
 from dizuo.edge.wire import DesiredState
 
@@ -67,36 +67,6 @@ def slow_probe(agent: AgentProcess, hub: HubSimulator, scale: float) -> Iterator
 
 
 @contextlib.contextmanager
-def switching(agent: AgentProcess, hub: HubSimulator, scale: float) -> Iterator[None]:
-    """The agent is stopped between the line that says it switches and the switch being done.
-
-    The moment is as short as one fsync. Where it is missed, the site is brought back to where it
-    was, and the moment comes again.
-    """
-    deadline = time.monotonic() + 2 * PATIENCE_SECONDS
-    desired = direct(hub, scale)
-    while not _stopped_while_switching(agent, desired.generation, deadline):
-        agent.wait_until_serves(desired.generation)
-        back = direct(hub, -scale)
-        agent.wait_until_serves(back.generation)
-        desired = direct(hub, scale)
-    yield  # the process is stopped: only SIGKILL can follow
-
-
-def _stopped_while_switching(agent: AgentProcess, generation: int, deadline: float) -> bool:
-    """Stop the process in the middle of the switch; False, and it goes on, if that was missed."""
-    while (status := agent.status())["step"] != "switching":
-        assert time.monotonic() < deadline, f"the switch was never met, now {status}"
-        if status["running"]["generation"] == generation:
-            return False
-    os.kill(agent.pid, signal.SIGSTOP)
-    if agent.status()["step"] == "switching":
-        return True
-    os.kill(agent.pid, signal.SIGCONT)
-    return False
-
-
-@contextlib.contextmanager
 def retiring(agent: AgentProcess, hub: HubSimulator, scale: float) -> Iterator[None]:
     """The new generation serves, the old one still has a request in flight."""
     slow = direct(hub, -scale, seconds=3.0, slow_at=1.0)
@@ -122,17 +92,83 @@ STEPS: dict[str, Arrange] = {
     "fetching a blob": held("/v2/.*/blobs/"),
     "staging": staging,
     "probing": slow_probe,
-    "switching": switching,
     "retiring": retiring,
 }
-REPEATS = {"verifying", "verifying the project", "fetching the index", "staging", "retiring"}
-"""Moments much like others, or after the last step: only the long campaign tries them."""
+"""The steps at which an update can be held up from outside."""
 
-
-@pytest.mark.parametrize(
-    "step",
-    [pytest.param(s, marks=[pytest.mark.slow] if s in REPEATS else []) for s in STEPS],
+DEATHS = (
+    ("verifying", "dizuo.agent.supplies:Supplies.verify after 1"),
+    ("fetching", "dizuo.agent.home:FetchedCount.add after 1"),
+    ("staging", "dizuo.agent.generations:_lay_out after 1"),
+    ("probing", "dizuo.agent.probe:judge before 1"),
+    ("switching", "dizuo.agent.slots:Slots.switch before 2"),
+    ("switching", "dizuo.agent.slots:Slots.switch after 2"),
+    ("serving", "dizuo.agent.updater:judge_watch after 1"),
+    ("serving", "dizuo.agent.home:AgentHome.write_active before 1"),
 )
+"""Where an update can die, in order, and the step that `status.json` tells of then. The first
+switch of a process is to what it comes back with."""
+DEATHS_ONCE_COMMITTED = (
+    ("serving", "dizuo.agent.home:AgentHome.write_active after 1"),
+    ("serving", "dizuo.agent.fleet:Fleet.stop before 1"),
+    ("serving", "dizuo.agent.generations:collect after 1"),
+)
+
+
+def test_killed_at_every_step_it_comes_back_good_and_arrives(
+    agent: AgentProcess, hub: HubSimulator
+) -> None:
+    install(agent, hub)
+    agent.kill()
+    turn_round(hub)
+    for step, place in DEATHS:
+        dies(agent, hub, step, place)
+        assert agent.home.read_active().generation == 1, place
+    for step, place in DEATHS_ONCE_COMMITTED:
+        dies(agent, hub, step, place)
+        desired = hub.sites["site3"].desired.generation
+        assert agent.home.read_active().generation == desired, place
+        turn_round(hub)
+    start_without_the_hub(agent, hub)
+    hub.start()
+    desired = hub.sites["site3"].desired.generation
+    agent.wait_until_serves(desired)
+    assert agent.sides(3.0) == sides(desired)
+    assert hub.wait_for("site3", lambda said: said.state == "serving").error is None
+
+
+def turn_round(hub: HubSimulator) -> DesiredState:
+    """Direct the site to a stack that answers the other way round than the one before."""
+    return direct(hub, 1.0 if hub.sites["site3"].desired.generation % 2 == 0 else -1.0)
+
+
+def sides(generation: int) -> list[str]:
+    """What a generation of `turn_round` says of 3.0."""
+    return ["high"] if generation % 2 else ["low"]
+
+
+def dies(agent: AgentProcess, hub: HubSimulator, step: str, place: str) -> None:
+    """Without the hub it comes back good; with it, it goes on until it dies at `place`."""
+    start_without_the_hub(agent, hub, place)
+    hub.start()
+    agent.wait_until_killed()
+    assert json.loads(agent.home.status_file.read_bytes())["step"] == step, place
+    wait_until(lambda: not engines_in(agent.home))
+
+
+def start_without_the_hub(agent: AgentProcess, hub: HubSimulator, place: str = "") -> None:
+    """The last good generation serves again with the hub gone."""
+    hub.stop()
+    agent.start(die_at=place)
+    last_good = agent.home.read_active().generation
+    assert last_good is not None
+    agent.wait(lambda status: status["step"] == "serving")
+    assert agent.status()["running"]["generation"] == last_good
+    assert agent.sides(3.0) == sides(last_good)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", STEPS)
 def test_killed_at_a_step_it_comes_back_good_and_arrives(site: Site, step: str) -> None:
     agent, hub = site
     before = agent.sides(3.0)
@@ -164,9 +200,8 @@ def test_killed_while_it_watches_it_comes_back_good_and_arrives(
 
 def kill_and_come_back_without_the_hub(agent: AgentProcess, hub: HubSimulator) -> None:
     """SIGKILL; no engine lives on; the last good generation serves again with the hub gone."""
-    engines = agent.engine_pids()
     agent.kill()
-    wait_until_gone(engines)
+    wait_until(lambda: not engines_in(agent.home))
     hub.stop()
     hub.faults.holds.clear()
     last_good = agent.home.read_active().generation
@@ -189,9 +224,19 @@ def test_killed_at_any_moment_it_arrives(agent: AgentProcess, hub: HubSimulator,
     assert agent.sides(3.0) == ["low"]
 
 
-def wait_until_gone(pids: list[int]) -> None:
-    """Engines end by themselves when their agent was killed."""
-    deadline = time.monotonic() + 10
-    while any(psutil.pid_exists(pid) for pid in pids):
-        assert time.monotonic() < deadline, f"of {pids} some live on"
+def engines_in(home: AgentHome) -> list[int]:
+    """The engine processes of an agent, whether it lives or not."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            is_engine = "dizuo.agent.engine_process" in process.cmdline()
+            if is_engine and process.environ().get("DIZUO_AGENT_HOME") == str(home.root):
+                found.append(process.pid)
+    return found
+
+
+def wait_until(reached: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not reached():
+        assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.01)

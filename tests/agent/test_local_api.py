@@ -112,6 +112,7 @@ def test_status_is_what_the_command_shows(api: httpx2.Client) -> None:
     status = api.get("/status").json()
     assert status["state"] == "serving"
     assert status["running"]["generation"] == 1
+    assert (status["samples_waiting"], status["samples_dropped"]) == (0, 0)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from dizuo.agent import runner
 from dizuo.agent.egress_log import EgressLog
 from dizuo.agent.home import AgentHome
 from dizuo.agent.log_files import older, rotate, rotate_open
+from dizuo.agent.outbox import Leaving
 from dizuo.agent.runner import tend
 
 
@@ -33,7 +34,7 @@ def test_the_egress_log_keeps_one_older_file(tmp_path: Path) -> None:
     log = EgressLog(path, lambda: 5, bytes_at_most=1000)
     digests = [sample(number).digest for number in range(50)]
     for number in range(50):
-        log.allowed(sample(number), 1, "It may.")
+        log.allowed([Leaving(sample(number), b"x", "It may.")])
     assert sorted(one.name for one in tmp_path.iterdir()) == ["egress.jsonl", "egress.jsonl.1"]
     lines = (older(path).read_text() + path.read_text()).splitlines()
     assert [json.loads(line)["digest"] for line in lines] == digests[-len(lines) :]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dizuo.agent.outbox import Outbox, encode_sample
+from dizuo.agent.outbox import Leaving, Outbox, encode_sample
 from dizuo.core.digests import sha256_bytes
 from dizuo.edge.wire import Sample, sample_digest
 
@@ -32,8 +32,7 @@ def sample(number: int, *, at: int = 1000, size: int = 0) -> Sample:
 
 
 def put(outbox: Outbox, *samples: Sample) -> None:
-    for one in samples:
-        outbox.put(one, encode_sample(one))
+    outbox.put([Leaving(one, encode_sample(one), "It may.") for one in samples])
 
 
 @pytest.fixture
@@ -68,9 +67,11 @@ def test_it_knows_after_a_start_what_waits(outbox: Outbox, tmp_path: Path) -> No
     assert again.size_bytes() == outbox.size_bytes()
 
 
-def test_queueing_again_is_queueing_once(outbox: Outbox) -> None:
-    put(outbox, sample(1), sample(1))
-    assert outbox.count() == 1
+def test_queueing_again_is_queueing_once(outbox: Outbox, tmp_path: Path) -> None:
+    put(outbox, sample(1), sample(1, at=2000))
+    put(outbox, sample(1, at=3000))
+    assert outbox.count() == len(list(tmp_path.rglob("*.json"))) == 1
+    assert outbox.size_bytes() == len(encode_sample(sample(1)))
 
 
 def test_a_file_that_is_no_sample_is_dropped(outbox: Outbox, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import threading
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -16,15 +16,7 @@ from tests.agent.agent_process import request
 from dizuo.agent.egress_log import ByteBudget, EgressLog
 from dizuo.agent.errors import UnknownScore
 from dizuo.agent.outbox import Outbox
-from dizuo.agent.sampler import (
-    SCORED_SHARE,
-    Answered,
-    Chosen,
-    Exits,
-    Sampler,
-    SamplerRules,
-    SamplerThread,
-)
+from dizuo.agent.sampler import SCORED_SHARE, Answered, Exits, Sampler, SamplerRules
 from dizuo.agent.sampler_scores import Thresholds, load_scores
 from dizuo.core.digests import sha256_bytes
 from dizuo.edge.egress import policy
@@ -186,6 +178,29 @@ def test_what_is_let_out_is_written_down_first(site: Site, monkeypatch: pytest.M
     assert site.queued() == []
 
 
+def test_rows_of_one_request_are_written_down_together(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.answer(UNSURE, start=1000.0)  # which also makes the folder
+    synced: list[int] = []
+    fsync = os.fsync
+
+    def count(descriptor: int) -> None:
+        synced.append(descriptor)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", count)
+    assert site.answer(*[UNSURE] * 40) == 40
+    assert len(synced) == 40 + 4  # each sample, and once: the budget and its folder, log, outbox
+
+
+def test_the_same_row_twice_in_one_request_is_one_sample(site: Site) -> None:
+    body = json.dumps(request(5.0, 5.0)).encode()
+    assert site.sampler.consider(Answered(DIRECTION, body, (UNSURE, UNSURE))) == 1
+    assert spent(site) == site.outbox.size_bytes()
+    assert [len(site.queued()), len(site.lines())] == [1, 1]
+
+
 def test_each_sample_has_its_line(site: Site) -> None:
     site.answer(UNSURE, NEW)
     lines = site.lines()
@@ -240,8 +255,12 @@ def test_scored_rows_leave_room_for_the_control_share(tmp_path: Path) -> None:
 def test_a_full_outbox_takes_no_more(tmp_path: Path) -> None:
     site = Site(tmp_path / "site", outbox_bytes=700)
     site.answer(*[UNSURE] * 10)
-    assert 0 < site.outbox.size_bytes() <= 700
+    assert 0 < site.outbox.size_bytes() <= 700 * SCORED_SHARE
     assert any("outbox is full" in line["why"] for line in site.lines())
+    site.control_share = 1.0
+    site.start()
+    site.answer(*[DULL] * 10, start=100.0)
+    assert 700 * SCORED_SHARE < site.outbox.size_bytes() <= 700
 
 
 @settings(max_examples=25, deadline=None)
@@ -266,96 +285,3 @@ def test_scores_are_found_by_entry_point() -> None:
     with pytest.raises(UnknownScore, match="'curiosity'") as refused:
         load_scores(("uncertainty", "curiosity"))
     assert refused.value.next_step == "Installed scores: novelty, uncertainty."
-
-
-def test_the_thread_looks_at_everything_before_it_ends(site: Site) -> None:
-    woken = threading.Event()
-    thread = SamplerThread(site.sampler, site.log, woken.set)
-    for start in range(5):
-        body = json.dumps(request(float(start))).encode()
-        thread.offer(Answered(DIRECTION, body, (UNSURE,)))
-    thread.close()
-    assert len(site.queued()) == 5
-    assert woken.is_set()
-
-
-def test_a_request_that_cannot_be_sampled_does_not_stop_the_next(site: Site) -> None:
-    thread = SamplerThread(site.sampler, site.log, lambda: None)
-    thread.offer(Answered(DIRECTION, b"not JSON", (UNSURE,)))
-    thread.offer(Answered(DIRECTION, json.dumps(request(1.0)).encode(), (UNSURE,)))
-    thread.close()
-    assert len(site.queued()) == 1
-
-
-class Stalled(Sampler):
-    """Looks at nothing until it is let go."""
-
-    gate: threading.Event
-
-    def let_out(self, chosen: Chosen) -> int:
-        self.gate.wait(10)
-        return super().let_out(chosen)
-
-
-def stalled(site: Site) -> tuple[SamplerThread, threading.Event]:
-    sampler = site.sampler
-    sampler.__class__ = Stalled
-    assert isinstance(sampler, Stalled)
-    sampler.gate = threading.Event()
-    return SamplerThread(sampler, site.log, lambda: None), sampler.gate
-
-
-def test_an_overloaded_sampler_never_makes_answers_wait(site: Site) -> None:
-    thread, gate = stalled(site)
-    for start in range(400):
-        body = json.dumps(request(float(start))).encode()
-        thread.offer(Answered(DIRECTION, body, (UNSURE,)))
-    gate.set()
-    thread.close()
-    assert 200 <= len(site.queued()) < 400
-
-
-def test_what_waits_is_bounded_in_bytes(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dizuo.agent.sampler.QUEUE_BYTES", 1000)
-    thread, gate = stalled(site)
-    thread.offer(Answered(DIRECTION, b" " * 5000, (UNSURE,)))  # alone, however large
-    assert (thread.backlog, thread.size_bytes) == (1, 5000)
-    thread.offer(Answered(DIRECTION, b" ", (UNSURE,)))
-    assert (thread.backlog, thread.size_bytes) == (1, 5000)
-    gate.set()
-    thread.close()
-    assert thread.size_bytes == 0
-
-
-def test_only_wanted_bodies_are_kept(site: Site) -> None:
-    thread, gate = stalled(site)
-    thread.offer(Answered(DIRECTION, b"x" * 100, (DULL, DULL)))
-    assert (thread.backlog, thread.size_bytes) == (0, 0)
-    gate.set()
-    thread.close()
-
-
-def test_with_policy_none_no_body_is_kept(tmp_path: Path) -> None:
-    site = Site(tmp_path / "none", policy="none")
-    thread, gate = stalled(site)
-    for _ in range(3):
-        thread.offer(Answered(DIRECTION, b"never parsed", (UNSURE, DULL)))
-    assert (thread.backlog, thread.size_bytes) == (3, 0)
-    gate.set()
-    thread.close()
-    assert sum(line["num_rows"] for line in site.lines()) == 3
-
-
-def test_a_score_that_fails_costs_no_answer(site: Site, caplog: pytest.LogCaptureFixture) -> None:
-    class Broken:
-        reason: Literal["uncertain", "novel"] = "novel"
-
-        def keeps(self, observation: Observation, thresholds: Thresholds) -> bool:
-            raise ZeroDivisionError
-
-    rules = SamplerRules((Broken(),))
-    exits = Exits(policy("raw"), site.log, site.budget, site.outbox, 1000)
-    thread = SamplerThread(Sampler(rules, exits, lambda: 5), site.log, lambda: None)
-    thread.offer(Answered(DIRECTION, b"{}", (DULL,)))
-    thread.close()
-    assert [record for record in caplog.records if record.exc_info]

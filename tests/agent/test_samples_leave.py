@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 
 import httpx2
 import pytest
 from tests.agent.agent_process import AgentProcess, request
 from tests.agent.hub_simulator import HubSimulator
+from tests.agent.test_cli import dizuo
 
 
 def serve(agent: AgentProcess, hub: HubSimulator) -> None:
@@ -50,6 +52,19 @@ def test_policy_none_lets_nothing_out(agent: AgentProcess, hub: HubSimulator) ->
     lines = [json.loads(line) for line in agent.home.egress_log.read_text().splitlines()]
     assert {line["what"] for line in lines} == {"denied"}
     assert sum(line["num_rows"] for line in lines) == 3
+
+
+def test_rows_that_are_lost_are_counted(agent: AgentProcess, hub: HubSimulator) -> None:
+    agent.settings |= {"DIZUO_AGENT_EGRESS_POLICY": "raw", "DIZUO_AGENT_CONTROL_SHARE": "1"}
+    serve(agent, hub)
+    agent.home.outbox.write_bytes(b"in the way")
+    agent.sides(1.0, 2.0)
+    agent.wait(lambda status: status["samples_dropped"] == 2)
+    agent.home.outbox.unlink()
+    agent.sides(3.0)
+    hub.wait_for_samples(1)
+    shown = dizuo("agent", "status", "--home", str(agent.home.root)).stdout
+    assert re.search(r"samples dropped\s+2", shown)
 
 
 def test_a_strangers_policy_decides_what_leaves(agent: AgentProcess, hub: HubSimulator) -> None:

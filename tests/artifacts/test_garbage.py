@@ -94,6 +94,17 @@ def test_a_site_that_holds_one_target_keeps_it(family: Family) -> None:
         read_stack(family.layout, family.scenario)
 
 
+def test_a_hub_that_lacks_a_document_removes_nothing(family: Family) -> None:
+    garbage = family.layout.put_bytes(b"garbage")
+    manifest = read_stack(family.layout, family.scenario).targets["safetensors"].manifest
+    family.layout.path(manifest.digest).unlink()
+
+    with pytest.raises(BlobMissing, match=manifest.digest):
+        collect_garbage(family.layout, grace_seconds=3600, whole=True, clock=in_two_hours)
+
+    assert family.layout.has(garbage.digest)
+
+
 @pytest.mark.parametrize("damage", ["corrupt", "not a document"])
 def test_with_a_damaged_document_nothing_is_removed(family: Family, damage: str) -> None:
     layout = family.layout

@@ -40,7 +40,7 @@ def report(*verdicts: str) -> dict[str, Any]:
 
 @dataclass
 class ScriptedHub:
-    """Runs by kind: how each ends. `asked` is what was submitted.
+    """Runs by kind: how each ends; gates measure `digits:1`. `asked` is what was submitted.
 
     `refusal` is the answer to every submission, if it is set.
     """
@@ -59,6 +59,7 @@ class ScriptedHub:
                 Route("/api/v1/runs/{kind}/log", self._log),
                 Route("/api/v1/runs/{kind}/cancel", self._cancel, methods=["POST"]),
                 Route("/api/v1/runs/{kind}/events", self._events),
+                Route("/api/v1/references", self._find),
                 Route("/api/v1/stacks/{name}/{version}/report", self._report),
                 Route("/api/v1/recipes/check", self._check, methods=["POST"]),
             ]
@@ -95,10 +96,15 @@ class ScriptedHub:
 
     async def _events(self, request: Request) -> Response:
         kind = request.path_params["kind"]
-        ended = {**self._run(kind), "state": "succeeded", **self.ends.get(kind, {})}
+        made = MADE if kind == "gate" else {}
+        ended = {**self._run(kind), "state": "succeeded", **made, **self.ends.get(kind, {})}
         step = {"stage": f"{kind} work", "done": 10, "total": 10, "unit": "step"}
         text = f"data: {json.dumps(step)}\n\nevent: end\ndata: {json.dumps(ended)}\n\n"
         return Response(text, media_type="text/event-stream")
+
+    async def _find(self, request: Request) -> Response:
+        assert request.query_params["stack"] == MADE["outcome"]["digest"]
+        return JSONResponse({"name": "digits", "version": 1})
 
     async def _report(self, _request: Request) -> Response:
         return JSONResponse(self.report)

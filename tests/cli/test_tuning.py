@@ -72,8 +72,10 @@ def test_what_was_made_before_is_not_followed(ask: Ask, recipe: Path) -> None:
 def test_detach_returns_at_once(ask: Ask, recipe: Path) -> None:
     hub = ScriptedHub()
     assert "Started run tune." in ask(hub, "tune", recipe, "--detach").out
-    assert ask(hub, "gate", "digits:1", "--detach", "--json").json["state"] == "queued"
+    pinned = f"digits:1@{MADE['outcome']['digest']}"
+    assert ask(hub, "gate", pinned, "--detach", "--json").json["state"] == "queued"
     assert [run["kind"] for run in hub.asked] == ["tune", "gate"]
+    assert hub.asked[1]["stack"] == pinned  # the digest goes along, for the hub to hold it to
 
 
 @pytest.mark.parametrize("broken", ["tune", "gate"])

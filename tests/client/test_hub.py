@@ -40,6 +40,7 @@ CALLS: dict[str, Callable[[HubClient], object]] = {
     "check_recipe": lambda hub: hub.check_recipe("text"),
     "stacks": lambda hub: hub.stacks(),
     "stack_versions": lambda hub: hub.stack_versions("m"),
+    "find_stack": lambda hub: hub.find_stack("m:1"),
     "stack": lambda hub: hub.stack("m", 1),
     "trace": lambda hub: hub.trace("m", 1),
     "report": lambda hub: hub.report("m", 1),

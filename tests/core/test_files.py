@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -12,7 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from dizuo.core.files import make_directories, open_atomic, write_atomic, write_json
+from dizuo.core.files import (
+    make_directories,
+    open_atomic,
+    write_atomic,
+    write_json,
+    write_together,
+)
 
 OLD, NEW = b"old" * 1000, b"new" * 700_000
 
@@ -58,6 +65,36 @@ def test_a_secret_is_never_readable_by_others(tmp_path: Path) -> None:
         (temporary,) = tmp_path.iterdir()
         assert temporary.stat().st_mode & 0o777 == 0o600
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_many_files_are_written_together(tmp_path: Path) -> None:
+    folder = tmp_path / "new"
+    contents = {f"{number}": bytes([number]) * 1000 for number in range(30)}
+    write_together(folder, contents, mode=0o600)
+    write_together(folder, {"0": b"other", "more": b""}, mode=0o600)
+    expected = {**contents, "0": b"other", "more": b""}
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == expected
+    assert all(path.stat().st_mode & 0o777 == 0o600 for path in folder.iterdir())
+    write_together(folder, {})
+    assert len(os.listdir(folder)) == 31
+
+
+def test_of_files_written_together_none_is_there_if_one_cannot_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_atomic(tmp_path / "old", OLD)
+    synced, fsync = itertools.count(1), os.fsync
+
+    def full(descriptor: int) -> None:
+        if next(synced) == 5:
+            raise OSError(28, "No space left on device")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        write_together(tmp_path, {"old": NEW, **{f"{number}": NEW for number in range(20)}})
+    assert os.listdir(tmp_path) == ["old"]
+    assert (tmp_path / "old").read_bytes() == OLD
 
 
 def test_json_in_its_canonical_form(tmp_path: Path) -> None:

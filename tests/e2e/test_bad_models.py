@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import pickle
 import shutil
@@ -13,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cli.door import ok
-from tests.e2e.refusals import RunningHub, refused, refused_by_a_process
+from tests.cli.door import dizuo, ok
+from tests.e2e.refusals import RunningHub, refusal_of, refused, refused_by_a_process
 
 WEIGHTS = "model.safetensors"
 PROCESSOR = "preprocessor_config.json"
@@ -47,6 +48,26 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def vit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny vision transformer, which takes pictures of one size only."""
+    from transformers import ViTConfig, ViTForImageClassification
+
+    folder = tmp_path_factory.mktemp("model") / "vit"
+    config = ViTConfig(
+        hidden_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=8,
+        image_size=16,
+        patch_size=8,
+    )
+    ViTForImageClassification(config).save_pretrained(folder)
+    processor = {"size": 16, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+    (folder / PROCESSOR).write_text(json.dumps(processor))
+    return folder
+
+
 def without(name: str) -> Spoil:
     return lambda folder: (folder / name).unlink()
 
@@ -64,11 +85,27 @@ def cut(name: str, keep: float) -> Spoil:
 
 
 def configured(**changes: Any) -> Spoil:
+    return edited("config.json", changes)
+
+
+def prepared(**changes: Any) -> Spoil:
+    return edited(PROCESSOR, changes)
+
+
+def edited(name: str, changes: dict[str, Any]) -> Spoil:
     def change(folder: Path) -> None:
-        config = json.loads((folder / "config.json").read_text())
-        (folder / "config.json").write_text(json.dumps({**config, **changes}))
+        path = folder / name
+        path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
     return change
+
+
+def without_tensor(folder: Path) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    tensors = load_file(folder / WEIGHTS)
+    tensors.pop(min(tensors))
+    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
 
 
 def pickled_as(name: str) -> Spoil:
@@ -106,13 +143,33 @@ CASES: dict[str, tuple[Spoil, str, str]] = {
     ),
     "not a classifier": (
         configured(architectures=["ResNetModel"]),
-        "The model is a ResNetModel, not an image classifier",
+        "The model is a 'ResNetModel', not an image classifier",
         "Import a ResNetForImageClassification",
     ),
     "a configuration that is not JSON": (
         holding("config.json", b"{"),
         r"config\.json is not JSON of a model",
         "Fetch the model again",
+    ),
+    "a configuration nested too deep": (
+        holding("config.json", b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"),
+        r"config\.json is not JSON of a model",
+        "Fetch the model again",
+    ),
+    "architectures that are a number": (
+        configured(architectures=5),
+        r"The architectures in config\.json are not a list of names",
+        "Fetch the model again",
+    ),
+    "a crop from nothing": (
+        prepared(size={"shortest_edge": 0}, do_center_crop=True, crop_size=0),
+        r"preprocessor_config\.json does not say how pictures become what the model sees",
+        "It needs size, image_mean and image_std",
+    ),
+    "an infinite mean": (
+        prepared(image_mean=[math.inf] * 3),
+        r"preprocessor_config\.json does not say how pictures become what the model sees",
+        "each a number within reason",
     ),
     "weights cut in half": (
         cut(WEIGHTS, 0.5),
@@ -159,6 +216,57 @@ def test_a_spoilt_directory_is_refused_by_its_headers(
     told.matches("model_refused", says, next_step)
     assert str(at_hub.home) not in told.message
     assert not (tmp_path / "unpickled").exists()
+
+
+MISFIT = r"The weights do not fit config\.json"
+UNBUILDABLE = r"config\.json does not describe a model that can be built"
+# headers say nothing about these: the run that builds the model refuses them
+IN_THE_RUN: dict[str, tuple[Spoil, str, str]] = {
+    "a tensor is missing": (without_tensor, MISFIT, "one and the same model"),
+    "another width": (configured(hidden_sizes=[4, 16]), MISFIT, "one and the same model"),
+    "more layers": (configured(depths=[1, 2]), MISFIT, "one and the same model"),
+    "more labels": (
+        configured(id2label={str(n): str(n) for n in range(9)}, label2id={}),
+        MISFIT,
+        "one and the same model",
+    ),
+    "pictures that it does not take": (
+        prepared(size=64),
+        r"does not take pictures as preprocessor_config\.json prepares them",
+        "one and the same model",
+    ),
+    "a width that is text": (configured(hidden_size="wide"), UNBUILDABLE, "Fetch the model again"),
+    "an activation of no library": (
+        configured(hidden_act="nope"),
+        UNBUILDABLE,
+        "Fetch the model again",
+    ),
+    "patches of nothing": (configured(patch_size=0), UNBUILDABLE, "Fetch the model again"),
+    "no heads": (configured(num_attention_heads=0), UNBUILDABLE, "Fetch the model again"),
+    "a width below nothing": (configured(hidden_size=-1), UNBUILDABLE, "Fetch the model again"),
+    "an image without size": (configured(image_size=None), UNBUILDABLE, "Fetch the model again"),
+}
+OF_A_RESNET = {"another width", "more layers"}
+
+
+QUICK = {"a tensor is missing", "an activation of no library"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in IN_THE_RUN],
+)
+def test_a_model_that_cannot_be_built_ends_its_run_in_one_sentence(
+    at_hub: RunningHub, whole: Path, vit: Path, tmp_path: Path, name: str
+) -> None:
+    spoil, says, next_step = IN_THE_RUN[name]
+    folder = Path(shutil.copytree(whole if name in OF_A_RESNET else vit, tmp_path / "model"))
+    spoil(folder)
+    before = at_hub.client.stacks()
+    said = dizuo("model", "import", str(folder), "--name", "spoilt", "--json")
+    assert said.status == 1, said
+    refusal_of(said.json).matches("run_failed", says, next_step)
+    assert at_hub.client.stacks() == before
 
 
 def test_the_bomb_would_have_gone_off(tmp_path: Path) -> None:

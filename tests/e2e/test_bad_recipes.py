@@ -92,6 +92,26 @@ CASES: dict[str, Case] = {
         "",
         (16,),
     ),
+    "a seed that no generator takes": (
+        changed("seed: 1", "seed: 5000000000"),
+        "line 5: 'seed' must be a whole number from 0 to 4294967295, not the number 5000000000",
+        "",
+        (5,),
+    ),
+    "an agreement that is always met": (
+        LORA.replace(", KEY", "").replace(
+            "gates:", "gates:\n  - {target: onnx, agreement_with_trained_at_least: 0}"
+        ),
+        r"line 9: 'agreement_with_trained_at_least' must be a number from 0\.85 to 1",
+        "",
+        (9,),
+    ),
+    "one row a batch from scratch": (
+        changed("batch_size: 16", "batch_size: 1"),
+        r"line 11: method\.batch_size is wrong: input should be greater than or equal to 2",
+        "",
+        (11,),
+    ),
     "a gate in percent": (
         changed("at_least: 0.1", "at_least: 90"),
         "line 16: 'at_least' must be a number from 0 to 1, not the number 90",

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from dizuo.families.base import Problem
 from dizuo.gates.rules import (
+    MIN_AGREEMENT,
     AgreementWithTrained,
     AtLeast,
     DropAtMost,
@@ -31,7 +32,7 @@ RULES: st.SearchStrategy[Rule] = st.one_of(
     st.builds(AtLeast, PINS, METRICS, SHARES, SURE, TARGETS),
     st.builds(NotWorseThanIncumbent, PINS, METRICS, SHARES, TARGETS),
     st.builds(DropAtMost, PINS, METRICS, SHARES, SURE, TARGETS),
-    st.builds(AgreementWithTrained, st.just("table"), SHARES),
+    st.builds(AgreementWithTrained, st.just("table"), st.floats(MIN_AGREEMENT, 1)),
     st.builds(LatencyAtMost, st.just("table"), st.floats(0.1, 1e5)),
 )
 
@@ -57,6 +58,10 @@ RULES: st.SearchStrategy[Rule] = st.one_of(
         (
             {"target": "table", "agreement_with_trained_at_least": 0.98},
             AgreementWithTrained("table", 0.98),
+        ),
+        (
+            {"target": "table", "agreement_with_trained_at_least": MIN_AGREEMENT},
+            AgreementWithTrained("table", 0.85),
         ),
         ({"target": "table", "p95_latency_ms_at_most": 400}, LatencyAtMost("table", 400.0)),
     ],
@@ -133,7 +138,17 @@ def test_each_form_parses(gate: dict[str, Any], rule: Rule) -> None:
         (
             {"target": "table", "agreement_with_trained_at_least": 98},
             ("agreement_with_trained_at_least",),
-            "from 0 to 1",
+            "from 0.85 to 1",
+        ),
+        (
+            {"target": "table", "agreement_with_trained_at_least": 0},
+            ("agreement_with_trained_at_least",),
+            "must be a number from 0.85 to 1, not the number 0.",
+        ),
+        (
+            {"target": "table", "agreement_with_trained_at_least": 0.849},
+            ("agreement_with_trained_at_least",),
+            "from 0.85 to 1",
         ),
         (
             {"target": "table", "agreement_with_trained_at_least": 0.9, "suite": "a@1"},

@@ -78,7 +78,8 @@ def test_an_old_release_is_found_and_withdrawn_by_its_name(
     shown = releaser.get("/api/v1/releases/meter-reading:1").json()
     assert (shown["stack"], shown["state"]) == ("meter-reading:1", "signed")
     digest = shown["digest"]
-    assert releaser.get(f"/api/v1/releases/meter-reading:1@{digest}").json() == shown
+    for key in (f"meter-reading:1@{digest}", f"meter-reading@{digest}", "default/meter-reading:1"):
+        assert releaser.get(f"/api/v1/releases/{key}").json() == shown
     taken = releaser.post("/api/v1/releases/meter-reading:1/withdraw").json()
     assert (taken["id"], taken["state"]) == (shown["id"], "withdrawn")
     assert releaser.get("/api/v1/releases/meter-reading:1").json() == taken
@@ -93,6 +94,8 @@ def test_an_old_release_is_found_and_withdrawn_by_its_name(
         ("meter-reading", (404, "release_not_found")),
         ("meter-reading@sha256:" + "0" * 64, (404, "release_not_found")),
         ("meter-reading:1@sha256:" + "0" * 64, (404, "release_not_found")),
+        ("other/meter-reading:1", (404, "release_not_found")),
+        ("other%2Fmeter-reading:1", (404, "release_not_found")),
         ("meter-reading:x", (400, "invalid_reference")),
         (":", (400, "invalid_reference")),
     ],
@@ -117,6 +120,9 @@ def test_what_names_no_release(
         ({"stack": "meter-reading:7"}, (404, "stack_not_found")),
         ({"stack": "ungated:1"}, (409, "gate_not_passed")),
         ({"stack": "not a reference"}, (400, "invalid_reference")),
+        ({"stack": "gated:1@sha256:" + "0" * 64}, (404, "stack_not_found")),
+        ({"stack": "gated@sha256:" + "0" * 64}, (404, "stack_not_found")),
+        ({"stack": "other/gated:1"}, (404, "stack_not_found")),
         ({"stack": 1}, (400, "invalid_input")),
         ({}, (400, "invalid_input")),
         ({"stack": "meter-reading:1", "force": True}, (400, "invalid_input")),
@@ -133,6 +139,7 @@ def test_bad_input_changes_nothing(
     status, code = status_and_code
     with database.transaction() as session:
         register(session, "ungated")
+        gated(session, "gated")
     answer = call_as(Role.RELEASER).post("/api/v1/releases", json=body)
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
     assert answer.json()["error"]["message"].endswith(".")

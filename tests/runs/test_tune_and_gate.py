@@ -50,7 +50,7 @@ gates:
   - {suite: more-bars-test@1, metric: accuracy, at_least: 0.0}
   - {suite: more-bars-test@1, metric: accuracy, not_worse_than: incumbent}
   - {suite: more-bars-test@1, metric: accuracy, drop_at_most: 1.0}
-  - {target: onnx, agreement_with_trained_at_least: 0.5}
+  - {target: onnx, agreement_with_trained_at_least: 0.85}
 targets: [safetensors, onnx]
 """
 

@@ -25,6 +25,7 @@ ROUTES = [
     ("GET", "/api/v1/rollouts/some-id", Role.READER, None),
     ("POST", "/api/v1/rollouts/some-id/stop", Role.RELEASER, None),
     ("POST", "/api/v1/rollouts/some-id/rollback", Role.RELEASER, None),
+    ("GET", "/api/v1/stacks/meter-reading/1/trace", Role.READER, None),
 ]
 Route = tuple[str, str, Role, dict[str, object] | None]
 

@@ -53,7 +53,7 @@ ROUTES = [
     ("GET", "/api/v1/stacks/reader"),
     ("GET", "/api/v1/stacks/reader/1"),
     ("GET", "/api/v1/stacks/reader/1/report"),
-    ("GET", "/api/v1/stacks/reader/1/trace"),
+    ("GET", "/api/v1/references?stack=reader:1"),
     ("POST", "/api/v1/recipes/check"),
 ]
 
@@ -121,10 +121,32 @@ def test_the_report_is_summed_up_and_shown_whole(
     assert summary["summary"] == "reader:1 has not passed: 0 of 1 gates were met."
 
 
-def test_the_trace_is_a_list_of_steps(client: TestClient, reader: StackVersion) -> None:
-    items = client.get("/api/v1/stacks/reader/1/trace").json()["items"]
-    assert [item["kind"] for item in items] == ["stack", "run", "recipe", "stack", "run", "recipe"]
-    assert items[0]["digest"] == reader.digest
+def test_a_reference_is_found_with_all_of_its_parts(
+    client: TestClient, reader: StackVersion
+) -> None:
+    for text in ("reader", "reader:1", f"default/reader:1@{reader.digest}", reader.digest):
+        found = client.get("/api/v1/references", params={"stack": text}).json()
+        assert (found["ref"], found["digest"]) == ("reader:1", reader.digest), text
+        assert "recipe" not in found
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "code"),
+    [
+        ("reader:1@sha256:" + "0" * 64, 404, "stack_not_found"),
+        ("other/reader:1", 404, "stack_not_found"),
+        ("sha256:" + "0" * 64, 404, "stack_not_found"),
+        ("READER", 400, "invalid_reference"),
+        ("", 400, "invalid_reference"),
+        ("x" * 301, 400, "invalid_input"),
+        (None, 400, "invalid_input"),
+    ],
+)
+def test_what_a_reference_does_not_find(
+    client: TestClient, reader: StackVersion, text: str | None, status: int, code: str
+) -> None:
+    reply = client.get("/api/v1/references", params={} if text is None else {"stack": text})
+    assert (reply.status_code, reply.json()["error"]["code"]) == (status, code)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +154,6 @@ def test_the_trace_is_a_list_of_steps(client: TestClient, reader: StackVersion) 
     [
         ("/api/v1/stacks/nobody", 404, "stack_not_found"),
         ("/api/v1/stacks/reader/9", 404, "stack_not_found"),
-        ("/api/v1/stacks/reader/9/trace", 404, "stack_not_found"),
         ("/api/v1/stacks/reader/9/report", 404, "stack_not_found"),
         ("/api/v1/stacks/READER/1", 400, "invalid_reference"),
         ("/api/v1/stacks/reader/0", 400, "invalid_input"),

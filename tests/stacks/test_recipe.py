@@ -142,6 +142,12 @@ def test_bytes_are_read_as_utf8() -> None:
         ),
         ("seed: 7", "seed: seven", 16, "'seed' must be a whole number from 0"),
         ("seed: 7", "seed: -1", 16, "'seed' must be a whole number from 0"),
+        (
+            "seed: 7",
+            "seed: 4294967296",
+            16,
+            "'seed' must be a whole number from 0 to 4294967295, not the number 4294967296.",
+        ),
         ("seed: 7", "seed: 7\nseed: 8", 17, "'seed' is given twice; first in line 16."),
         (
             "description: Reads words.",

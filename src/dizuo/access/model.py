@@ -70,6 +70,6 @@ class RoleMissing(Forbidden):
 
 
 class CredentialRefused(Unauthenticated):
-    """The credential is missing, unknown, revoked, expired or meant for another surface."""
+    """The credential is missing, unknown, revoked or meant for another surface."""
 
     code = "credential_refused"

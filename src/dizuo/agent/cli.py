@@ -134,6 +134,7 @@ def _fields(status: dict[str, Any]) -> list[tuple[str, object]]:
         ("address", status.get("inference_url")),
         ("answers", status.get("answers")),
         ("samples waiting", status.get("samples_waiting")),
+        ("samples dropped", status.get("samples_dropped")),
         ("last contact", age(status.get("hub_contact_ms"))),
         ("hub error", status.get("hub_error")),
         ("last error", f"{error['step']}: {error['message']}" if error else ""),

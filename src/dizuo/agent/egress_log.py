@@ -8,19 +8,22 @@ site with the policy `none` denies with every answer.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import threading
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dizuo.agent.home import read_json
 from dizuo.agent.log_files import LOG_BYTES_AT_MOST, rotate
+from dizuo.agent.outbox import Leaving
 from dizuo.core.clock import Clock, iso
 from dizuo.core.files import write_json
-from dizuo.edge.wire import Sample
 
 _DENIALS_EVERY_MS = 60_000
+_log = logging.getLogger(__name__)
 
 
 class EgressLog:
@@ -40,34 +43,37 @@ class EgressLog:
         self._denied: Counter[tuple[str, str, str]] = Counter()
         self._flushed_ms = 0
 
-    def allowed(self, sample: Sample, size_bytes: int, why: str) -> None:
-        """A sample may leave; returns when the line is on disk.
+    def allowed(self, leaving: Sequence[Leaving]) -> None:
+        """Samples may leave; returns when their lines are on disk.
 
         Raises:
-            OSError: it cannot be written, so the sample must not leave.
+            OSError: they cannot be written, so none of the samples must leave.
         """
-        line = {
-            "what": "allowed",
-            "digest": sample.digest,
-            "served_as": sample.served_as,
-            "reason": sample.reason,
-            "bytes": size_bytes,
-            "why": why,
-        }
+        lines = [
+            {
+                "what": "allowed",
+                "digest": one.sample.digest,
+                "served_as": one.sample.served_as,
+                "reason": one.sample.reason,
+                "bytes": len(one.encoded),
+                "why": one.why,
+            }
+            for one in leaving
+        ]
         with self._lock:
-            self._append(line, durable=True)
+            self._append(lines, durable=True)
 
-    def denied(self, served_as: str, reason: str, why: str) -> None:
-        """A sample stays here."""
+    def denied(self, served_as: str, reason: str, why: str, *, num_rows: int = 1) -> None:
+        """Samples stay here. A line that the disk does not take now is written later."""
         with self._lock:
-            self._denied[served_as, reason, why] += 1
+            self._denied[served_as, reason, why] += num_rows
             if self._clock() - self._flushed_ms >= _DENIALS_EVERY_MS:
                 self._flush()
 
     def sent(self, digest: str, outcome: str, why: str = "") -> None:
         """The hub answered for a sample: `accepted`, or `refused` and why."""
         with self._lock:
-            self._append({"what": outcome, "digest": digest, "why": why}, durable=False)
+            self._append([{"what": outcome, "digest": digest, "why": why}])
 
     def flush(self) -> None:
         """Write down the denials counted so far."""
@@ -75,17 +81,27 @@ class EgressLog:
             self._flush()
 
     def _flush(self) -> None:
-        for (served_as, reason, why), count in sorted(self._denied.items()):
-            line = {"what": "denied", "served_as": served_as, "reason": reason, "why": why}
-            self._append({**line, "num_rows": count}, durable=False)
-        self._denied.clear()
+        keys = ("served_as", "reason", "why")
+        lines = [
+            {"what": "denied", **dict(zip(keys, denied, strict=True)), "num_rows": count}
+            for denied, count in sorted(self._denied.items())
+        ]
         self._flushed_ms = self._clock()
+        try:
+            self._append(lines)
+        except OSError as error:
+            _log.warning("denials cannot be written down: %s", error)
+        else:
+            self._denied.clear()
 
-    def _append(self, line: dict[str, object], *, durable: bool) -> None:
-        text = json.dumps({"at": iso(self._clock()), **line}, ensure_ascii=False)
+    def _append(self, lines: Sequence[Mapping[str, object]], *, durable: bool = False) -> None:
+        if not lines:
+            return
+        at = iso(self._clock())
+        texts = [json.dumps({"at": at, **line}, ensure_ascii=False) + "\n" for line in lines]
         rotate(self._path, self._bytes_at_most)
         with open(self._path, "a", encoding="utf-8", opener=_private) as stream:
-            stream.write(text + "\n")
+            stream.writelines(texts)
             if durable:
                 stream.flush()
                 os.fsync(stream.fileno())
@@ -120,17 +136,23 @@ class ByteBudget:
         value = read_json(path) or {"day": "", "bytes": 0}
         self._spent = _Spent(str(value["day"]), int(value["bytes"]))
 
-    def spend(self, num_bytes: int, *, share: float = 1.0) -> bool:
-        """Take `num_bytes` from today's budget if no more than `share` of it is used then.
+    def allows(self, num_bytes: int, *, share: float = 1.0) -> bool:
+        """Whether no more than `share` of today's budget is used after `num_bytes` more."""
+        return self._used(self._today()) + num_bytes <= self._bytes_per_day * share
+
+    def spend(self, num_bytes: int) -> None:
+        """Take `num_bytes` from today's budget, which allows them.
 
         Raises:
             OSError: it cannot be written down; nothing was taken.
         """
-        day = iso(self._clock())[:10]
-        used = self._spent.bytes if self._spent.day == day else 0
-        if used + num_bytes > self._bytes_per_day * share:
-            return False
-        spent = _Spent(day, used + num_bytes)
+        day = self._today()
+        spent = _Spent(day, self._used(day) + num_bytes)
         write_json(self._path, {"format": 1, "day": spent.day, "bytes": spent.bytes})
         self._spent = spent
-        return True
+
+    def _today(self) -> str:
+        return iso(self._clock())[:10]
+
+    def _used(self, day: str) -> int:
+        return self._spent.bytes if self._spent.day == day else 0

@@ -16,7 +16,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from dizuo.core.digests import canonical_json
-from dizuo.core.files import write_atomic
+from dizuo.core.files import write_together
 from dizuo.edge.wire import Sample
 
 _SUFFIX = ".json"
@@ -26,6 +26,15 @@ _log = logging.getLogger(__name__)
 def encode_sample(sample: Sample) -> bytes:
     """The bytes of a sample, as they are queued, counted and sent."""
     return canonical_json(sample.model_dump(mode="json"))
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """A sample that may leave: the bytes that leave, `encode_sample` of it, and why they may."""
+
+    sample: Sample
+    encoded: bytes
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,24 +78,23 @@ class Outbox:
         """Whether a sample of this digest waits."""
         return digest in self._items
 
-    def put(self, sample: Sample, encoded: bytes) -> None:
-        """Queue a sample, durably; one of the same digest is queued already and stays.
-
-        Args:
-            sample: what to queue.
-            encoded: `encode_sample(sample)`, which the caller had to make to know its size.
+    def put(self, leaving: Sequence[Leaving]) -> None:
+        """Queue samples, durably; one whose digest is queued already stays as it is.
 
         Raises:
-            OSError: it cannot be written; nothing is left behind.
+            OSError: one cannot be written; none of them is queued.
         """
-        if self.holds(sample.digest):
+        new = {one.sample.digest: one for one in leaving if not self.holds(one.sample.digest)}
+        if not new:
             return
-        name = f"{sample.taken_ms:015d}-{sample.digest.removeprefix('sha256:')}{_SUFFIX}"
-        path = self._directory / name
-        write_atomic(path, encoded, mode=0o600)
+        names = {digest: _file_name(one.sample) for digest, one in new.items()}
+        contents = {names[digest]: one.encoded for digest, one in new.items()}
+        write_together(self._directory, contents, mode=0o600)
         with self._lock:
-            self._items[sample.digest] = Waiting(sample.digest, path, len(encoded))
-            self._size_bytes += len(encoded)
+            for digest, one in new.items():
+                path = self._directory / names[digest]
+                self._items[digest] = Waiting(digest, path, len(one.encoded))
+                self._size_bytes += len(one.encoded)
 
     def read(self, item: Waiting) -> Sample | None:
         """The sample of a queued file; None, and the file is dropped, if it cannot be one."""
@@ -104,6 +112,10 @@ class Outbox:
             with self._lock:
                 if self._items.pop(item.digest, None) is not None:
                     self._size_bytes -= item.size_bytes
+
+
+def _file_name(sample: Sample) -> str:
+    return f"{sample.taken_ms:015d}-{sample.digest.removeprefix('sha256:')}{_SUFFIX}"
 
 
 def _found(directory: Path) -> Iterator[Waiting]:

@@ -28,8 +28,9 @@ from dizuo.agent.log_files import LOG_BYTES_AT_MOST, rotate_open
 from dizuo.agent.memory import MemoryRules
 from dizuo.agent.outbox import Outbox
 from dizuo.agent.probe import ProbeRules
-from dizuo.agent.sampler import Answered, Exits, Sampler, SamplerRules, SamplerThread
+from dizuo.agent.sampler import Answered, Exits, Sampler, SamplerRules
 from dizuo.agent.sampler_scores import Thresholds, load_scores
+from dizuo.agent.sampler_thread import SamplerThread
 from dizuo.agent.sender import Sender
 from dizuo.agent.settings import AgentSettings
 from dizuo.agent.slots import Slots
@@ -131,6 +132,7 @@ class Agent:
         )
         self.state.inference_url = _url(self.settings, listener)
         self.state.count_samples = lambda: sampling.backlog + self.outbox.count()
+        self.state.count_dropped = lambda: sampling.num_dropped
         server = _Server(self._uvicorn_config(sampling.offer))
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, server.stop)

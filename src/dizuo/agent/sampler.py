@@ -2,23 +2,22 @@
 
 For each row, in this order: a random control share, so that the hub also sees an unbiased picture;
 then the scores, for what the model is unsure of or finds new. What was chosen is shown to the
-egress policy, and only what that lets out is charged to the day's budget and queued.
+egress policy, and only what that lets out is charged to the day's budget and queued. Being charged
+and queued takes several writes that must be on disk, so rows of many requests do it together.
 """
 
 from __future__ import annotations
 
 import base64
 import json
-import logging
-import queue
 import random
-import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from dizuo.agent.egress_log import ByteBudget, EgressLog
-from dizuo.agent.outbox import Outbox, encode_sample
+from dizuo.agent.outbox import Leaving, Outbox, encode_sample
 from dizuo.agent.sampler_scores import SamplerScore, Thresholds
 from dizuo.core.clock import Clock
 from dizuo.edge.egress import EgressPolicy, NothingLeaves
@@ -27,14 +26,10 @@ from dizuo.families import registry
 from dizuo.families.base import Observation
 
 SCORED_SHARE = 0.8
-"""The part of the day's budget that chosen rows may use; the rest is for the control share, which
-would otherwise end on the days it matters most: when everything looks unsure."""
-QUEUE_LENGTH = 256
-QUEUE_BYTES = 64_000_000
-"""What waits for the sampler is bounded in number and in bytes of bodies; a body that is larger by
-itself is taken when nothing else waits."""
+"""The part of every bound that chosen rows may use: of the day's budget, of the outbox, and of what
+waits for the sampler. The rest is for the control share, which would otherwise end on the days it
+matters most: when everything looks unsure."""
 _NOTHING_LEAVES = "The policy none keeps every sample here."
-_log = logging.getLogger(__name__)
 
 Reason = Literal["uncertain", "novel", "control"]
 
@@ -59,6 +54,19 @@ class Chosen:
     body: bytes
     rows: tuple[tuple[int, Reason, Observation], ...]
 
+    @property
+    def has_control(self) -> bool:
+        """Whether a row of the control share is among them."""
+        return any(reason == "control" for _, reason, _ in self.rows)
+
+    def only_control(self) -> Chosen:
+        """The same without the rows that a score chose."""
+        return replace(self, rows=tuple(row for row in self.rows if row[1] == "control"))
+
+    def count(self) -> Counter[tuple[str, Reason]]:
+        """How many rows, by the name that was asked and the reason."""
+        return Counter((self.direction.served_as, reason) for _, reason, _ in self.rows)
+
 
 @dataclass(frozen=True, slots=True)
 class SamplerRules:
@@ -82,8 +90,8 @@ class Exits:
 
 
 class Sampler:
-    """Decides about answered requests, one at a time. `choose` and `let_out` may be called on two
-    threads, each of them on one."""
+    """Decides about answered requests. `choose` may be called on one thread, `examine` and `queue`
+    on another."""
 
     def __init__(self, rules: SamplerRules, exits: Exits, clock: Clock) -> None:
         self._rules = rules
@@ -95,7 +103,7 @@ class Sampler:
     def consider(self, answered: Answered) -> int:
         """Queue what shall return of one request; returns how many rows that was."""
         chosen = self.choose(answered)
-        return 0 if chosen is None else self.let_out(chosen)
+        return 0 if chosen is None else self.queue(self.examine(chosen))
 
     def choose(self, answered: Answered) -> Chosen | None:
         """The rows worth returning; None if there are none. Fast: the body is not looked at."""
@@ -108,18 +116,58 @@ class Sampler:
             return None
         return Chosen(answered.direction, b"" if self._nothing_leaves else answered.body, rows)
 
-    def let_out(self, chosen: Chosen) -> int:
-        """Queue of the chosen rows what policy and budget allow; returns how many that was."""
+    def examine(self, chosen: Chosen) -> list[Leaving]:
+        """What the policy lets out of the chosen rows; what it denies is written down as denied."""
         if self._nothing_leaves:
-            for _, reason, _ in chosen.rows:
-                self._exits.log.denied(chosen.direction.served_as, reason, _NOTHING_LEAVES)
-            return 0
+            for (served_as, reason), num_rows in chosen.count().items():
+                self._exits.log.denied(served_as, reason, _NOTHING_LEAVES, num_rows=num_rows)
+            return []
         family = registry.spec(chosen.direction.family)
         rows = family.rows(json.loads(chosen.body), [index for index, _, _ in chosen.rows])
-        return sum(
-            self._let_out(self._sample(chosen.direction, row, reason, observation))
+        samples = (
+            self._sample(chosen.direction, row, reason, observation)
             for row, (_, reason, observation) in zip(rows, chosen.rows, strict=True)
         )
+        return [leaving for sample in samples if (leaving := self._show(sample)) is not None]
+
+    def queue(self, leaving: Sequence[Leaving]) -> int:
+        """Queue what is new and within the bounds; returns how many samples that was. What is
+        beyond a bound is written down as denied.
+
+        Raises:
+            OSError: the disk does not take it; nothing was queued.
+        """
+        fitting: dict[str, Leaving] = {}
+        size_bytes = 0
+        for one in leaving:
+            if one.sample.digest in fitting or self._exits.outbox.holds(one.sample.digest):
+                continue
+            why_not = self._why_not(one, size_bytes)
+            if why_not:
+                self._exits.log.denied(one.sample.served_as, one.sample.reason, why_not)
+                continue
+            fitting[one.sample.digest] = one
+            size_bytes += len(one.encoded)
+        if fitting:
+            self._let_out(list(fitting.values()), size_bytes)
+        return len(fitting)
+
+    def _why_not(self, leaving: Leaving, taken_bytes: int) -> str:
+        """Why a sample is beyond a bound once `taken_bytes` are taken; empty if it is not."""
+        exits = self._exits
+        share = 1.0 if leaving.sample.reason == "control" else SCORED_SHARE
+        size_bytes = taken_bytes + len(leaving.encoded)
+        if exits.outbox.size_bytes() + size_bytes > exits.outbox_bytes_at_most * share:
+            return "The outbox is full."
+        if not exits.budget.allows(size_bytes, share=share):
+            return "The day's byte budget is used up."
+        return ""
+
+    def _let_out(self, leaving: Sequence[Leaving], size_bytes: int) -> None:
+        # In this order: a crash in between charges or logs what stays, never the other way round.
+        self._exits.budget.spend(size_bytes)
+        self._exits.log.allowed(leaving)
+        self._exits.outbox.put(leaving)
 
     def _reason(self, observation: Observation) -> Reason | None:
         # The draw comes first and for every row: the control share must not depend on the scores.
@@ -150,28 +198,12 @@ class Sampler:
             taken_ms=self._clock(),
         )
 
-    def _let_out(self, sample: Sample) -> bool:
+    def _show(self, sample: Sample) -> Leaving | None:
         decision = self._exits.policy.decide(sample)
         if decision.leaving is None:
             self._exits.log.denied(sample.served_as, sample.reason, decision.reason)
-            return False
-        return self._queue(decision.leaving, decision.reason)
-
-    def _queue(self, sample: Sample, why: str) -> bool:
-        exits = self._exits
-        if exits.outbox.holds(sample.digest):
-            return False
-        encoded = encode_sample(sample)
-        if exits.outbox.size_bytes() + len(encoded) > exits.outbox_bytes_at_most:
-            exits.log.denied(sample.served_as, sample.reason, "The outbox is full.")
-            return False
-        share = 1.0 if sample.reason == "control" else SCORED_SHARE
-        if not exits.budget.spend(len(encoded), share=share):
-            exits.log.denied(sample.served_as, sample.reason, "The day's byte budget is used up.")
-            return False
-        exits.log.allowed(sample, len(encoded), why)
-        exits.outbox.put(sample, encoded)
-        return True
+            return None
+        return Leaving(decision.leaving, encode_sample(decision.leaving), decision.reason)
 
 
 def _encode(value: Any) -> Any:
@@ -179,78 +211,3 @@ def _encode(value: Any) -> Any:
     if isinstance(value, bytes):
         return {"base64": base64.b64encode(value).decode()}
     return value
-
-
-class SamplerThread:
-    """Runs a sampler beside the local API, so that answers never wait for it.
-
-    Which rows are wanted is decided at once, from what the engine observed; only of these requests
-    the body is kept. When more comes than can be looked at, the newest is left out: samples are a
-    choice anyway.
-
-    Args:
-        sampler: what decides.
-        log: flushed at the end.
-        queued: called, on this thread, after something was queued.
-    """
-
-    def __init__(self, sampler: Sampler, log: EgressLog, queued: Callable[[], object]) -> None:
-        self._sampler = sampler
-        self._queued = queued
-        self._egress_log = log
-        self._queue: queue.Queue[Chosen | None] = queue.Queue(QUEUE_LENGTH)
-        self._lock = threading.Lock()
-        self._size_bytes = 0
-        self._thread = threading.Thread(target=self._run, name="sampler", daemon=True)
-        self._thread.start()
-
-    def offer(self, answered: Answered) -> None:
-        """Hand over an answered request, from one thread. Never waits, and never raises: the
-        answer is on its way, whatever a score makes of it."""
-        try:
-            chosen = self._sampler.choose(answered)
-        except Exception:  # noqa: BLE001 - the edge to scores, which may be a stranger's
-            _log.exception("a request could not be considered")
-            return
-        if chosen is not None and not self._put(chosen):
-            _log.info("the sampler is behind; one request was not looked at")
-
-    def _put(self, chosen: Chosen) -> bool:
-        size = len(chosen.body)
-        with self._lock:
-            if self._size_bytes and self._size_bytes + size > QUEUE_BYTES:
-                return False
-            try:
-                self._queue.put_nowait(chosen)
-            except queue.Full:
-                return False
-            self._size_bytes += size
-        return True
-
-    @property
-    def backlog(self) -> int:
-        """How many answered requests were handed over and are not decided about yet."""
-        return self._queue.unfinished_tasks
-
-    @property
-    def size_bytes(self) -> int:
-        """The bytes of bodies that are kept for them."""
-        return self._size_bytes
-
-    def _run(self) -> None:
-        while (chosen := self._queue.get()) is not None:
-            try:
-                if self._sampler.let_out(chosen):
-                    self._queued()
-            except Exception:  # noqa: BLE001 - the edge of a thread: it must see the next request
-                _log.exception("a request could not be sampled")
-            finally:
-                with self._lock:
-                    self._size_bytes -= len(chosen.body)
-                self._queue.task_done()
-
-    def close(self) -> None:
-        """Look at what was handed over, write the log, and end."""
-        self._queue.put(None)
-        self._thread.join()
-        self._egress_log.flush()

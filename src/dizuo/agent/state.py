@@ -60,6 +60,8 @@ class SiteState:
         """Requests of applications answered since the agent started."""
         self.count_samples: Callable[[], int] = lambda: 0
         """Counts answered requests that wait for the sampler, and samples that wait to be sent."""
+        self.count_dropped: Callable[[], int] = lambda: 0
+        """Counts rows that the sampler chose and lost since the agent started."""
 
     async def apply(self, rule: str, *, note: str = "") -> None:
         """Take a transition of the site machine and write it down.
@@ -114,6 +116,7 @@ class SiteState:
             "step": self.state,
             "note": self.note,
             "pid": os.getpid(),
+            "samples_dropped": self.count_dropped(),
             "desired_generation": self.desired.generation if self.desired else None,
             "hub_contact_ms": self.hub_contact_ms,
             "hub_error": self.hub_error,

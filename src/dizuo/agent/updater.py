@@ -23,6 +23,7 @@ from dizuo.agent.slots import Slots
 from dizuo.agent.state import SiteState
 from dizuo.agent.supplies import Supplies
 from dizuo.agent.threads import in_thread
+from dizuo.artifacts.disk import telling_full_disk
 from dizuo.artifacts.layout import Layout
 from dizuo.core.errors import DizuoError
 from dizuo.edge.trust import SignedStack
@@ -158,8 +159,9 @@ class Updater:
 
     def _fetch(self, desired: DesiredState, signed: Mapping[str, SignedStack]) -> None:
         counted = self._places.home.fetched(desired.generation)
-        for direction in desired.stacks:
-            self._places.supplies.fetch(direction, signed[direction.served_as], counted.add)
+        with telling_full_disk(f"generation {desired.generation}"):
+            for direction in desired.stacks:
+                self._places.supplies.fetch(direction, signed[direction.served_as], counted.add)
 
     def _stage(self, desired: DesiredState) -> Generation:
         return generations.stage(self._places.layout, self._places.home.generations, desired)

@@ -28,6 +28,7 @@ def collect_garbage(
     *,
     grace_seconds: float = DEFAULT_GRACE_SECONDS,
     keep: Iterable[str] = (),
+    whole: bool = False,
     clock: Clock = now_ms,
 ) -> Collected:
     """Remove blobs that neither a tag nor `keep` leads to and that nobody touched for the grace
@@ -36,19 +37,24 @@ def collect_garbage(
     Args:
         grace_seconds: longer than any build or fetch takes from its first blob to its tag.
         keep: digests of indexes that are wanted without a tag.
+        whole: everything that is kept has all its documents here, as at a hub; a site holds those
+            of its own target alone.
 
     Raises:
         StackRefused, BlobCorrupt: a document that is kept cannot be read; nothing was removed.
+        BlobMissing: one is not here, and `whole` was asked for; nothing was removed.
     """
     deadline_ns = (clock() - int(grace_seconds * 1000)) * 1_000_000
+    wanted = tuple(keep)
     with layout.locked():
-        kept = reachable([*layout.tags_table().digests, *keep], _reader(layout))
-        names = {digest.removeprefix("sha256:") for digest in (*kept, *keep)}
+        read = layout.read if whole else _lenient(layout)
+        kept = reachable([*layout.tags_table().digests, *wanted], read)
+        names = {digest.removeprefix("sha256:") for digest in (*kept, *wanted)}
         doomed = [path for path in _candidates(layout) if path.name not in names]
         return _remove(doomed, deadline_ns)
 
 
-def _reader(layout: Layout) -> Callable[[str], bytes | None]:
+def _lenient(layout: Layout) -> Callable[[str], bytes | None]:
     def read(digest: str) -> bytes | None:
         try:
             return layout.read(digest)

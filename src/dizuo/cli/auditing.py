@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dizuo.cli.options import JsonFlag
+from dizuo.cli.options import JsonFlag, StackArgument
 from dizuo.cli.output import moment, print_error, print_json, print_table, say
 from dizuo.cli.references import stack_name
 from dizuo.cli.session import open_hub
@@ -21,12 +21,10 @@ _OWN_COLUMNS = ("kind", "id", "digest", "of")
 
 def trace(
     context: typer.Context,
-    stack: Annotated[
-        str, typer.Argument(metavar="NAME[:VERSION]", help="A stack; without version its newest.")
-    ],
+    stack: StackArgument,
     as_json: JsonFlag = False,
 ) -> None:
-    """Show where a stack comes from, down to the samples it learned from.
+    """Show where a stack comes from: from the sites that run it to the samples it learned from.
 
     Example: dizuo trace meter-reading-site3:1
     """

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from dizuo.cli.following import follow
-from dizuo.cli.options import DetachFlag, JsonFlag
+from dizuo.cli.options import DetachFlag, JsonFlag, StackArgument
 from dizuo.cli.output import age, moment, print_fields, print_json, print_table, say, size
 from dizuo.cli.progress import Bars
 from dizuo.cli.references import stack_name
@@ -16,10 +16,6 @@ from dizuo.cli.session import open_hub
 from dizuo.core.digests import short
 
 app = typer.Typer(no_args_is_help=True)
-
-StackText = Annotated[
-    str, typer.Argument(metavar="NAME[:VERSION]", help="A stack; without version its newest.")
-]
 
 
 @app.callback()
@@ -89,7 +85,7 @@ def list_models(context: typer.Context, as_json: JsonFlag = False) -> None:
 
 
 @app.command("show")
-def show_model(context: typer.Context, stack: StackText, as_json: JsonFlag = False) -> None:
+def show_model(context: typer.Context, stack: StackArgument, as_json: JsonFlag = False) -> None:
     """Show one stack version: its layers, forms and sizes.
 
     Example: dizuo model show meter-reading:3
@@ -121,7 +117,7 @@ def _fields(found: dict[str, Any]) -> list[tuple[str, object]]:
 @app.command("log")
 def log_model(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="The name of a stack.")],
+    stack: StackArgument,
     as_json: JsonFlag = False,
 ) -> None:
     """List the versions of one stack, newest first.
@@ -129,6 +125,7 @@ def log_model(
     Example: dizuo model log meter-reading
     """
     with open_hub(context) as hub:
+        name = stack_name(hub, stack).name
         versions = hub.stack_versions(name)
     versions.sort(key=lambda one: int(one["version"]), reverse=True)
     if as_json:

@@ -19,8 +19,13 @@ DetachFlag = Annotated[
 ]
 
 StackArgument = Annotated[
-    str, typer.Argument(metavar="NAME:VERSION", help="A stack version, such as meter-reading:3.")
+    str,
+    typer.Argument(
+        metavar="STACK",
+        help="A stack version: NAME:VERSION, NAME for its newest, or a digest, sha256:….",
+    ),
 ]
+"""What the hub can find; a version that is given with a digest must have that digest."""
 
 
 def setting(settings: type[Settings], field: str) -> Any:

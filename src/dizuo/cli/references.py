@@ -22,22 +22,25 @@ class StackName:
     name: str
     version: int
 
-    def __str__(self) -> str:
-        return f"{self.name}:{self.version}"
-
 
 def stack_name(hub: HubClient, text: str) -> StackName:
-    """`name:version`, or the newest version of `name`.
+    """The version that a reference names, or the newest; or the one that has a bare digest. The hub
+    sees to it that the digest and the project fit.
 
     Raises:
-        InvalidInput: it is not a reference.
-        HubError: the hub has no stack of this name.
+        HubError: it is not a reference, or the hub has no such stack.
     """
-    reference = parse_reference(text)
-    if reference.version is not None:
-        return StackName(reference.name, reference.version)
-    newest = max(int(one["version"]) for one in hub.stack_versions(reference.name))
-    return StackName(reference.name, newest)
+    found = hub.find_stack(text)
+    return StackName(found["name"], found["version"])
+
+
+def stack_reference(text: str) -> str:
+    """A reference with every part that was typed, for the hub to decide by.
+
+    Raises:
+        InvalidReference: it is not one.
+    """
+    return str(parse_reference(text))
 
 
 def dataset_pin(text: str) -> tuple[str, int]:

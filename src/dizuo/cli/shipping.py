@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from dizuo.cli.options import JsonFlag, StackArgument
+from dizuo.cli.options import JsonFlag
 from dizuo.cli.output import age, print_fields, print_json, print_table, say
-from dizuo.cli.references import stack_name
+from dizuo.cli.references import stack_reference
 from dizuo.cli.session import open_hub
 from dizuo.core.digests import short
 
@@ -19,23 +19,52 @@ RolloutArgument = Annotated[str, typer.Argument(metavar="ROLLOUT", help="The id 
 
 def release(
     context: typer.Context,
-    stack: StackArgument,
+    stack: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME:VERSION]", help="A stack version; without it, list all."),
+    ] = None,
+    *,
     withdraw: Annotated[
         bool, typer.Option("--withdraw", help="Take its release back instead.")
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Sign a stack whose gates were passed as fit to run.
+    """Sign a stack whose gates were passed as fit to run, or list what was signed.
 
     Example: dizuo release meter-reading:3
     """
+    if stack is None and withdraw:
+        raise typer.BadParameter("say which release to take back", param_hint="NAME:VERSION")
+    wanted = None if stack is None else stack_reference(stack)
     with open_hub(context) as hub:
-        wanted = str(stack_name(hub, stack))
+        if wanted is None:
+            _print_releases(hub.releases(), as_json)
+            return
         found = hub.withdraw_release(wanted) if withdraw else hub.release(wanted)
     if as_json:
         print_json(found)
     else:
-        say(f"{wanted} ({short(found['digest'])}) is {found['state']}.", style="green")
+        say(f"{found['stack']} ({short(found['digest'])}) is {found['state']}.", style="green")
+
+
+def _print_releases(found: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("stack", "digest", "state", "signed", "by"),
+        (
+            (
+                one["stack"],
+                short(one["digest"]),
+                one["state"],
+                age(one["created_ms"]),
+                one["actor"],
+            )
+            for one in found
+        ),
+        empty="There are no releases yet.",
+    )
 
 
 @rollout_app.callback()
@@ -49,7 +78,13 @@ def group() -> None:
 @rollout_app.command("start")
 def start(
     context: typer.Context,
-    stack: StackArgument,
+    stack: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME[:VERSION]",
+            help="A released stack; without version, its newest that is signed.",
+        ),
+    ],
     *,
     site: Annotated[
         list[str] | None, typer.Option("--site", help="A site; give it several times for several.")
@@ -67,8 +102,7 @@ def start(
     if bool(site) == everywhere:
         raise typer.BadParameter("name sites with --site, or take --all", param_hint="--site")
     with open_hub(context) as hub:
-        wanted = str(stack_name(hub, stack))
-        found = hub.start_rollout(wanted, site or "all", served_as)
+        found = hub.start_rollout(stack_reference(stack), site or "all", served_as)
     if as_json:
         print_json(found)
     else:

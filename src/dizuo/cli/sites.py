@@ -75,7 +75,7 @@ def _fields(found: dict[str, Any]) -> list[tuple[str, object]]:
     return [
         ("site", found["name"]),
         ("state", found["state"]),
-        ("runs", ", ".join(_direction(stack) for stack in found["stacks"])),
+        ("runs", "\n".join(f"{_direction(one)} {one['digest']}" for one in found["stacks"])),
         ("generation", found["generation"]),
         ("shall run", ", ".join(_direction(stack) for stack in desired["stacks"])),
         ("in generation", desired["generation"]),

@@ -98,18 +98,17 @@ def gate(
     Example: dizuo gate meter-reading:3
     """
     with open_hub(context) as hub:
-        wanted = str(stack_name(hub, stack))
         if detach:
-            _tell_detached(hub.submit_run({"kind": "gate", "stack": wanted}), as_json)
+            _tell_detached(hub.submit_run({"kind": "gate", "stack": stack}), as_json)
             return
-        report = _gate(hub, wanted)
+        report = _gate(hub, stack)
     _finish(None, report, as_json)
 
 
 def _gate(hub: HubClient, stack: str) -> dict[str, Any]:
-    follow(hub, hub.submit_run({"kind": "gate", "stack": stack}))
-    wanted = stack_name(hub, stack)
-    return hub.report(wanted.name, wanted.version)
+    run = follow(hub, hub.submit_run({"kind": "gate", "stack": stack}))
+    measured = stack_name(hub, run["outcome"]["digest"])
+    return hub.report(measured.name, measured.version)
 
 
 def _finish(run: dict[str, Any] | None, report: dict[str, Any] | None, as_json: bool) -> None:

@@ -164,12 +164,18 @@ class HubClient(AbstractContextManager["HubClient"]):
         """The versions of one stack."""
         return self._items("stacks", name)
 
+    def find_stack(self, text: str) -> Json:
+        """The stack version, in brief, that a reference or a bare digest names; every part of the
+        reference must fit, and without version or digest it is the newest."""
+        return self._get("references", params={"stack": text})
+
     def stack(self, name: str, version: int) -> Json:
         """One stack version."""
         return self._get("stacks", name, version)
 
     def trace(self, name: str, version: int) -> list[Json]:
-        """Where a stack version comes from, step by step down to the samples it learned from."""
+        """Where a stack version comes from, step by step: from the sites that run it down to the
+        samples it learned from."""
         return self._items("stacks", name, version, "trace")
 
     def report(self, name: str, version: int) -> Json:
@@ -209,7 +215,7 @@ class HubClient(AbstractContextManager["HubClient"]):
     # releases and sites
 
     def release(self, stack: str) -> Json:
-        """Sign a stack version (`name:version`) as fit to run."""
+        """Sign a stack version, by a reference to it, as fit to run."""
         return self._post("releases", body={"stack": stack})
 
     def releases(self) -> list[Json]:
@@ -217,11 +223,11 @@ class HubClient(AbstractContextManager["HubClient"]):
         return self._items("releases")
 
     def release_of(self, key: str) -> Json:
-        """One release, by its id or its `name:version`."""
+        """One release, by its id or a reference with its version or digest."""
         return self._get("releases", key)
 
     def withdraw_release(self, key: str) -> Json:
-        """Take a release back, by its id or its `name:version`."""
+        """Take a release back, by its id or a reference with its version or digest."""
         return self._post("releases", key, "withdraw")
 
     def make_join_token(self, body: Mapping[str, Any]) -> Json:
@@ -246,7 +252,8 @@ class HubClient(AbstractContextManager["HubClient"]):
         return self._delete("sites", name)
 
     def start_rollout(self, stack: str, sites: list[str] | str, served_as: str = "") -> Json:
-        """Direct sites to a released stack; `sites` are names, or the word `all`."""
+        """Direct sites to a released stack, by a reference to it (without a version, the newest
+        that is signed); `sites` are names, or the word `all`."""
         body: Json = {"stack": stack, "sites": sites, "key": new_id()}
         if served_as:
             body["served_as"] = served_as

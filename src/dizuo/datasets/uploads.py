@@ -6,7 +6,8 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -92,16 +93,22 @@ async def receive(
     return Upload(f"sha256:{hasher.hexdigest()}", size)
 
 
-def sweep(home: Path, now_ms: int, keep_ms: int = KEEP_MS) -> int:
+def sweep(home: Path, now_ms: int, *, wanted: Collection[str] = (), keep_ms: int = KEEP_MS) -> int:
     """Remove uploads, and parts of them that a killed hub left, that nobody sent or sent again for
-    `keep_ms`; a dataset does not need the upload it was made from. Returns how many were."""
+    `keep_ms`; a dataset does not need the upload it was made from. Those whose digest is `wanted`
+    stay. Returns how many were removed."""
     folder = home / "uploads"
     if not folder.is_dir():
         return 0
-    old = [p for p in folder.iterdir() if p.stat().st_mtime_ns // 1_000_000 < now_ms - keep_ms]
-    for path in old:
-        path.unlink(missing_ok=True)
-    return len(old)
+    names = {digest.removeprefix("sha256:") for digest in wanted}
+    deadline_ns = (now_ms - keep_ms) * 1_000_000
+    num_removed = 0
+    for path in folder.iterdir():
+        with suppress(FileNotFoundError):  # a part that has just got its name
+            if path.name not in names and path.stat().st_mtime_ns < deadline_ns:
+                path.unlink()
+                num_removed += 1
+    return num_removed
 
 
 def upload_path(home: Path, digest: str) -> Path:

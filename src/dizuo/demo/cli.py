@@ -79,8 +79,7 @@ def _leave(_signal: int, _frame: object) -> None:
 
 def _report(screen: Screen, town: Town, result: meter.StoryResult, seed: int) -> DemoReport:
     with screen.step("Trace what runs at site 3 back to its samples") as bars:
-        final = result.built[meter.FINAL_STACK]
-        trace = [*_running(town), *town.hub.trace(final.name, final.version)]
+        trace = _trace(town)
         bars.summary = " ← ".join(dict.fromkeys(str(step["kind"]) for step in trace))
     return DemoReport(
         seconds=round(screen.seconds, 1),
@@ -94,15 +93,11 @@ def _report(screen: Screen, town: Town, result: meter.StoryResult, seed: int) ->
     )
 
 
-def _running(town: Town) -> list[dict[str, Any]]:
-    """Where the trace begins: what the site says it runs, and the release that allowed it."""
+def _trace(town: Town) -> list[dict[str, Any]]:
+    """Every step from the digest that the site says it runs, as `dizuo trace DIGEST` tells it."""
     (running,) = town.hub.site(meter.DRIFTED_SITE)["stacks"]
-    digest = running["digest"]
-    (release,) = [one for one in town.hub.releases() if one["digest"] == digest]
-    return [
-        {"kind": "site", "id": meter.DRIFTED_SITE, "digest": digest},
-        {"kind": "release", "id": release["id"], "digest": digest},
-    ]
+    found = town.hub.find_stack(running["digest"])
+    return town.hub.trace(found["name"], found["version"])
 
 
 def _stack(one: Mapping[str, Any]) -> dict[str, Any]:

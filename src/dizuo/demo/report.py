@@ -57,7 +57,8 @@ class DemoReport:
             (drifted["bytes_last_update"] <= limit, "The update was over a tenth of the install."),
             (self.untouched_sites_identical, "The untouched sites answer differently."),
             (
-                self.trace[0]["digest"] == drifted["stacks"][0]["digest"],
+                [self.trace[0][key] for key in ("kind", "id", "digest")]
+                == ["site", drifted["name"], drifted["stacks"][0]["digest"]],
                 "The trace begins wrongly.",
             ),
             (self.trace[-1]["kind"] == "sample", "The trace does not lead to samples."),

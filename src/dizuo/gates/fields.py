@@ -132,13 +132,14 @@ class Fields:
             return None
         return value
 
-    def integer(self, key: str, *, least: int, default: int) -> int:
-        """A whole number of at least `least`."""
+    def integer(self, key: str, *, least: int, default: int, most: int = _MAX_WHOLE_NUMBER) -> int:
+        """A whole number from `least` to `most`."""
         value = self._values.get(key, default)
         is_whole = isinstance(value, int) and not isinstance(value, bool)
-        if is_whole and least <= value <= _MAX_WHOLE_NUMBER:
+        if is_whole and least <= value <= most:
             return int(value)
-        self.refuse(key, f"{key!r} must be a whole number from {least}, not {describe(value)}.")
+        ends = f"from {least}" if most == _MAX_WHOLE_NUMBER else f"from {least} to {most}"
+        self.refuse(key, f"{key!r} must be a whole number {ends}, not {describe(value)}.")
         return default
 
     def number(self, key: str, *, low: float, high: float, open_ends: bool = False) -> float | None:

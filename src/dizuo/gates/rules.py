@@ -28,6 +28,10 @@ TRAINED_TARGET = "safetensors"
 """The target in which layers are trained; it never ships to an engine."""
 DEFAULT_MARGIN = 0.02
 DEFAULT_AGREEMENT = 0.95
+MIN_AGREEMENT = 0.85
+"""The lowest a recipe may ask for: what a site asks of its golden rows before it switches, unless
+its operator set otherwise. An export that agrees less would be signed and then refused everywhere.
+"""
 COMPARISON_CONFIDENCE = 0.95
 """The confidence of `not_worse_than`, and of the intervals that reports show."""
 MAX_GATES = 100
@@ -143,7 +147,7 @@ def with_agreement(rules: Sequence[Rule], targets: Sequence[str]) -> tuple[Rule,
     """`rules`, and for each shipped target without one a rule of agreement with the trained model.
 
     So no stack is ever released whose exported form was not held against what was trained; a recipe
-    may set another threshold than `DEFAULT_AGREEMENT`, but not do without.
+    may set another threshold than `DEFAULT_AGREEMENT`, from `MIN_AGREEMENT`, but not do without.
     """
     covered = {rule.target for rule in rules if isinstance(rule, AgreementWithTrained)}
     missing = [one for one in targets if one != TRAINED_TARGET and one not in covered]
@@ -287,7 +291,7 @@ def _agreement(fields: Fields, offer: Offer) -> AgreementWithTrained:
     key = "agreement_with_trained_at_least"
     return AgreementWithTrained(
         target=_target(fields, offer, required=True) or "",
-        threshold=fields.number(key, low=0.0, high=1.0) or 0.0,
+        threshold=fields.number(key, low=MIN_AGREEMENT, high=1.0) or 0.0,
     )
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 
 from fastapi import FastAPI
@@ -19,13 +18,11 @@ from dizuo.access.http import install_error_handler, secret_of
 from dizuo.access.model import Surface
 from dizuo.artifacts.layout import Layout
 from dizuo.artifacts.server import registry_routes
-from dizuo.core.clock import now_ms
-from dizuo.core.errors import DizuoError
 from dizuo.database.engine import Database
 from dizuo.datasets import api as datasets_api
 from dizuo.datasets import service as datasets
-from dizuo.datasets import uploads
-from dizuo.hub import home
+from dizuo.hub import home, maintenance
+from dizuo.hub.chores import Chore, doing
 from dizuo.hub.gatekeeper import Gatekeeper
 from dizuo.hub.settings import HubSettings
 from dizuo.improvements import api as improvements_api
@@ -36,6 +33,7 @@ from dizuo.releases import service as releases
 from dizuo.releases.repository import Repository
 from dizuo.releases.server import tuf_routes
 from dizuo.runs import api as runs_api
+from dizuo.runs import leftovers
 from dizuo.runs.kinds import RunContext, installed_kinds
 from dizuo.runs.supervisor import Supervisor
 from dizuo.runs.watch import Limits
@@ -101,44 +99,42 @@ def running_hub(settings: HubSettings) -> Iterator[Hub]:
         supervisor.start()
         improver.launch(home.workflow_database_url(settings))
         opened.enter_context(_fresh(repository))
+        opened.enter_context(_tidy(supervisor))
         yield Hub(settings, database, layout, repository, supervisor, improver)
 
 
 def _mend(settings: HubSettings, database: Database, repository: Repository) -> None:
     """Put right what a crash or a move of the home folder left behind."""
-    uploads.sweep(settings.home, now_ms())
+    if left := leftovers.clear_inspections(settings.home):
+        _logger.info("removed %d half unpacked models that a killed hub left", left)
     with database.transaction() as session:
         datasets.relocate(session, datasets.root_of(settings.home), STARTER)
         if repository.is_ready:
             releases.reconcile(session, repository)
 
 
-@contextmanager
-def _fresh(repository: Repository) -> Iterator[None]:
-    """Keep signed metadata from expiring, in a thread of its own."""
-    stop = threading.Event()
-    thread = threading.Thread(
-        target=_keep_fresh, args=(repository, stop), name="tuf-freshness", daemon=True
+def _fresh(repository: Repository) -> AbstractContextManager[None]:
+    """Keep signed metadata from expiring."""
+
+    def refresh() -> None:
+        if repository.is_ready:
+            repository.refresh()
+
+    complaint = "signed metadata could not be refreshed"
+    return doing(Chore("tuf-freshness", complaint, _FRESHNESS_SECONDS, refresh))
+
+
+def _tidy(supervisor: Supervisor) -> AbstractContextManager[None]:
+    """Give back the room that nobody needs, while this is the process that leads in its home."""
+    return doing(
+        Chore(
+            "maintenance",
+            "the hub's home could not be tidied",
+            maintenance.EVERY_SECONDS,
+            lambda: maintenance.maintain(supervisor.context),
+            supervisor.leading,
+        )
     )
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
-
-
-def _keep_fresh(repository: Repository, stop: threading.Event) -> None:
-    while True:
-        try:
-            if repository.is_ready:
-                repository.refresh()
-        except DizuoError as error:
-            _logger.warning("signed metadata could not be refreshed: %s", error)
-        except Exception:  # the thread's edge: logged, and tried again
-            _logger.exception("signed metadata could not be refreshed")
-        if stop.wait(_FRESHNESS_SECONDS):
-            return
 
 
 def create_app(settings: HubSettings) -> FastAPI:

@@ -48,16 +48,16 @@ def listing(
     return {"items": [one.as_dict() for one in found]}
 
 
-@router.get("/{key}")
+@router.get("/{key:path}")
 def show(key: str, caller: Reader, database: DatabaseDep) -> dict[str, Any]:
-    """One release, by its id or its `name:version`."""
+    """One release, by its id or a reference with its version or digest."""
     with database.reading() as session:
         return service.get(session, key, project_id=caller.project_id).as_dict()
 
 
-@router.post("/{key}/withdraw")
+@router.post("/{key:path}/withdraw")
 def withdraw(key: str, request: Request, caller: Releaser, database: DatabaseDep) -> dict[str, Any]:
-    """Take a release back, by its id or its `name:version`."""
+    """Take a release back, by its id or a reference with its version or digest."""
     with database.transaction() as session:
         taken = service.withdraw(
             session, _repository(request), key, caller.actor, project_id=caller.project_id

@@ -242,7 +242,7 @@ class Repository:
         if project not in state.projects:
             raise ProjectNotDelegated(
                 f"The project {project!r} has no signing key.",
-                next_step="Delegate a key to it with the offline targets key.",
+                next_step="dizuo keys init gives the project default a key; work in that one.",
             )
         return state.projects[project]
 

@@ -7,12 +7,13 @@ no release stands behind: nothing directs a site to it, and `reconcile` takes it
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
 from dizuo.access.model import Principal
-from dizuo.artifacts.reference import parse_reference
+from dizuo.artifacts.reference import Reference, parse_reference
 from dizuo.audit import service as audit
 from dizuo.core.clock import now_ms
 from dizuo.core.digests import short
@@ -24,15 +25,29 @@ from dizuo.releases.errors import GateNotPassed, ReleaseNotFound, ReleaseWithdra
 from dizuo.releases.model import RELEASE_MACHINE, Release, ReleaseState
 from dizuo.releases.repository import Repository
 from dizuo.stacks import service as stacks
-from dizuo.stacks.errors import StackNotFound
 from dizuo.stacks.model import StackVersion
+from dizuo.stacks.naming import find_stack
 
 RECONCILER = "hub:reconcile"
 """How the audit log names what was repaired after a crash."""
 
 
-def release(session: Session, repository: Repository, stack: StackVersion, actor: str) -> Release:
+def release(
+    session: Session,
+    repository: Repository,
+    stack: StackVersion,
+    actor: str,
+    *,
+    cause: Mapping[str, str] | None = None,
+) -> Release:
     """Sign a stack version as fit to run; a second call for the same digest returns the first's.
+
+    Args:
+        session: a writing transaction.
+        repository: what signs.
+        stack: what to sign.
+        actor: who wants it signed.
+        cause: what led to it, for the audit entry, where `actor` alone does not say.
 
     Raises:
         GateNotPassed: its newest gate report is missing or did not pass.
@@ -51,7 +66,7 @@ def release(session: Session, repository: Repository, stack: StackVersion, actor
         known = _new(stack, actor)
         store.add(session, known)
         stacks.mark_released(session, stack, actor)
-        detail = {"stack": known.stack, "digest": known.digest}
+        detail = {"stack": known.stack, "digest": known.digest, **(cause or {})}
         audit.record(
             session, actor, "release.signed", known.subject, detail, project_id=known.project_id
         )
@@ -68,13 +83,8 @@ def release_named(
         InvalidReference: `stack` is not a reference.
         StackNotFound: the caller's project has no such version.
     """
-    reference = parse_reference(stack)
-    if reference.project != caller.project_id:
-        raise StackNotFound(
-            f"There is no stack {reference} in the project {caller.project_id}.",
-            next_step="Use a token of the stack's own project.",
-        )
-    return release(session, repository, stacks.get(session, reference), caller.actor)
+    found = find_stack(session, stack, project_id=caller.project_id)
+    return release(session, repository, found, caller.actor)
 
 
 def withdraw(
@@ -85,8 +95,8 @@ def withdraw(
     *,
     project_id: str = DEFAULT_PROJECT,
 ) -> Release:
-    """Take a release back, by its id or its `name:version`: no site accepts a direction to it any
-    more. What runs it keeps running.
+    """Take a release back, by its id or a reference with its version or digest: no site accepts a
+    direction to it any more. What runs it keeps running.
 
     Raises:
         ReleaseNotFound: there is no such release.
@@ -105,27 +115,46 @@ def withdraw(
 
 
 def get(session: Session, key: str, *, project_id: str = DEFAULT_PROJECT) -> Release:
-    """The release with this id, or of this `name:version`, withdrawn or not.
+    """The release with this id, or of this `name:version` or `name@digest`, withdrawn or not.
 
     Raises:
         ReleaseNotFound: there is none.
-        InvalidReference: `key` has the colon of a version, but is not `name:version`.
+        InvalidReference: `key` has a colon, as only references do, but is none.
     """
     found = _of(session, key, project_id) if ":" in key else store.find(session, project_id, key)
     if found is None:
         raise ReleaseNotFound(
             f"There is no release {key[:80]!r}.",
-            next_step="List them: GET /api/v1/releases.",
+            next_step="Name one as name:version; list them: dizuo release.",
         )
     return found
 
 
 def _of(session: Session, stack: str, project_id: str) -> Release | None:
     reference = parse_reference(stack)
-    if reference.project != project_id or reference.version is None:
+    if reference.version is None and reference.digest is None:
         return None
-    found = store.newest_of(session, project_id, reference.name, reference.version)
-    return None if found is None or reference.digest not in (None, found.digest) else found
+    return _named(session, reference, project_id)
+
+
+def _named(session: Session, reference: Reference, project_id: str) -> Release | None:
+    """The release that a reference names: every part that it gives must fit, and without a version
+    or a digest it is the newest that is signed."""
+    if reference.project != project_id:
+        return None
+    if reference.digest is None:
+        return store.newest_of(session, project_id, reference.name, reference.version)
+    found = of_digest(session, reference.digest, project_id=project_id)
+    if found is None or found.name != reference.name:
+        return None
+    return found if reference.version in (None, found.version) else None
+
+
+def of_digest(
+    session: Session, digest: str, *, project_id: str = DEFAULT_PROJECT
+) -> Release | None:
+    """The release of this digest, withdrawn or not."""
+    return store.by_digest(session, project_id, digest)
 
 
 def signed(session: Session, stack: str, *, project_id: str = DEFAULT_PROJECT) -> Release:
@@ -136,11 +165,8 @@ def signed(session: Session, stack: str, *, project_id: str = DEFAULT_PROJECT) -
         ReleaseNotFound: the stack was never released.
         ReleaseWithdrawn: it was, and was taken back.
     """
-    reference = parse_reference(stack)
-    found = None
-    if reference.project == project_id:
-        found = store.newest_of(session, project_id, reference.name, reference.version)
-    if found is None or reference.digest not in (None, found.digest):
+    found = _named(session, parse_reference(stack), project_id)
+    if found is None:
         raise ReleaseNotFound(
             f"{stack} is not released.",
             next_step=f"Release it first: dizuo release {stack}.",

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from dizuo.artifacts.layout import Layout
 from dizuo.artifacts.model import FileRole, LayerDirectory, LayerFile, Level, StackFiles
-from dizuo.artifacts.reference import Reference, parse_reference
+from dizuo.artifacts.reference import Reference
 from dizuo.core.errors import InvalidInput
 from dizuo.core.progress import Progress, Reporter
 from dizuo.database.tables import DEFAULT_PROJECT
@@ -63,20 +63,6 @@ def parse_spec(model: type[_Spec], spec: Mapping[str, Any]) -> _Spec:
             f"The run is wrong at {where}: {first['msg']}.",
             next_step="See /api/v1/docs for the keys of this kind of run.",
         ) from error
-
-
-def find_stack(session: Session, text: str, project_id: str) -> StackVersion:
-    """The stack version that a text names within a project.
-
-    Raises:
-        InvalidReference: the text is not a reference.
-        StackNotFound: the project has no such stack.
-    """
-    prefix = "" if "/" in text else f"{project_id}/"
-    reference = parse_reference(prefix + text)
-    if reference.project != project_id:
-        raise StackNotFound(f"There is no stack {reference} in the project {project_id}.")
-    return stacks.get(session, reference)
 
 
 def require_free_name(

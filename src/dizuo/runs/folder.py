@@ -230,9 +230,14 @@ class RunFolder:
         """Whether somebody asked to stop."""
         return (self.path / "cancel").exists()
 
+    def work(self) -> list[Path]:
+        """What only an unfinished run needs, and is there: checkpoints and scratch folders."""
+        places = (self.checkpoints, *self.path.glob("attempt-*/scratch"))
+        return [path for path in places if path.is_dir()]
+
     def discard_work(self) -> None:
-        """Remove what only an unfinished run needs: checkpoints and scratch folders."""
-        for path in (self.checkpoints, *self.path.glob("attempt-*/scratch")):
+        """Remove what only an unfinished run needs."""
+        for path in self.work():
             shutil.rmtree(path, ignore_errors=True)
 
 

@@ -28,16 +28,17 @@ from dizuo.gates.rules import (
     parse_gates,
     with_agreement,
 )
-from dizuo.runs.building import RunSpec, find_stack, parse_spec
+from dizuo.runs.building import RunSpec, parse_spec
 from dizuo.runs.kinds import RunContext, Workspace
 from dizuo.runs.model import Run
 from dizuo.stacks import service as stacks
 from dizuo.stacks.model import StackVersion
+from dizuo.stacks.naming import find_stack
 from dizuo.stacks.recipe import Recipe, parse_recipe
 
 
 class GateSpec(RunSpec):
-    """`stack` is a reference: `name`, `name:version`, `name@sha256:…`."""
+    """`stack` is a reference: `name`, `name:version`, `name@sha256:…`; or a digest."""
 
     stack: Annotated[str, Field(min_length=1, max_length=400)]
 
@@ -167,7 +168,7 @@ class _Needs:
 
 def _find(session: Session, spec: Mapping[str, Any]) -> tuple[StackVersion, Recipe]:
     asked = parse_spec(GateSpec, spec)
-    stack = find_stack(session, asked.stack, asked.project)
+    stack = find_stack(session, asked.stack, project_id=asked.project)
     recipe = parse_recipe(stack.recipe, stack.ref) if stack.recipe else None
     if recipe is None or not recipe.gates:
         raise InvalidInput(

@@ -37,6 +37,8 @@ from dizuo.stacks.model import NewStack
 
 MAX_MODEL_FILES = 1000
 MAX_MODEL_BYTES = 64 * 2**30
+INSPECTION_PREFIX = ".inspect-"
+"""Of the folders in `runs/` in which the hub looks into a model before it lets the run in."""
 _COPY_BYTES = 1 << 20
 _INPUTS_FORMAT = 1
 _TAR_FAULTS = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError, ValueError)
@@ -74,7 +76,8 @@ class ImportKind:
         known = stacks.find_by_inputs(session, _input_digest(asked), project_id=asked.project)
         if known is not None and not asked.no_cache:
             return outcome(known)
-        with tempfile.TemporaryDirectory(dir=context.home / "runs", prefix=".inspect-") as folder:
+        place = context.home / "runs"
+        with tempfile.TemporaryDirectory(dir=place, prefix=INSPECTION_PREFIX) as folder:
             importer.inspect(unpack_model(archive, Path(folder) / "model"))
         return None
 

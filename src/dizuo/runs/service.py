@@ -118,6 +118,11 @@ def in_state(session: Session, state: RunState) -> list[Run]:
     return store.in_state(session, state)
 
 
+def unfinished(session: Session) -> list[Run]:
+    """Every run that has not ended, in every project, oldest first."""
+    return store.unfinished(session)
+
+
 def cancel(session: Session, run_id: str, actor: str, *, project_id: str | None = None) -> Run:
     """Stop a run: a queued one at once, a running one as soon as its worker has stopped.
 
@@ -253,9 +258,7 @@ def _locked(session: Session, run_id: str) -> Run:
 
 
 def _not_found(run_id: str) -> RunNotFound:
-    return RunNotFound(
-        f"There is no run {run_id[:80]}.", next_step="List runs with GET /api/v1/runs."
-    )
+    return RunNotFound(f"There is no run {run_id[:80]}.", next_step="List them: dizuo runs ls.")
 
 
 def _change(

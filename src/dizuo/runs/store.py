@@ -9,7 +9,7 @@ from sqlalchemy import JSON, Text, UniqueConstraint, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from dizuo.database.tables import Id, Json, Millis, Name, ProjectId, Row
-from dizuo.runs.model import Run, RunState
+from dizuo.runs.model import FINAL_STATES, Run, RunState
 
 
 class RunRow(Row):
@@ -77,6 +77,13 @@ def by_key(session: Session, project_id: str, key: str) -> Run | None:
 def in_state(session: Session, state: RunState) -> list[Run]:
     """Runs of every project in this state, oldest first."""
     query = select(RunRow).where(RunRow.state == state.value).order_by(RunRow.id)
+    return [_run(row) for row in session.scalars(query)]
+
+
+def unfinished(session: Session) -> list[Run]:
+    """Runs of every project that have not ended, oldest first."""
+    ended = [state.value for state in FINAL_STATES]
+    query = select(RunRow).where(RunRow.state.not_in(ended)).order_by(RunRow.id)
     return [_run(row) for row in session.scalars(query)]
 
 

@@ -1,4 +1,4 @@
-"""`/api/v1` for operators: join tokens, sites, rollouts. Parse and delegate."""
+"""`/api/v1` for operators: join tokens, sites, rollouts, traces. Parse and delegate."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from fastapi import APIRouter, Query, Request
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from dizuo.access.http import Admin, DatabaseDep, Reader, Releaser
+from dizuo.artifacts.reference import Reference
 from dizuo.edge.wire import NameText, ServedAs
 from dizuo.releases.repository import Repository
-from dizuo.sites import rollouts, service
+from dizuo.sites import rollouts, service, tracing
+from dizuo.stacks import service as stacks
+from dizuo.stacks.api import Version
 
 router = APIRouter(prefix="/api/v1", tags=["sites"])
 
@@ -146,3 +149,12 @@ def roll_back(rollout_id: str, caller: Releaser, database: DatabaseDep) -> dict[
         return rollouts.rollback(
             session, rollout_id, caller.actor, project_id=caller.project_id
         ).as_dict()
+
+
+@router.get("/stacks/{name}/{version}/trace")
+def trace(name: str, version: Version, caller: Reader, database: DatabaseDep) -> dict[str, Any]:
+    """Every step from the sites that run this version to the samples it learned from."""
+    with database.reading() as session:
+        stack = stacks.get(session, Reference(caller.project_id, name, version))
+        steps = tracing.trace(session, stack)
+    return {"items": [step.as_dict() for step in steps]}

@@ -6,7 +6,7 @@ is refused before a byte of the body is read.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Annotated, TypeVar, cast
 
@@ -31,6 +31,7 @@ from dizuo.sites import samples, service
 router = APIRouter(prefix="/edge/v1", tags=["edge"])
 
 _Parsed = TypeVar("_Parsed", bound=Body)
+_LONGEST_PLACE = 80
 
 
 class BodyTooLarge(TooLarge):
@@ -97,11 +98,17 @@ def parse(kind: type[_Parsed], body: bytes) -> _Parsed:
         return kind.model_validate_json(body)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "its start"
+        reason = first["msg"].removeprefix("Value error, ")
         raise InvalidInput(
-            f"The request is wrong at {where}: {first['msg']}.",
+            f"The request is wrong at {_place(first['loc'])}: {reason}.",
             next_step="Check that hub and agent are of versions that fit.",
         ) from error
+
+
+def _place(steps: Sequence[str | int]) -> str:
+    """Where in a body; its keys are the sender's own words, and may be of any length and sign."""
+    place = ".".join(str(step) for step in steps)[:_LONGEST_PLACE] or "its start"
+    return place if place.isprintable() else repr(place)
 
 
 def _too_large(limit_bytes: int) -> BodyTooLarge:

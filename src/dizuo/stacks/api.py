@@ -1,10 +1,10 @@
-"""`/api/v1/stacks` and `/api/v1/recipes`: parse and delegate."""
+"""`/api/v1/stacks`, `/api/v1/references` and `/api/v1/recipes`: parse and delegate."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, cast
 
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from dizuo.access.http import DatabaseDep, Reader
@@ -17,6 +17,7 @@ from dizuo.gates.errors import ReportMissing
 from dizuo.gates.store import StoredReport
 from dizuo.stacks import service
 from dizuo.stacks.model import ResolvedRecipe, StackVersion
+from dizuo.stacks.naming import find_stack
 from dizuo.stacks.recipe import parse_recipe
 from dizuo.stacks.yaml_lines import MAX_BYTES
 
@@ -80,13 +81,13 @@ def report(name: str, version: Version, caller: Reader, database: DatabaseDep) -
     return {**found.report.as_dict(), "id": found.id, "digest": found.digest}
 
 
-@router.get("/stacks/{name}/{version}/trace")
-def trace(name: str, version: Version, caller: Reader, database: DatabaseDep) -> dict[str, Any]:
-    """Every step from this version to the samples it learned from."""
+@router.get("/references")
+def find(
+    stack: Annotated[str, Query(max_length=300)], caller: Reader, database: DatabaseDep
+) -> dict[str, Any]:
+    """The stack version that a reference or a digest names; each part that it gives must fit."""
     with database.reading() as session:
-        stack = service.get(session, Reference(caller.project_id, name, version))
-        steps = service.trace(session, stack.digest)
-    return {"items": [step.as_dict() for step in steps]}
+        return _brief(find_stack(session, stack, project_id=caller.project_id))
 
 
 class RecipeBody(BaseModel):

@@ -34,6 +34,8 @@ KEYS = (
 )
 SCRATCH = "scratch"
 DEFAULT_SEED = 0
+MAX_SEED = 2**32 - 1
+"""The largest that NumPy's generators, and so Transformers, are seeded with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,7 @@ def _parse(
     gates = _gates(fields, problems, family, targets, level)
     if family.spec is not None and level is not None:
         problems.extend(family.spec.check_recipe(Level(level), method, task))
-    seed = fields.integer("seed", least=0, default=DEFAULT_SEED)
+    seed = fields.integer("seed", least=0, most=MAX_SEED, default=DEFAULT_SEED)
     description = fields.text("description", required=False) or ""
     if problems or name is None or level is None or family_name is None or train is None:
         return None

@@ -21,6 +21,7 @@ from dizuo.stacks.resolve import resolve
 from dizuo.stacks.trace import trace
 
 __all__ = [
+    "digests",
     "find_by_inputs",
     "get",
     "get_by_digest",
@@ -169,6 +170,11 @@ def log(session: Session, name: str, *, project_id: str = DEFAULT_PROJECT) -> li
             next_step="See `dizuo model ls` for those there are.",
         )
     return found
+
+
+def digests(session: Session) -> list[str]:
+    """The digest of every registered version, in every project: what a registry must keep."""
+    return store.digests(session)
 
 
 def incumbent(

@@ -179,6 +179,11 @@ def children(session: Session, digest: str) -> list[StackVersion]:
     return _all(session, query.order_by(StackRow.id))
 
 
+def digests(session: Session) -> list[str]:
+    """The digests of all versions, in every project."""
+    return list(session.scalars(select(StackRow.digest)))
+
+
 def set_released(session: Session, stack_id: str, released_ms: int | None) -> None:
     """Write when a version was released; None where that was taken back."""
     session.get_one(StackRow, stack_id).released_ms = released_ms

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.families.vision.factory import Built, build, first_labels, inverted, shapes
+from tests.families.vision.foreign import save_model
 
 from dizuo.artifacts.model import LayerDirectory, StackFiles
 
@@ -43,3 +44,14 @@ def copied(tmp_path: Path) -> Copier:
         return StackFiles(stack.name, stack.version, stack.digest, stack.target, layers)
 
     return copy
+
+
+@pytest.fixture(scope="session")
+def vit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_model(tmp_path_factory.mktemp("vit"), "vit")
+
+
+@pytest.fixture
+def model(vit: Path, tmp_path: Path) -> Path:
+    """A directory that a test may spoil."""
+    return Path(shutil.copytree(vit, tmp_path / "model"))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +79,20 @@ def png(array: Any, **options: Any) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(np.asarray(array, dtype=np.uint8)).save(stream, format="PNG", **options)
     return stream.getvalue()
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png_16(pixels: Any) -> bytes:
+    """Grey (h, w), or colour (h, w, 3), with 16 bits a channel."""
+    height, width = pixels.shape[:2]
+    colour_type = 0 if pixels.ndim == 2 else 2
+    header = struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0)
+    lines = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
 
 
 def job(root: Path, rows: Sequence[Row], parent: StackFiles | None, **changes: Any) -> TuneJob:

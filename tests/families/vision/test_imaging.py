@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from tests.families.vision.factory import chunk, png_16
 
 from dizuo.core.errors import InvalidInput
 from dizuo.families.vision.imaging import (
@@ -25,10 +26,6 @@ from dizuo.families.vision.imaging import (
 
 GREY = np.arange(48, dtype=np.uint8).reshape(6, 8, 1)
 COLOUR = np.arange(144, dtype=np.uint8).reshape(6, 8, 3)
-
-
-def chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 def png_header(width: int, height: int) -> bytes:
@@ -64,6 +61,36 @@ def test_decoding_gives_the_channels_asked_for() -> None:
     assert decode(encode_png(GREY), 3).shape == (6, 8, 3)
     assert decode(encode_png(COLOUR), 1).shape == (6, 8, 1)
     assert decode(saved(COLOUR, "JPEG"), 3).shape == (6, 8, 3)
+
+
+DEEP = np.arange(64, dtype=np.uint16).reshape(8, 8) * 1040
+
+
+@pytest.mark.parametrize("num_channels", [1, 3])
+def test_16_bit_grey_keeps_its_upper_bytes(num_channels: int) -> None:
+    seen = decode(png_16(DEEP), num_channels)
+    assert seen.shape == (8, 8, num_channels)
+    assert (seen == (DEEP >> 8)[:, :, None]).all()
+    assert len(np.unique(seen)) == 64
+
+
+def test_16_bit_colour_is_scaled_as_grey_is() -> None:
+    colour = np.repeat(DEEP[:, :, None], 3, axis=2)
+    assert np.array_equal(decode(png_16(colour), 3), decode(png_16(DEEP), 3))
+    assert np.array_equal(decode(png_16(colour), 1), decode(png_16(DEEP), 1))
+
+
+def test_8_bits_written_as_16_come_back() -> None:
+    assert np.array_equal(decode(png_16(GREY[:, :, 0].astype(np.uint16) * 257), 1), GREY)
+
+
+@pytest.mark.parametrize("mode", ["I", "F"])
+def test_deeper_pixels_are_refused(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No PNG or JPEG is opened as one by this Pillow; another might."""
+    monkeypatch.setattr(Image, "open", lambda *_args, **_options: Image.new(mode, (4, 4)))
+    with pytest.raises(InvalidInput, match="32 bits a pixel") as caught:
+        decode(b"any", 1)
+    assert "8 or 16 bits" in caught.value.next_step
 
 
 BAD: dict[str, tuple[bytes, str]] = {

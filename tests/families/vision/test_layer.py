@@ -147,6 +147,15 @@ def test_an_engine_out_of_range_is_named(stacks: dict[str, Built]) -> None:
         check_engine(layer, manifest, "2.1.0")
 
 
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan"), 1e30, 10**400])
+@pytest.mark.parametrize("name", ["mean", "std", "rescale"])
+def test_preprocessing_stays_finite(name: str, value: float) -> None:
+    whole: dict[str, Any] = {"height": 8, "width": 8, "channels": 1, "mean": [0.5], "std": [0.5]}
+    Preprocessing(**whole)
+    with pytest.raises(ValueError, match=name):
+        Preprocessing(**{**whole, name: value if name == "rescale" else [value]})
+
+
 def test_one_mean_per_channel() -> None:
     with pytest.raises(ValueError, match="one value per channel"):
         Preprocessing(height=8, width=8, channels=3, mean=(0.5,), std=(0.5,))

@@ -22,6 +22,10 @@ def test_lora_is_for_l1_and_l2(level: Level) -> None:
     assert check_recipe(level, {**LORA, "alpha": 4, "augment": 0.1}, TASK) == []
 
 
+def test_an_adapter_may_learn_from_one_row_at_a_time() -> None:
+    assert check_recipe(Level.L1, {**LORA, "batch_size": 1}, TASK) == []
+
+
 def test_pretrain_is_for_l0() -> None:
     task = {"kind": "classify", "labels": ["a", "b"]}
     assert check_recipe(Level.L0, PRETRAIN, task) == []
@@ -66,6 +70,14 @@ BAD: list[tuple[str, Level, dict[str, Any], dict[str, Any], tuple[str | int, ...
     ),
     ("rate 0", Level.L1, {**LORA, "learning_rate": 0}, TASK, ("method", "learning_rate"), "than 0"),
     ("no epochs", Level.L1, {**LORA, "epochs": 0}, TASK, ("method", "epochs"), "wrong"),
+    (
+        "one row a batch from scratch",
+        Level.L0,
+        {**PRETRAIN, "batch_size": 1},
+        TASK,
+        ("method", "batch_size"),
+        "greater than or equal to 2",
+    ),
     (
         "no size",
         Level.L0,

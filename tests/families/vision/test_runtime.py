@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.families.vision.conftest import Copier
-from tests.families.vision.factory import Built, build, first_labels, inverted, shapes
+from tests.families.vision.factory import Built, build, first_labels, inverted, png_16, shapes
 from tests.families.vision.test_layer import add_batch_norm, edit
 
 from dizuo.artifacts.model import StackFiles
@@ -22,7 +22,9 @@ from dizuo.families.errors import LayerRefused, UnknownStack
 from dizuo.families.vision import export
 from dizuo.families.vision.adapter import Adapter, LoraPair, read_adapter, write_adapter
 from dizuo.families.vision.imaging import encode_png
-from dizuo.families.vision.layer import read_manifest
+from dizuo.families.vision.layer import Preprocessing, read_manifest
+from dizuo.families.vision.lessons import Pictures
+from dizuo.families.vision.network import Preprocess
 from dizuo.families.vision.runtime import OnnxEngine, open_engine
 from dizuo.families.vision.spec import request
 
@@ -61,6 +63,20 @@ def test_pixels_and_files_of_the_same_picture_get_the_same_answer(engine: OnnxEn
     by_pixels = engine.infer("site", {"inputs": [tensor]})
     by_file = engine.infer("site", request([{"image": encode_png(picture[0])}]))
     assert by_pixels == by_file
+
+
+def test_16_bits_are_served_as_they_are_learned(engine: OnnxEngine) -> None:
+    deep = np.random.default_rng(4).integers(0, 1 << 16, (12, 12), dtype=np.uint16)
+    shallow = (deep >> 8).astype(np.uint8)[:, :, None]
+    files = [png_16(deep), encode_png(shallow)]
+    one, other = engine.infer("meter", request([{"image": file} for file in files])).observations
+    assert one == other
+    preprocess = Preprocess(
+        Preprocessing(height=12, width=12, channels=1, rescale=1, mean=(0,), std=(1,))
+    )
+    learned = Pictures(files, [0, 0], preprocess).__getitems__([0, 1])["pixels"]
+    assert learned[0].equal(learned[1])
+    assert np.array_equal(learned[0, 0].numpy(), shallow[:, :, 0])
 
 
 def test_rows_of_different_sizes_come_back_in_order(engine: OnnxEngine) -> None:

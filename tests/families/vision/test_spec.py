@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
-from tests.families.vision.factory import pixels, png, shapes
+from tests.families.vision.factory import pixels, png, png_16, shapes
 
 from dizuo.core.errors import InvalidInput
 from dizuo.families import registry
@@ -50,6 +50,7 @@ COPIES: dict[str, Callable[[Any], bytes]] = {
     "a little brighter": lambda image: png(np.clip(image.astype(int) + 10, 0, 255)),
     "a little darker": lambda image: png(image * 0.9),
     "twice as large": lambda image: png(image.repeat(2, 0).repeat(2, 1)),
+    "in 16 bits": lambda image: png_16(image.astype(np.uint16) * 257),
     "in colour": lambda image: png(image[:, :, None].repeat(3, 2)),
 }
 

@@ -24,6 +24,7 @@ from dizuo.families.errors import LayerRefused
 from dizuo.families.vision import tune
 from dizuo.families.vision.layer import read_manifest
 from dizuo.families.vision.network import merged_network
+from dizuo.stacks.recipe import MAX_SEED
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -49,6 +50,44 @@ def test_a_base_has_its_files_and_metrics(tmp_path: Path) -> None:
     trained = [event for event in events if event.stage == "train"]
     assert trained[-1].done == trained[-1].total > 0
     assert "loss" in (trained[-1].metrics or {})
+
+
+TO_A_POINT = {
+    **PRETRAIN,
+    "architecture": {**PRETRAIN["architecture"], "image": {"height": 8, "width": 8, "channels": 1}},
+}
+"""The last feature map is a single point, of which one row cannot tell a mean."""
+
+
+@pytest.mark.parametrize(
+    ("num_rows", "batch_size", "num_steps"),
+    [(61, 8, 2 * 5), (61, 40, 2 * 1), (61, 41, 2 * 1), (62, 41, 2 * 1), (64, 40, 2 * 2)],
+)
+def test_a_last_batch_of_one_row_is_left_out(
+    tmp_path: Path, num_rows: int, batch_size: int, num_steps: int
+) -> None:
+    method = {**TO_A_POINT, "batch_size": batch_size}
+    events: list[Progress] = []
+    todo = job(tmp_path, shapes(num_rows), None, method=method)
+    tuned = tune.tune(todo, events.append, lambda: False)
+    trained = [event for event in events if event.stage == "train"]
+    assert trained[-1].done == trained[-1].total == num_steps
+    assert tuned.metrics["num_trained"] == num_rows - num_rows // 3
+
+
+def test_the_largest_seed_is_taken(tmp_path: Path) -> None:
+    assert run(job(tmp_path, shapes(40), None, seed=MAX_SEED)).metrics["num_trained"] == 27
+
+
+def test_an_adapter_learns_from_a_last_batch_of_one_row(
+    stacks: dict[str, Built], tmp_path: Path
+) -> None:
+    rows = first_labels(60, 3, seed=1)
+    method = {**LORA, "epochs": 2, "batch_size": 39}
+    events: list[Progress] = []
+    todo = job(tmp_path, rows, stacks["base"].trained, method=method)
+    tune.tune(todo, events.append, lambda: False)
+    assert events[-1].total == 4
 
 
 def test_an_adapter_has_its_files_and_pins(stacks: dict[str, Built]) -> None:

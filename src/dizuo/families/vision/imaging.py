@@ -21,10 +21,14 @@ MAX_IMAGE_BYTES = 8_000_000
 MAX_IMAGE_PIXELS = 4096 * 4096
 FORMATS = ("PNG", "JPEG")
 _MODES = {1: "L", 3: "RGB"}
+_SIXTEEN_BIT = "I;16"
+_DEEPER = ("I", "F")
 
 
 def decode(data: bytes, num_channels: int) -> Picture:
     """A PNG or JPEG as a picture with 1 (grey) or 3 (RGB) channels.
+
+    Of 16 bits a channel the upper 8 are kept, in grey as in colour.
 
     Raises:
         InvalidInput: too many bytes or pixels (told from the header, before they are unpacked), cut
@@ -38,13 +42,29 @@ def decode(data: bytes, num_channels: int) -> Picture:
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             _check_pixels(image.width * image.height)
-            return _as_picture(np.asarray(image.convert(_MODES[num_channels])))
+            return _as_picture(np.asarray(_eight_bit(image).convert(_MODES[num_channels])))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_many_pixels() from error
     except (OSError, ValueError, SyntaxError) as error:
         raise InvalidInput(
             "The image cannot be read.", next_step="Send a whole PNG or JPEG file."
         ) from error
+
+
+def _eight_bit(image: Image.Image) -> Image.Image:
+    """The image with 8 bits a channel.
+
+    Pillow brings 16-bit colour there as it reads it, by its upper bytes; 16-bit grey it leaves, and
+    its `convert` would cut every value above 255 down to 255.
+    """
+    if image.mode == _SIXTEEN_BIT:
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode in _DEEPER:
+        raise InvalidInput(
+            f"The image has 32 bits a pixel (mode {image.mode}), of no range that is known.",
+            next_step="Save it with 8 or 16 bits a channel.",
+        )
+    return image
 
 
 def _check_pixels(num_pixels: int) -> None:

@@ -13,7 +13,13 @@ from dizuo.families.errors import LayerRefused, ModelRefused
 from dizuo.families.vision import calibration
 from dizuo.families.vision.calibration import Evidence
 from dizuo.families.vision.imaging import encode_png
-from dizuo.families.vision.model_directory import SUPPORTED, ModelDirectory, read_directory
+from dizuo.families.vision.model_directory import (
+    CONFIG_NAME,
+    PROCESSOR_NAME,
+    SUPPORTED,
+    ModelDirectory,
+    read_directory,
+)
 
 if TYPE_CHECKING:
     from dizuo.families.vision.network import Network
@@ -51,18 +57,15 @@ def import_model(directory: Path, output: Path, report: Reporter) -> TunedLayer:
         ModelRefused: as `inspect`, or the weights are not those of the configuration.
     """
     # PyTorch and Transformers take seconds to import, and `inspect` answers without them.
-    from dizuo.families.vision.lessons import Pictures, examine
     from dizuo.families.vision.making import Witness, layer_files, write_answers, write_base
 
     found = read_directory(directory)
     report(Progress("import", 0, 2, message="reading the weights"))
     network, config = _load(found)
-    write_base(network, config, found.labels, output)
     report(Progress("import", 1, 2, message="asking it about generated pictures"))
     images = generated_images(found.preprocessing.channels)
-    pictures = Pictures(images, [0] * len(images), network.preprocess)
-    seen = examine(network, pictures, range(len(images)))
-    evidence = Evidence(seen.embeddings, seen.logits, seen.logits.argmax(axis=1))
+    evidence = _examined(network, images)
+    write_base(network, config, found.labels, output)
     tuned = calibration.fit_unlabelled(evidence, output / calibration.FILE_NAME)
     write_answers(Witness(network, tuned, found.labels), images, output)
     report(Progress("import", 2, 2))
@@ -83,6 +86,26 @@ def _load(found: ModelDirectory) -> tuple[Network, dict[str, Any]]:
         )
     kept = {name: value for name, value in config.items() if name not in _KEPT_TO_OURSELVES}
     return network, kept
+
+
+def _examined(network: Network, images: list[bytes]) -> Evidence:
+    """What the model says about pictures, which shows whether it takes them at all."""
+    from dizuo.families.vision.lessons import Pictures, examine
+
+    pictures = Pictures(images, [0] * len(images), network.preprocess)
+    try:
+        seen = examine(network, pictures, range(len(images)))
+    except (RuntimeError, ValueError) as error:
+        raise ModelRefused(
+            f"The model does not take pictures as {PROCESSOR_NAME} prepares them.",
+            next_step=f"Use the {PROCESSOR_NAME} and {CONFIG_NAME} of one and the same model.",
+        ) from error
+    if not (np.isfinite(seen.embeddings).all() and np.isfinite(seen.logits).all()):
+        raise ModelRefused(
+            "The model answers with values that are not finite numbers.",
+            next_step="Fetch the model again: its weights are damaged, or were never trained.",
+        )
+    return Evidence(seen.embeddings, seen.logits, seen.logits.argmax(axis=1))
 
 
 def generated_images(num_channels: int) -> list[bytes]:

@@ -28,6 +28,9 @@ WEIGHTS_PROPERTY = "io.dizuo.weights"
 """The metadata property of `model.onnx` that holds the digest of the weights it was made from."""
 
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+_Shift = Annotated[float, Field(ge=-1e6, le=1e6)]
+_Factor = Annotated[float, Field(ge=1e-6, le=1e6)]
+"""Far beyond any real processor's, and well inside what single precision can keep."""
 
 
 class _Part(BaseModel):
@@ -47,9 +50,9 @@ class Preprocessing(_Part):
     channels: Literal[1, 3]
     centre_crop: Annotated[float, Field(gt=0, le=1)] | None = None
     resample: Literal["bilinear", "bicubic"] = "bilinear"
-    rescale: Annotated[float, Field(gt=0)] = 1 / 255
-    mean: tuple[float, ...]
-    std: tuple[Annotated[float, Field(gt=0)], ...]
+    rescale: _Factor = 1 / 255
+    mean: tuple[_Shift, ...]
+    std: tuple[_Factor, ...]
 
     @model_validator(mode="after")
     def _one_per_channel(self) -> Preprocessing:

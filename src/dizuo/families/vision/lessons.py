@@ -162,7 +162,7 @@ def teach(
     lesson = Lesson(network, course.schedule.augment)
     trainer = Trainer(
         model=lesson,
-        args=_arguments(course, len(pictures)),
+        args=_arguments(course, len(pictures), moves_batch_norm=not network.freezes_batch_norm),
         train_dataset=pictures,
         data_collator=_as_it_is,
         callbacks=[SealCheckpoints(course.work), ReportSteps(report, cancelled)],
@@ -176,9 +176,17 @@ def _as_it_is(batch: dict[str, Tensor]) -> dict[str, Tensor]:
     return batch
 
 
-def _arguments(course: Course, num_pictures: int) -> TrainingArguments:
+def _arguments(course: Course, num_pictures: int, *, moves_batch_norm: bool) -> TrainingArguments:
+    """The trainer's arguments.
+
+    Batch norm cannot tell a mean from one value, and one row is one value a channel where the
+    feature map has shrunk to a point. So a last batch of one row is left out; which row that is
+    changes with every epoch.
+    """
     schedule = course.schedule
-    steps = schedule.epochs * math.ceil(num_pictures / schedule.batch_size)
+    leaves_one_out = moves_batch_norm and num_pictures % schedule.batch_size == 1
+    num_batches = math.ceil(num_pictures / schedule.batch_size) - leaves_one_out
+    steps = schedule.epochs * num_batches
     return TrainingArguments(
         output_dir=str(course.checkpoints),
         num_train_epochs=schedule.epochs,
@@ -197,6 +205,7 @@ def _arguments(course: Course, num_pictures: int) -> TrainingArguments:
         use_cpu=True,
         remove_unused_columns=False,
         dataloader_pin_memory=False,
+        dataloader_drop_last=leaves_one_out,
         log_level="error",
     )
 

@@ -76,12 +76,7 @@ def read_directory(path: Path) -> ModelDirectory:
             f"The architecture {architecture[:60]!r} is not supported.",
             next_step=f"Supported: {', '.join(sorted(SUPPORTED))}.",
         )
-    classes = config.get("architectures") or [SUPPORTED[architecture]]
-    if SUPPORTED[architecture] not in classes:
-        raise ModelRefused(
-            f"The model is a {str(classes[0])[:60]}, not an image classifier.",
-            next_step=f"Import a {SUPPORTED[architecture]}.",
-        )
+    _check_class(config, SUPPORTED[architecture])
     weights = _weight_files(path)
     return ModelDirectory(
         path=path,
@@ -91,6 +86,21 @@ def read_directory(path: Path) -> ModelDirectory:
         num_parameters=sum(_count_parameters(file) for file in weights),
         preprocessing=_preprocessing(path, config),
     )
+
+
+def _check_class(config: Mapping[str, Any], wanted: str) -> None:
+    """Transformers writes what the model is a member of; where that is left out it may be ours."""
+    classes = config.get("architectures") or [wanted]
+    if not isinstance(classes, list) or not all(isinstance(one, str) for one in classes):
+        raise ModelRefused(
+            f"The architectures in {CONFIG_NAME} are not a list of names.",
+            next_step="Fetch the model again.",
+        )
+    if wanted not in classes:
+        raise ModelRefused(
+            f"The model is a {classes[0][:60]!r}, not an image classifier.",
+            next_step=f"Import a {wanted}.",
+        )
 
 
 def _read_json(directory: Path, name: str) -> dict[str, Any]:
@@ -104,7 +114,7 @@ def _read_json(directory: Path, name: str) -> dict[str, Any]:
         if path.stat().st_size > _MAX_JSON_BYTES:
             raise ValueError
         value = json.loads(path.read_bytes())
-    except ValueError:
+    except (ValueError, RecursionError):  # RecursionError: nested thousands of levels deep
         value = None
     if not isinstance(value, dict):
         raise ModelRefused(f"{name} is not JSON of a model.", next_step="Fetch the model again.")
@@ -118,11 +128,22 @@ def _labels(config: Mapping[str, Any]) -> tuple[str, ...]:
         return ("LABEL_0", "LABEL_1")
     try:
         by_number = {int(number): str(label) for number, label in named.items()}
-        return tuple(by_number[number] for number in range(len(by_number)))
+        labels = tuple(by_number[number] for number in range(len(by_number)))
     except (AttributeError, ValueError, KeyError) as error:
         raise ModelRefused(
             f"The labels in {CONFIG_NAME} are not numbered from 0.", next_step="Correct id2label."
         ) from error
+    if not labels or any(map(_is_no_unicode, labels)):
+        raise ModelRefused(
+            f"{CONFIG_NAME} has no labels, or one that is not valid Unicode.",
+            next_step="Correct id2label.",
+        )
+    return labels
+
+
+def _is_no_unicode(text: str) -> bool:
+    """Whether a text from JSON holds half a surrogate pair, which cannot be written down again."""
+    return any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _weight_files(directory: Path) -> tuple[Path, ...]:
@@ -147,14 +168,17 @@ def _shards(directory: Path) -> tuple[Path, ...]:
     if not isinstance(weight_map, dict) or not weight_map:
         raise ModelRefused(f"{INDEX_NAME} names no files.", next_step="Fetch the model again.")
     names = sorted({str(name) for name in weight_map.values()})
+    beside = {path.name for path in directory.iterdir() if path.is_file()}
     for name in names:
         if Path(name).name != name or not name.endswith(".safetensors"):
             raise ModelRefused(
                 f"{INDEX_NAME} names {name[:80]!r}, which is not a safetensors file beside it.",
                 next_step="Fetch the model again.",
             )
-        if not (directory / name).is_file():
-            raise ModelRefused(f"The file {name} is missing.", next_step="Fetch the model again.")
+        if name not in beside:
+            raise ModelRefused(
+                f"The file {name[:80]!r} is missing.", next_step="Fetch the model again."
+            )
     return tuple(directory / name for name in names)
 
 
@@ -173,11 +197,11 @@ def _count_parameters(path: Path) -> int:
 def _preprocessing(directory: Path, config: Mapping[str, Any]) -> Preprocessing:
     """How the model's own image processor treats a picture, in our terms."""
     processor = _read_json(directory, PROCESSOR_NAME)
-    channels = config.get("num_channels", 3)
-    normalises = processor.get("do_normalize", True)
     rescales = processor.get("do_rescale", True)
     try:
+        channels = _channels(config)
         height, width, centre_crop = _size(processor)
+        mean, std = _normalisation(processor, channels)
         return Preprocessing(
             height=height,
             width=width,
@@ -185,28 +209,48 @@ def _preprocessing(directory: Path, config: Mapping[str, Any]) -> Preprocessing:
             centre_crop=centre_crop,
             resample=_resample(processor),
             rescale=processor.get("rescale_factor", 1 / 255) if rescales else 1.0,
-            mean=_per_channel(processor["image_mean"], channels)
-            if normalises
-            else (0.0,) * channels,
-            std=_per_channel(processor["image_std"], channels) if normalises else (1.0,) * channels,
+            mean=mean,
+            std=std,
         )
-    except (ValidationError, KeyError, TypeError, ValueError) as error:
+    except (ValidationError, KeyError, TypeError, ValueError, ArithmeticError) as error:
         raise ModelRefused(
             f"{PROCESSOR_NAME} does not say how pictures become what the model sees.",
-            next_step="It needs size, image_mean and image_std.",
+            next_step="It needs size, image_mean and image_std, each a number within reason.",
         ) from error
+
+
+def _channels(config: Mapping[str, Any]) -> Any:
+    channels = config.get("num_channels", 3)
+    if type(channels) is not int or channels not in (1, 3):
+        raise ModelRefused(
+            f"{CONFIG_NAME} gives pictures {str(channels)[:20]!r} channels.",
+            next_step="Supported: num_channels 1 and 3.",
+        )
+    return channels
+
+
+def _normalisation(
+    processor: Mapping[str, Any], channels: int
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation per channel; those that change nothing where it is off."""
+    if not processor.get("do_normalize", True):
+        return (0.0,) * channels, (1.0,) * channels
+    return (
+        _per_channel(processor["image_mean"], channels),
+        _per_channel(processor["image_std"], channels),
+    )
 
 
 def _size(processor: Mapping[str, Any]) -> tuple[int, int, float | None]:
     """Height and width the network sees, and the share of the shorter side that is kept."""
     size = processor["size"]
     if isinstance(size, int):
-        return size, size, None
+        return _side(size), _side(size), None
     if not isinstance(size, Mapping):
         raise TypeError("the size is neither a number nor a mapping")
     if "height" in size and not processor.get("do_center_crop", False):
-        return size["height"], size["width"], None
-    edge = size.get("shortest_edge", size.get("height"))
+        return _side(size["height"]), _side(size["width"]), None
+    edge = _side(size.get("shortest_edge", size.get("height")))
     kind = str(processor.get("image_processor_type", processor.get("feature_extractor_type", "")))
     if kind.startswith("ConvNext"):
         warped = edge >= _CONVNEXT_WARP_EDGE
@@ -215,10 +259,16 @@ def _size(processor: Mapping[str, Any]) -> tuple[int, int, float | None]:
         raise ValueError("pictures would keep different shapes")
     crop = processor["crop_size"]
     height, width = (crop, crop) if isinstance(crop, int) else (crop["height"], crop["width"])
-    if height != width or height > edge:
+    if height != width or _side(height) > edge:
         raise ValueError("the crop is not a square inside the picture")
     # A picture with a set height and width is warped first; its square is then all of it.
     return height, width, height / edge
+
+
+def _side(value: Any) -> int:
+    if type(value) is not int or value < 1:
+        raise ValueError("a side is not a number of pixels")
+    return value
 
 
 def _resample(processor: Mapping[str, Any]) -> Any:

@@ -7,6 +7,7 @@ an adapter in training and the adapter slot of an exported graph are wired in he
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,15 +38,21 @@ from dizuo.families.vision.layer import (
 )
 
 _HEAD_NAMES = ("classifier",)
-_LOADING_ERRORS = (
+_BUILDING_ERRORS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
     OSError,
     RuntimeError,
-    ValueError,
-    TypeError,
-    SafetensorError,
     StrictDataclassError,
+    TypeError,
+    ValueError,
 )
-"""What Transformers raises for configurations and weights that are wrong or do not match."""
+"""What Transformers and PyTorch raise where a foreign configuration makes no sense: they check few
+of its numbers and names, and stumble over the rest while they build."""
+
+_logger = logging.getLogger("dizuo.families.vision")
 
 
 class Preprocess(nn.Module):
@@ -132,7 +139,10 @@ def head_path(model: nn.Module) -> str:
         and module.bias is not None
     ]
     if not found:
-        raise LayerRefused("The model has no linear head named classifier.")
+        raise LayerRefused(
+            "The model has no linear head named classifier.",
+            next_step="Use a model that classifies pictures.",
+        )
     return found[-1]
 
 
@@ -288,8 +298,10 @@ def pretrained_network(
     from the directory.
 
     Raises:
-        LayerRefused: the weights are not exactly those of the configuration.
+        LayerRefused: no model can be built from the configuration, or the weights are not exactly
+            those of it.
     """
+    _require_buildable(directory)
     try:
         model, loading = AutoModelForImageClassification.from_pretrained(
             directory,
@@ -300,12 +312,35 @@ def pretrained_network(
             attn_implementation="eager",
             output_loading_info=True,
         )
-    except _LOADING_ERRORS as error:
-        raise _misfit(_first_line(error)) from error
+    except (SafetensorError, RuntimeError) as error:
+        _logger.info("the weights do not fit: %s", error)
+        raise _misfit("their shapes or types are others") from error
+    except _BUILDING_ERRORS as error:
+        raise _unbuildable(error) from error
     for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         if loading[kind]:
             raise _misfit(f"{kind.replace('_', ' ')} such as {sorted(map(str, loading[kind]))[0]}")
     return Network(model, preprocessing).eval(), model.config.to_dict()
+
+
+def _require_buildable(directory: Path) -> None:
+    """Build the model without memory for its weights, to tell a bad configuration from others."""
+    try:
+        settings = AutoConfig.from_pretrained(
+            directory, local_files_only=True, trust_remote_code=False
+        )
+        with torch.device("meta"):
+            AutoModelForImageClassification.from_config(settings, attn_implementation="eager")
+    except _BUILDING_ERRORS as error:
+        raise _unbuildable(error) from error
+
+
+def _unbuildable(error: Exception) -> LayerRefused:
+    _logger.info("no model can be built: %s: %s", type(error).__name__, error)
+    return LayerRefused(
+        f"{CONFIG_NAME} does not describe a model that can be built.",
+        next_step=f"Fetch the model again, with the {CONFIG_NAME} that it was saved with.",
+    )
 
 
 def _misfit(reason: str) -> LayerRefused:

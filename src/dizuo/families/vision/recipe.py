@@ -67,9 +67,10 @@ class Schedule(_Part):
 
 
 class PretrainMethod(Schedule):
-    """A base from scratch."""
+    """A base from scratch. Batch norm, which moves here, needs two rows a batch at least."""
 
     kind: Literal["pretrain"]
+    batch_size: Annotated[int, Field(ge=2, le=4096)] = 64
     architecture: ResNetArchitecture
 
 
