@@ -106,6 +106,9 @@ class Llama:
             self._server = xllamacpp.Server(self._parameters(model, adapters, threads))
         except RuntimeError as error:
             raise _cannot_open(model) from error
+        # A server that is dropped before its loop has run waits for that loop for ever.
+        self.embedding_size = int(self.embed("dizuo").size)
+        """Of the base's embeddings."""
 
     def _parameters(self, model: Path, adapters: Sequence[Path], threads: int) -> Any:
         wanted = xllamacpp.CommonParams()

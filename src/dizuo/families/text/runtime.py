@@ -13,7 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import xllamacpp
 
 from dizuo.artifacts.model import StackFiles
@@ -214,10 +213,8 @@ def _load(
 
 
 def _check_width(llama: Llama, stacks: Mapping[str, _Stack]) -> None:
-    """Ask for one embedding, so that a calibration for another base is refused before it serves."""
-    width = int(np.asarray(llama.embed("dizuo")).size)
     for name, stack in stacks.items():
-        if stack.calibration.scales.size != width:
+        if stack.calibration.scales.size != llama.embedding_size:
             raise LayerRefused(
                 f"The {calibration.FILE_NAME} of {name} is for another base.",
                 next_step="Build the layer again.",
