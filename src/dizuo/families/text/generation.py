@@ -94,7 +94,7 @@ class Writer:
         ids, mask = _padded(prompts, self.tokens, self.model.device, left=True)
         cache = DynamicCache()
         rooms = [min(self.max_tokens, self.window - len(prompt)) for prompt in prompts]
-        writing = set(range(len(prompts)))
+        writing = {index for index, room in enumerate(rooms) if room > 0}
         while writing:
             tick()
             length = ids.shape[1]

@@ -26,8 +26,9 @@ from dizuo.families.text.gguf_architecture import Architecture
 _NUMBER_BYTES = 4
 _TILE_TOKENS = 4096
 _TILE_VOCABULARY = 32768
-_TILE_COPIES = 6
-"""A tile's logits, what the loss makes of them, and their gradient (`trl.kernels`)."""
+_TILE_COPIES = 10
+"""A tile's logits, what the loss makes of them, and their gradient, side by side on a processor
+(`_backward_tile` of `trl.kernels.chunked_logprob`)."""
 _CGROUP = Path("/sys/fs/cgroup")
 
 
