@@ -182,10 +182,12 @@ class TuneJob:
 
 @dataclass(frozen=True, slots=True)
 class TunedLayer:
-    """What a tuner returns: the layer's files in the `safetensors` target, and its metrics."""
+    """What a tuner or importer returns: the layer's files, its metrics, and the target whose form
+    the files have. Only from `safetensors` can a layer be exported to others."""
 
     files: tuple[LayerFile, ...]
     metrics: dict[str, float]
+    target: str = "safetensors"
 
 
 class Cancelled(Exception):
@@ -225,12 +227,15 @@ class Importer(Protocol):
     def inspect(self, directory: Path) -> dict[str, Any]:
         """What the directory holds (architecture, labels, number of parameters), from headers.
 
+        A `target` says which one `import_model` will return, if it is not `safetensors`.
+
         Raises:
             ModelRefused: it cannot become a layer; says why and what to do.
         """
 
     def import_model(self, directory: Path, output: Path, report: Reporter) -> TunedLayer:
-        """The model as an L0 layer in the `safetensors` target.
+        """The model as an L0 layer, in the `safetensors` target unless it comes in a form that
+        nothing can be trained on.
 
         Raises:
             ModelRefused: as `inspect`.

@@ -28,6 +28,7 @@ from dizuo.families.quantiles import Floats
 from dizuo.families.text import calibration, score, spec
 from dizuo.families.text.adapter import read_adapter
 from dizuo.families.text.calibration import Calibration, Evidence, figures
+from dizuo.families.text.generated_prompts import short
 from dizuo.families.text.generation import Answer, Writer, embed, watching
 from dizuo.families.text.layer import Manifest
 from dizuo.families.text.lessons import Lot, Question, Reading, embedded_text
@@ -49,7 +50,8 @@ class Examination:
     MAX_ASKED in all; and whose prompts show what it has learned.
 
     `answered` says whether the questions have right answers; `window` is how many tokens the engine
-    reads and writes at once.
+    reads and writes at once. `max_tokens` bounds an answer, where it is to be shorter than the
+    layer's own.
     """
 
     questions: tuple[Question, ...]
@@ -57,6 +59,7 @@ class Examination:
     learned: tuple[Row, ...]
     answered: bool
     window: int
+    max_tokens: int | None = None
 
 
 def plan(lot: Lot, reading: Reading, context_length: int) -> Examination:
@@ -167,7 +170,8 @@ class _Examiner:
     def answers(self, model: Model) -> list[Answer]:
         """The answer to every question."""
         planned, subject = self.planned, self.subject
-        writer = Writer(model, subject.tokens, subject.max_tokens, planned.window)
+        most = planned.max_tokens or subject.max_tokens
+        writer = Writer(model, subject.tokens, most, planned.window)
         before = len(planned.learned) + len(planned.questions)
         return writer.answers([one.ids for one in planned.questions], self._watch(before))
 
@@ -189,7 +193,7 @@ def _write_answers(
 ) -> None:
     rows = [
         ExpectedAnswer(
-            request=spec.request([{"prompt": question.row["prompt"]}]),
+            request=short(spec.request([{"prompt": question.row["prompt"]}]), planned.max_tokens),
             answer=answer,
             confidence=round(min(float(sure), 1.0), _CONFIDENCE_DIGITS),
         )

@@ -6,12 +6,11 @@ same model gives the same bytes, in however many files it comes.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import gguf
 import numpy as np
@@ -42,12 +41,9 @@ from dizuo.families.text.gguf_writing import (
     quantise,
     write_tensor,
 )
-from dizuo.families.text.weight_files import Tensors, open_tensors
+from dizuo.families.text.model_directory import read_config
+from dizuo.families.text.weight_files import Tensors, check_tensors, open_tensors
 
-CONFIG_NAME = "config.json"
-
-_FLOATS = ("F32", "F16", "BF16")
-_COMPUTED_ANEW = ".rotary_emb.inv_freq"
 _NUMBERS_AT_ONCE = 16 * 1024 * 1024
 
 
@@ -71,7 +67,7 @@ def write_base(
     Raises:
         ModelRefused: it is none that llama.cpp runs as it was trained; says why and what to do.
     """
-    config = _read_config(directory)
+    config = read_config(directory)
     architecture = read_architecture(config)
     vocabulary = read_vocabulary(directory, config, architecture.vocab_size)
     plan = _plan(architecture, TYPES[quantisation])
@@ -88,7 +84,7 @@ def write_base(
     for planned in plan:
         add_tensor(writer, planned.name, planned.shape, planned.type)
     with open_tensors(directory) as tensors, open_atomic(destination) as stream:
-        _check_tensors(tensors, architecture)
+        check_tensors(tensors, architecture)
         stream.write(header_bytes(writer))
         if factors is not None:
             write_tensor(stream, [factors.tobytes()])
@@ -105,39 +101,6 @@ def _write_tensors(
         write_tensor(stream, _pieces(tensors, planned))
         done += num_bytes(planned.shape, planned.type)
     report(Progress("export", done, total, unit="byte"))
-
-
-def _read_config(directory: Path) -> dict[str, Any]:
-    try:
-        value = json.loads((directory / CONFIG_NAME).read_bytes())
-    except FileNotFoundError as error:
-        raise ModelRefused(
-            f"There is no {CONFIG_NAME} in the model's folder.",
-            next_step="Give a folder that save_pretrained or a model hub has written.",
-        ) from error
-    except (ValueError, RecursionError):
-        value = None
-    if not isinstance(value, dict):
-        raise ModelRefused(f"{CONFIG_NAME} is not a JSON object.", next_step="Fetch it again.")
-    return value
-
-
-def _check_tensors(tensors: Tensors, architecture: Architecture) -> None:
-    """Refuse a checkpoint that is not exactly the one its configuration describes."""
-    expected = architecture.shapes()
-    ignored = {OUTPUT} if architecture.tied else set()
-    found = {name for name in tensors.slices if not name.endswith(_COMPUTED_ANEW)} - ignored
-    if found != expected.keys():
-        missing, extra = sorted(expected.keys() - found), sorted(found - expected.keys())
-        reason = f"lack {missing[0]}" if missing else f"hold {extra[0][:80]}, which is unknown"
-        raise _refused(f"{reason} in a {architecture.class_name}")
-    for name, shape in expected.items():
-        if tensors.shape(name) != shape:
-            raise _refused(
-                f"give {name} the shape {tensors.shape(name)}, not {shape} as {CONFIG_NAME} says"
-            )
-        if tensors.dtype(name) not in _FLOATS:
-            raise _refused(f"keep {name} as {tensors.dtype(name)}, not as floating-point numbers")
 
 
 def _plan(architecture: Architecture, wanted: TensorType) -> list[_Planned]:

@@ -1,4 +1,4 @@
-"""The weights of a Hugging Face model's folder: safetensors files, one or several.
+"""The weights of a Hugging Face model's folder: safetensors files, one or several. Light.
 
 Pickled weights are never opened: unpickling runs whatever code they carry.
 """
@@ -10,18 +10,23 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
-import torch
 from safetensors import SafetensorError, safe_open
 
 from dizuo.families.errors import ModelRefused
+from dizuo.families.text.gguf_architecture import OUTPUT, Architecture
+
+if TYPE_CHECKING:
+    import torch
 
 SINGLE_NAME = "model.safetensors"
 INDEX_NAME = "model.safetensors.index.json"
 
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _MAX_INDEX_BYTES = 20_000_000
+_FLOATS = ("F32", "F16", "BF16")
+_COMPUTED_ANEW = ".rotary_emb.inv_freq"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +50,10 @@ class Tensors:
 
 
 @contextmanager
-def open_tensors(directory: Path) -> Iterator[Tensors]:
+def open_tensors(directory: Path, framework: Literal["pt", "numpy"] = "pt") -> Iterator[Tensors]:
     """The tensors of all weight files of a model's folder.
+
+    With `numpy` headers are read without PyTorch, but no rows.
 
     Raises:
         ModelRefused: there are no safetensors files, or they are not whole.
@@ -55,7 +62,7 @@ def open_tensors(directory: Path) -> Iterator[Tensors]:
         slices: dict[str, Any] = {}
         for path in weight_files(directory):
             try:
-                file = stack.enter_context(safe_open(path, framework="pt"))
+                file = stack.enter_context(safe_open(path, framework=framework))
             except (SafetensorError, OSError) as error:
                 raise ModelRefused(
                     f"{path.name} is cut short or is not a safetensors file.",
@@ -63,6 +70,32 @@ def open_tensors(directory: Path) -> Iterator[Tensors]:
                 ) from error
             slices.update({name: file.get_slice(name) for name in file.keys()})  # noqa: SIM118 - not a dict
         yield Tensors(slices)
+
+
+def check_tensors(tensors: Tensors, architecture: Architecture) -> None:
+    """Refuse a checkpoint that is not exactly the one its configuration describes.
+
+    Raises:
+        ModelRefused: a tensor is missing, unknown, of another shape, or quantised.
+    """
+    expected = architecture.shapes()
+    ignored = {OUTPUT} if architecture.tied else set()
+    found = {name for name in tensors.slices if not name.endswith(_COMPUTED_ANEW)} - ignored
+    if found != expected.keys():
+        missing, extra = sorted(expected.keys() - found), sorted(found - expected.keys())
+        reason = f"lack {missing[0]}" if missing else f"hold {extra[0][:80]}, which is unknown"
+        raise _refused(f"{reason} in a {architecture.class_name}")
+    for name, shape in expected.items():
+        if tensors.shape(name) != shape:
+            raise _refused(
+                f"give {name} the shape {tensors.shape(name)}, not {shape} as config.json says"
+            )
+        if tensors.dtype(name) not in _FLOATS:
+            raise _refused(f"keep {name} as {tensors.dtype(name)}, not as floating-point numbers")
+
+
+def _refused(reason: str) -> ModelRefused:
+    return ModelRefused(f"The model's weights {reason}.", next_step="Fetch the model again.")
 
 
 def weight_files(directory: Path) -> tuple[Path, ...]:
