@@ -12,34 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.families.text.tuning_factory import LORA, PRETRAIN, SCHEMA, build, tickets
+from tests.families.text.served import PROMPTS, exported, train
+from tests.families.text.tuning_factory import SCHEMA, build, tickets
 
-from dizuo.artifacts.model import LayerDirectory, StackFiles
+from dizuo.artifacts.model import StackFiles
 from dizuo.core.errors import InvalidInput
-from dizuo.core.progress import silent
 from dizuo.families import registry
 from dizuo.families.errors import ContextOverflow, LayerRefused, UnknownStack
 from dizuo.families.golden import TRAINED_ANSWERS_NAME, probe, read_golden
-from dizuo.families.text import export, spec
+from dizuo.families.text import spec
 from dizuo.families.text.runtime import LlamaEngine, open_engine
 
 NUM_MIXED = 300
-NAMES = ("base", "industry", "scenario", "other")
-MOVED = {"积水": "环境", "路灯不亮": "排水", "噪音扰民": "照明"}
-SWAPPED = {"积水": "照明", "路灯不亮": "环境", "噪音扰民": "排水"}
-PROMPTS = [str(row["prompt"]) for row in tickets(12, seed=99)]
-
-
-def exported(root: Path, stack: StackFiles, target: str = "gguf-f16") -> StackFiles:
-    """A stack in another target's form, every layer of it."""
-    layers = []
-    for depth, layer in enumerate(stack.layers, start=1):
-        folder = root / target / layer.name
-        if not folder.exists():
-            folder.mkdir(parents=True)
-            export.export(replace(stack, layers=stack.layers[:depth]), target, folder, silent)
-        layers.append(LayerDirectory(layer.level, layer.name, folder))
-    return replace(stack, target=target, layers=tuple(layers))
+NAMES = ("qwen", "industry", "scenario", "other")
 
 
 @pytest.fixture(scope="module")
@@ -49,13 +34,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def trained(root: Path) -> dict[str, StackFiles]:
-    """A base, an L1 on it, and two L2 on that, which have learned their tickets."""
-    pretrain, lora = {**PRETRAIN, "epochs": 16}, {**LORA, "epochs": 6}
-    base = build(root, "base", tickets(320), None, method=pretrain)
-    industry = build(root, "industry", tickets(90, seed=1), base, method=lora)
-    scenario = build(root, "scenario", tickets(90, seed=2, kinds=MOVED), industry, method=lora)
-    other = build(root, "other", tickets(90, seed=3, kinds=SWAPPED), industry, method=lora)
-    return dict(zip(NAMES, (base, industry, scenario, other), strict=True))
+    return train(root)
 
 
 @pytest.fixture(scope="module")
@@ -167,13 +146,13 @@ def test_an_answer_that_nobody_wants_ends_early(engine: LlamaEngine) -> None:
         return len(told) < 3
 
     asked = chat(PROMPTS[0], max_tokens=90, response_format={"type": "text"}, temperature=2.0)
-    engine.stream("base", asked, enough)
+    engine.stream("qwen", asked, enough)
     assert len(told) == 3
 
 
 def test_answers_are_held_to_the_layers_schema(engine: LlamaEngine) -> None:
     for seed in range(8):
-        answer = engine.infer("base", chat("随便说说", temperature=2.0, seed=seed, max_tokens=90))
+        answer = engine.infer("qwen", chat("随便说说", temperature=2.0, seed=seed, max_tokens=90))
         if answer.response["choices"][0]["finish_reason"] == "stop":
             said = answer.observations[0].answer
             assert set(said) == {"类别", "地点"}
@@ -191,7 +170,7 @@ def test_a_callers_schema_comes_before_the_layers(engine: LlamaEngine) -> None:
 def test_seed_stop_and_temperature(engine: LlamaEngine) -> None:
     def said(**changes: Any) -> str:
         free = {"response_format": {"type": "text"}, "max_tokens": 20}
-        (choice,) = engine.infer("base", chat("你好", **free, **changes)).response["choices"]
+        (choice,) = engine.infer("qwen", chat("你好", **free, **changes)).response["choices"]
         return str(choice["message"]["content"])
 
     assert said(temperature=1.5, seed=3) == said(temperature=1.5, seed=3)
@@ -201,7 +180,7 @@ def test_seed_stop_and_temperature(engine: LlamaEngine) -> None:
 
 
 def test_a_raw_completion_is_no_sample(engine: LlamaEngine) -> None:
-    answer = engine.infer("base", {"prompt": PROMPTS[0], "max_tokens": 4, "logprobs": 2})
+    answer = engine.infer("qwen", {"prompt": PROMPTS[0], "max_tokens": 4, "logprobs": 2})
     assert answer.observations == ()
     (choice,) = answer.response["choices"]
     assert answer.response["object"] == "text_completion"
@@ -243,12 +222,12 @@ def test_what_it_cannot_answer_is_refused_in_one_sentence(
     engine: LlamaEngine, request_body: dict[str, Any], says: str
 ) -> None:
     with pytest.raises(InvalidInput, match=says):
-        engine.infer("base", request_body)
+        engine.infer("qwen", request_body)
 
 
 def test_a_prompt_longer_than_the_context_is_refused(engine: LlamaEngine) -> None:
     with pytest.raises(ContextOverflow, match="this model reads 128 at once"):
-        engine.infer("base", chat("很长" * 400))
+        engine.infer("qwen", chat("很长" * 400))
 
 
 def test_an_unknown_stack_never_reaches_the_base(engine: LlamaEngine) -> None:
@@ -322,6 +301,6 @@ def test_a_layer_that_does_not_fit_is_refused(
 
 def test_an_engine_holds_one_base(stacks: dict[str, StackFiles], tmp_path: Path) -> None:
     second = build(tmp_path, "second", tickets(40, seed=8), None)
-    both: Sequence[StackFiles] = (stacks["base"], exported(tmp_path, second))
+    both: Sequence[StackFiles] = (stacks["qwen"], exported(tmp_path, second))
     with pytest.raises(LayerRefused, match="holds one base; these stacks have 2"):
         open_engine(dict(zip(("a", "b"), both, strict=True)), threads=1)
