@@ -1,8 +1,8 @@
-"""Wordings of the two splits, and how an answer is written."""
+"""Wordings of the two splits."""
 
 from __future__ import annotations
 
-from dizuo.demo.hotline.model import Label, Split, Wording, answer_text
+from dizuo.demo.hotline.model import Split, Wording
 
 WORDING = Wording(("a", "b", "c", "d"), ("1", "2", "3", "4"))
 
@@ -18,14 +18,3 @@ def test_each_part_is_in_both_splits() -> None:
         subjects, faults = zip(*WORDING.pairs(split), strict=True)
         assert set(subjects) == set(WORDING.subjects)
         assert set(faults) == set(WORDING.faults)
-
-
-def test_an_answer_is_compact_json_with_its_keys_in_order() -> None:
-    label = Label("bus", "transport-bureau", "low", "春晖路12号")._asdict()
-    assert answer_text(label) == (
-        '{"category":"bus","department":"transport-bureau","urgency":"low","place":"春晖路12号"}'
-    )
-
-
-def test_an_answer_in_words_is_itself() -> None:
-    assert answer_text("春晖路12号") == "春晖路12号"

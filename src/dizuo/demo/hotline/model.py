@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -69,7 +68,7 @@ class Desk:
 
 
 class Label(NamedTuple):
-    """What a clerk notes of a ticket; the order of the fields is the order of the answer's keys."""
+    """What a clerk notes of a ticket."""
 
     category: str
     department: str
@@ -94,10 +93,3 @@ class Ticket:
     def row(self) -> Row:
         """As a dataset's row."""
         return {"prompt": self.text, "label": self.label._asdict()}
-
-
-def answer_text(label: Mapping[str, Any] | str) -> str:
-    """A label as the model is to write it: a mapping as compact JSON, its keys in their order."""
-    if isinstance(label, str):
-        return label
-    return json.dumps(label, ensure_ascii=False, separators=(",", ":"))
