@@ -1,4 +1,4 @@
-"""The kind `import`: a Hugging Face model directory, sent as a tar archive, becomes an L0 stack."""
+"""The kind `import`: an open model, sent as a tar archive of its directory, becomes an L0 stack."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from dizuo.artifacts.disk import telling_full_disk
 from dizuo.artifacts.layout import Layout
 from dizuo.artifacts.model import Level
 from dizuo.core.digests import sha256_json
+from dizuo.core.errors import InvalidInput
 from dizuo.core.progress import Progress, Reporter
 from dizuo.datasets.uploads import upload_path
 from dizuo.families import registry
@@ -40,16 +41,20 @@ MAX_MODEL_BYTES = 64 * 2**30
 INSPECTION_PREFIX = ".inspect-"
 """Of the folders in `runs/` in which the hub looks into a model before it lets the run in."""
 _COPY_BYTES = 1 << 20
-_INPUTS_FORMAT = 1
+_INPUTS_FORMAT = 2
 _TAR_FAULTS = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError, ValueError)
 
 
 class ImportSpec(RunSpec):
-    """`upload` is the digest of a tar archive of the directory, `name` the stack it becomes."""
+    """`upload` is the digest of a tar archive of the directory, `name` the stack it becomes.
+
+    `targets` are the forms it is exported to, all that the family has unless they are named.
+    """
 
     upload: Annotated[str, Field(max_length=71)]
     name: Annotated[str, Field(max_length=64)]
     family: Annotated[str, Field(max_length=64)]
+    targets: Annotated[tuple[str, ...], Field(min_length=1, max_length=20)] | None = None
     no_cache: bool = False
 
 
@@ -71,6 +76,7 @@ class ImportKind:
         """
         asked = parse_spec(ImportSpec, spec)
         importer = registry.importer(asked.family)
+        _targets(asked)
         require_free_name(session, asked.name, Level.L0, family=asked.family, project=asked.project)
         archive = upload_path(context.home, asked.upload)
         known = stacks.find_by_inputs(session, _input_digest(asked), project_id=asked.project)
@@ -78,7 +84,8 @@ class ImportKind:
             return outcome(known)
         place = context.home / "runs"
         with tempfile.TemporaryDirectory(dir=place, prefix=INSPECTION_PREFIX) as folder:
-            importer.inspect(unpack_model(archive, Path(folder) / "model"))
+            found = importer.inspect(unpack_model(archive, Path(folder) / "model"))
+        _check_form(asked, found)
         return None
 
     def prepare(
@@ -96,7 +103,7 @@ class ImportKind:
             "project": asked.project,
             "name": asked.name,
             "family": asked.family,
-            "targets": list(registry.spec(asked.family).TARGETS),
+            "targets": list(_targets(asked)),
             "input_digest": _input_digest(asked),
         }
 
@@ -120,7 +127,7 @@ class ImportKind:
         output.mkdir()
         made = registry.importer(family).import_model(directory, output, report)
         build = Build(layout, job["name"], Level.L0, family, scratch, report, cancelled)
-        stored = build.publish(made.files, None, job["targets"])
+        stored = build.publish(made, None, job["targets"])
         return {"targets": stored, "metrics": made.metrics}
 
     def finish(
@@ -146,6 +153,28 @@ class ImportKind:
         return {**made, "metrics": result["metrics"]}
 
 
+def _targets(asked: ImportSpec) -> tuple[str, ...]:
+    """What the model is exported to, in the family's order."""
+    known = registry.spec(asked.family).TARGETS
+    wanted = known if asked.targets is None else asked.targets
+    for target in wanted:
+        if target not in known:
+            raise InvalidInput(
+                f"The family {asked.family} has no target {target[:60]!r}.",
+                next_step=f"Its targets: {', '.join(known)}.",
+            )
+    return tuple(target for target in known if target in wanted)
+
+
+def _check_form(asked: ImportSpec, found: Mapping[str, Any]) -> None:
+    """Refuse targets for a model that comes in a form from which none can be made."""
+    if asked.targets is not None and "target" in found:
+        raise InvalidInput(
+            f"The model stays in the form it came in, {found['target']}.",
+            next_step="Leave the targets out.",
+        )
+
+
 def _input_digest(asked: ImportSpec) -> str:
     """The digest of everything that determines the imported stack's bytes."""
     return sha256_json(
@@ -156,6 +185,7 @@ def _input_digest(asked: ImportSpec) -> str:
             "project": asked.project,
             "name": asked.name,
             "family": asked.family,
+            "targets": list(_targets(asked)),
         }
     )
 

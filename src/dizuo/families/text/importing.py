@@ -1,14 +1,13 @@
 """Bringing an open language model in as a base. `inspect` is light, `import_model` heavy.
 
 A folder as `save_pretrained` writes it (Llama, Qwen2, Qwen3; safetensors, in shards too) becomes a
-layer in the `safetensors` target; its weights stay as they are.
+layer in the `safetensors` target; its weights stay as they are. A folder with one GGUF file and no
+safetensors becomes one in the target `gguf`, to be served only.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from dizuo.core.files import write_atomic, write_json
 from dizuo.core.progress import Progress, Reporter
 from dizuo.families.base import TunedLayer
 from dizuo.families.errors import LayerRefused, ModelRefused
+from dizuo.families.text import gguf_importing
 from dizuo.families.text.generated_prompts import MAX_TOKENS, PROMPTS
 from dizuo.families.text.layer import (
     CHAT_TEMPLATE_NAME,
@@ -32,7 +32,7 @@ from dizuo.families.text.layer import (
 )
 from dizuo.families.text.model_directory import ModelDirectory, read_directory
 from dizuo.families.text.recipe import AnswerTask
-from dizuo.families.text.weight_files import open_tensors
+from dizuo.families.text.weight_files import keep_file, open_tensors
 
 if TYPE_CHECKING:
     from dizuo.families.text.examination import Examination
@@ -51,6 +51,8 @@ def inspect(directory: Path) -> dict[str, Any]:
     Raises:
         ModelRefused: it cannot become a layer; says why and what to do.
     """
+    if (file := gguf_importing.gguf_file(directory)) is not None:
+        return gguf_importing.inspect_file(file)
     found = read_directory(directory)
     architecture = found.architecture
     return {
@@ -64,7 +66,7 @@ def inspect(directory: Path) -> dict[str, Any]:
 
 
 def import_model(directory: Path, output: Path, report: Reporter) -> TunedLayer:
-    """The model as an L0 layer in the `safetensors` target.
+    """The model as an L0 layer in the `safetensors` target, or a GGUF file in the target `gguf`.
 
     No data comes with a model, so its confidence is that of its tokens, and its golden set and
     percentiles are of generated prompts; a layer tuned on it is calibrated on data.
@@ -72,12 +74,17 @@ def import_model(directory: Path, output: Path, report: Reporter) -> TunedLayer:
     Raises:
         ModelRefused: as `inspect`; or it does not fit into memory, or does not answer.
     """
+    if (file := gguf_importing.gguf_file(directory)) is not None:
+        return gguf_importing.import_file(file, output, report)
+    return _import_directory(read_directory(directory), output, report)
+
+
+def _import_directory(found: ModelDirectory, output: Path, report: Reporter) -> TunedLayer:
     # PyTorch and Transformers take seconds to import, and `inspect` answers without them.
     from dizuo.families.text.examination import Subject, examine
     from dizuo.families.text.making import base_manifest, layer_files
     from dizuo.families.text.tokens import read_tokens
 
-    found = read_directory(directory)
     _require_memory(found)
     report(Progress("import", 0, 2, message="reading the weights"))
     _check_finite(found)
@@ -136,20 +143,11 @@ def _write_files(found: ModelDirectory, output: Path) -> None:
     write_json(output / GENERATION_CONFIG_NAME, _generation(found))
     write_json(output / TOKENIZER_CONFIG_NAME, _tokenizer_settings(found))
     write_atomic(output / CHAT_TEMPLATE_NAME, found.chat_template.encode())
-    _keep(found.path / TOKENIZER_NAME, output)
+    keep_file(found.path / TOKENIZER_NAME, output / TOKENIZER_NAME)
     for weights in found.weights:
-        _keep(weights, output)
+        keep_file(weights, output / weights.name)
     if [path.name for path in found.weights] != [WEIGHTS_NAME]:
-        _keep(found.path / WEIGHTS_INDEX_NAME, output)
-
-
-def _keep(source: Path, output: Path) -> None:
-    """Give a file a second name in `output`, or copy it where the file system allows no such."""
-    real = source.resolve()  # a model hub's cache holds links
-    try:
-        os.link(real, output / source.name)
-    except OSError:
-        shutil.copyfile(real, output / source.name)
+        keep_file(found.path / WEIGHTS_INDEX_NAME, output / WEIGHTS_INDEX_NAME)
 
 
 def _cleaned(settings: Any) -> dict[str, Any]:

@@ -6,6 +6,8 @@ Pickled weights are never opened: unpickling runs whatever code they carry.
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -118,6 +120,15 @@ def weight_files(directory: Path) -> tuple[Path, ...]:
     raise ModelRefused(
         "There are no weights in the model's folder.", next_step=f"Add {SINGLE_NAME}."
     )
+
+
+def keep_file(source: Path, destination: Path) -> None:
+    """Give a file a second name, or copy it where the file system allows no such."""
+    real = source.resolve()  # a model hub's cache holds links
+    try:
+        os.link(real, destination)
+    except OSError:
+        shutil.copyfile(real, destination)
 
 
 def _shards(directory: Path) -> tuple[Path, ...]:
