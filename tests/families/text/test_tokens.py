@@ -60,7 +60,7 @@ def test_a_token_that_was_added_but_is_not_special_is_written() -> None:
     tokenizer = learn_tokenizer([], 300)
     tokenizer.add_tokens([AddedToken("<tool>", special=False)])
     tokens = tokens_of(tokenizer, CHAT_TEMPLATE, tokenizer_config(64))
-    assert tokens.spelled(tokenizer.token_to_id("<tool>")) == b"<tool>"
+    assert tokens.spelled(tokenizer.get_vocab()["<tool>"]) == b"<tool>"
 
 
 def test_the_files_of_a_base_give_the_same_as_transformers(base: StackFiles) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -32,8 +33,9 @@ from dizuo.core.errors import InvalidInput
 from dizuo.core.progress import Progress, silent
 from dizuo.families.base import Cancelled, Row
 from dizuo.families.golden import TRAINED_ANSWERS_NAME, read_golden
-from dizuo.families.text import calibration, tune
+from dizuo.families.text import calibration, memory, tune
 from dizuo.families.text.layer import read_manifest, read_schema, read_stack
+from dizuo.families.text.lessons import divide
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -116,7 +118,7 @@ def test_an_adapter_has_its_files_and_pins(industry: StackFiles, scenario: Stack
 
 def test_held_out_rows_are_asked_first(base: StackFiles) -> None:
     rows = tickets(NUM_ROWS)
-    held_out = tune.divide(rows, 7).held_out
+    held_out = divide(rows, 7).held_out
     answers = read_golden(base.top.directory, TRAINED_ANSWERS_NAME)
     asked = [row.request["requests"][0]["messages"][0]["content"] for row in answers]
     assert asked[: len(held_out)] == [row["prompt"] for row in held_out]
@@ -154,6 +156,20 @@ def test_the_system_message_of_the_task_is_learned(base: StackFiles, tmp_path: P
     assert read_manifest(ours).answering.system == system["content"]
     asked = read_golden(ours)[0].request["requests"][0]["messages"]
     assert [message["role"] for message in asked] == ["user"]
+
+
+def test_nothing_is_asked_of_the_network(
+    base: StackFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    def look_up(*host: Any, **_: Any) -> list[Any]:
+        asked.append(host)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    run(job(tmp_path, tickets(24), base, method={**LORA, "epochs": 1}))
+    assert asked == []
 
 
 def without(key: str, rows: Sequence[Row]) -> list[Row]:
@@ -196,7 +212,7 @@ def test_an_adapter_needs_a_parent(tmp_path: Path) -> None:
 def test_a_training_that_does_not_fit_is_refused_before_it_starts(
     base: StackFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tune.memory, "free_bytes", lambda: 5_000_000)
+    monkeypatch.setattr(memory, "free_bytes", lambda: 5_000_000)
     with pytest.raises(InvalidInput, match=r"needs about .* of memory") as refused:
         run(job(tmp_path, tickets(30), base))
     assert "gradient_checkpointing" in refused.value.next_step
@@ -206,7 +222,7 @@ def test_a_training_that_does_not_fit_is_refused_before_it_starts(
 def test_a_few_rows_that_are_too_long_are_left_out(base: StackFiles, tmp_path: Path) -> None:
     rows = [*tickets(60), *TOO_LONG[:3]]
     metrics = run(job(tmp_path, rows, base, method={**LORA, "epochs": 1})).metrics
-    learned = tune.divide(rows, 7).learned
+    learned = divide(rows, 7).learned
     assert metrics["num_too_long"] == sum(row in learned for row in TOO_LONG[:3]) > 0
     assert metrics["num_trained"] == len(learned) - metrics["num_too_long"]
 
