@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from dizuo.core.errors import DizuoError, InvalidInput
 from dizuo.families.errors import ContextOverflow, GenerationFailed, LayerRefused
 from dizuo.families.text.calibration import TOP_LOGPROBS, Token, token_of
-from dizuo.families.text.messages import Message
+from dizuo.families.text.messages import TEMPLATE_ARGUMENTS, with_system
 from dizuo.families.text.protocol import Ask
 from dizuo.families.text.schema import ANY_OBJECT, grammar
 
@@ -174,7 +174,8 @@ class Llama:
         }
         wanted = max(TOP_LOGPROBS, ask.top_logprobs or 0)
         if ask.messages is not None:
-            body |= {"messages": _with_system(ask.messages, manner.system)}
+            body["messages"] = with_system(ask.messages, manner.system)
+            body["chat_template_kwargs"] = TEMPLATE_ARGUMENTS
             body |= {"logprobs": True, "top_logprobs": wanted}
         else:
             body |= {"prompt": ask.prompt, "logprobs": wanted}
@@ -203,12 +204,6 @@ class Llama:
         if "error" in answer:
             raise _failed(answer["error"])
         return np.asarray(answer["data"][0]["embedding"], dtype=np.float32)
-
-
-def _with_system(messages: Sequence[Message], system: str | None) -> list[Message]:
-    if system is None or any(one["role"] == "system" for one in messages):
-        return list(messages)
-    return [{"role": "system", "content": system}, *messages]
 
 
 def _take(chunk: Mapping[str, Any], written: Written, emit: Callable[[Piece], bool]) -> bool:
