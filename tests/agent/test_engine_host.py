@@ -188,8 +188,8 @@ def test_an_engine_that_comes_back_oddly_is_tried_again(
 ) -> None:
     call, odd = EngineLink.call, [Frame({"what": "is this"})]
 
-    async def say_oddly(link: EngineLink, header: dict[str, Any], content: bytes = b"") -> Frame:
-        reply = await call(link, header, content)
+    async def say_oddly(link: EngineLink, header: dict[str, Any], *more: Any) -> Frame:
+        reply = await call(link, header, *more)
         return odd.pop() if odd and header["call"] == "open" else reply
 
     async def scenario() -> None:
@@ -349,7 +349,7 @@ def test_a_code_that_is_not_known_here_promises_least(status: int, cls: type[Diz
 
 
 def test_a_request_is_a_json_object() -> None:
-    assert parse_request(b'{"inputs": []}') == {"inputs": []}
+    assert parse_request(b'{"inputs": []}', "open-inference") == {"inputs": []}
     for wrong in (b"", b"[]", b"1", b"{", b"\xff", b"[" * 100_000):
-        with pytest.raises(InvalidInput):
-            parse_request(wrong)
+        with pytest.raises(InvalidInput, match="Open Inference Protocol"):
+            parse_request(wrong, "open-inference")

@@ -8,7 +8,7 @@ import json
 import socket
 import time
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 
 import httpx2
 import pytest
@@ -19,9 +19,7 @@ from tests.agent.hub_simulator import PATIENCE_SECONDS, HubSimulator
 from tests.agent.stacks import Built
 
 from dizuo.agent.errors import BodyOverdue
-from dizuo.agent.local_api import LocalApi
-from dizuo.agent.slots import Slots
-from dizuo.agent.state import SiteState
+from dizuo.agent.request_body import read_body
 
 LIMIT = 20_000
 PLACES = 8
@@ -216,7 +214,6 @@ def test_a_body_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> 
         raise AssertionError
 
     scope = {"type": "http", "method": "POST", "path": "/", "headers": []}
-    api = LocalApi(Slots(), cast(SiteState, None), LIMIT, lambda _answered: None)
-    monkeypatch.setattr("dizuo.agent.local_api.BODY_SECONDS", 0.01)
+    monkeypatch.setattr("dizuo.agent.request_body.BODY_SECONDS", 0.01)
     with pytest.raises(BodyOverdue, match="did not arrive"):
-        asyncio.run(api.body(Request(scope, silent)))
+        asyncio.run(read_body(Request(scope, silent), LIMIT))

@@ -25,6 +25,7 @@ from dizuo.core.progress import silent
 from dizuo.database.engine import Database, sqlite_url
 from dizuo.database.tables import Row
 from dizuo.datasets.uploads import upload_path
+from dizuo.families.base import TunedLayer
 from dizuo.hub.maintenance import MAINTENANCE, Freed, maintain
 from dizuo.runs import service as runs
 from dizuo.runs import store as run_store
@@ -67,7 +68,8 @@ class Home:
         (scratch / "model.bin").write_bytes(weights)
         build = Build(self.layout, "m", Level.L0, "none", scratch, silent, lambda: False)
         file = LayerFile("model.bin", scratch / "model.bin", FileRole.WEIGHTS)
-        (stored,) = build.publish((file,), None, ["safetensors"])["safetensors"]
+        made = TunedLayer((file,), {})
+        (stored,) = build.publish(made, None, ["safetensors"])["safetensors"]
         return stored["digest"]
 
     def fail(self, run: Run) -> None:

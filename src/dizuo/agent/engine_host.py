@@ -10,16 +10,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dizuo.agent.answers import AnswerStream, EngineAnswer, tell_nobody
 from dizuo.agent.engine_link import EngineLink
 from dizuo.agent.engine_process import EnginePlan
 from dizuo.agent.errors import EngineBusy, EngineFailed, EngineGone, EngineOverdue
 from dizuo.core.errors import DizuoError
 from dizuo.families.base import Observation
+from dizuo.families.errors import GenerationFailed
 
 _FIRST_RESTART_SECONDS = 0.2
 _LAST_RESTART_SECONDS = 30.0
@@ -29,19 +31,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class EngineLimits:
-    """How long an engine may take to start and to answer, and how much it takes at a time."""
+    """How long an engine may take to start, how long it may be silent over an answer, and how much
+    it takes at a time."""
 
     start_seconds: float = 120.0
     answer_seconds: float = 60.0
     requests_in_flight: int = 64
-
-
-@dataclass(frozen=True, slots=True)
-class EngineAnswer:
-    """One reply: the response body as bytes of JSON, and an observation of each row."""
-
-    body: bytes
-    observations: tuple[Observation, ...]
 
 
 class EngineHost:
@@ -176,15 +171,32 @@ class EngineHost:
             EngineGone: the process died under the request, or is being replaced.
             DizuoError: what the engine answered instead.
         """
+        with self._answering():
+            return await self._ask(served_as, body, tell_nobody)
+
+    def stream(self, served_as: str, body: bytes) -> AnswerStream:
+        """As `infer`, but the answer comes bit by bit; it too counts from the moment of the call.
+
+        Raises:
+            EngineBusy: too many requests are in flight; all else comes with the answer.
+        """
+        place = self._answering()
+        place.__enter__()
+        return AnswerStream(
+            lambda tell: self._ask(served_as, body, tell),
+            ended=lambda error: place.__exit__(type(error) if error else None, error, None),
+        )
+
+    @contextlib.contextmanager
+    def _answering(self) -> Iterator[None]:
         if self.num_in_flight >= self._limits.requests_in_flight:
             raise _busy()
         self.num_in_flight += 1
         self._idle.clear()
         try:
-            answer = await self._ask(served_as, body)
+            yield
             self.num_answers += 1
-            return answer
-        except (EngineFailed, EngineOverdue):
+        except (EngineFailed, EngineOverdue, GenerationFailed):
             self.num_errors += 1
             raise
         finally:
@@ -193,16 +205,25 @@ class EngineHost:
             if not self.num_in_flight:
                 self._idle.set()
 
-    async def _ask(self, served_as: str, body: bytes) -> EngineAnswer:
+    async def _ask(
+        self, served_as: str, body: bytes, tell: Callable[[bytes], None]
+    ) -> EngineAnswer:
         link = self._link
         if link is None:
             raise EngineGone(
                 "The engine of this model is being started again.",
                 next_step="Try again in a moment.",
             )
+        patience, clock = self._limits.answer_seconds, asyncio.get_running_loop().time
         try:
-            async with asyncio.timeout(self._limits.answer_seconds):
-                reply = await link.call({"call": "infer", "stack": served_as}, body)
+            async with asyncio.timeout(patience) as bound:
+
+                def more(chunk: bytes) -> None:
+                    bound.reschedule(clock() + patience)
+                    if chunk:
+                        tell(chunk)
+
+                reply = await link.call({"call": "infer", "stack": served_as}, body, more)
         except TimeoutError as error:
             link.kill()  # one hung call would hang its worker for ever
             raise EngineOverdue(

@@ -12,11 +12,14 @@ import itertools
 import logging
 import socket
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from dizuo.agent.answers import tell_nobody
 from dizuo.agent.errors import EngineGone
 from dizuo.agent.frames import Frame, receive_frame
 from dizuo.core.errors import DizuoError, InvalidInput, error_tree
@@ -25,6 +28,14 @@ from dizuo.families.errors import LayerRefused
 _STREAM_LIMIT_BYTES = 1 << 20
 _KILL_AFTER_SECONDS = 2.0
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A call under way: where its reply goes, and who is told what comes before it."""
+
+    reply: asyncio.Future[Frame]
+    more: Callable[[bytes], None]
 
 
 class EngineLink:
@@ -40,7 +51,7 @@ class EngineLink:
         self._reader = reader
         self._writer = writer
         self._numbers = itertools.count()
-        self._pending: dict[int, asyncio.Future[Frame]] = {}
+        self._pending: dict[int, _Call] = {}
         self.gone = asyncio.Event()
         """Set once the process can answer no more."""
         self._listener = asyncio.create_task(self._listen())
@@ -78,8 +89,18 @@ class EngineLink:
         except psutil.Error:
             return 0
 
-    async def call(self, header: dict[str, Any], body: bytes = b"") -> Frame:
-        """Send one call and wait for its reply.
+    async def call(
+        self,
+        header: dict[str, Any],
+        body: bytes = b"",
+        more: Callable[[bytes], None] = tell_nobody,
+    ) -> Frame:
+        """Send one call and wait for its reply. Who stops waiting ends the call in the engine too.
+
+        Args:
+            header: what is called.
+            body: passed on as it is.
+            more: told each chunk that comes before the reply; an empty one is a sign of life.
 
         Raises:
             EngineGone: the process ended before it answered.
@@ -89,13 +110,17 @@ class EngineLink:
             raise _gone()
         number = next(self._numbers)
         future: asyncio.Future[Frame] = asyncio.get_running_loop().create_future()
-        self._pending[number] = future
+        self._pending[number] = _Call(future, more)
         try:
             self._writer.write(Frame({**header, "id": number}, body).encode())
             await self._writer.drain()
             reply = await future
         except ConnectionError as error:
             raise _gone() from error
+        except asyncio.CancelledError:
+            if not self.gone.is_set():
+                self._writer.write(Frame({"call": "cancel", "id": number}).encode())
+            raise
         finally:
             self._pending.pop(number, None)
         if "error" in reply.header:
@@ -105,18 +130,22 @@ class EngineLink:
     async def _listen(self) -> None:
         try:
             while (frame := await receive_frame(self._reader)) is not None:
-                future = self._pending.get(frame.header.get("id", -1))
-                if future is not None and not future.done():
-                    future.set_result(frame)
+                call = self._pending.get(frame.header.get("id", -1))
+                if call is None or call.reply.done():
+                    continue
+                if frame.header.get("more"):
+                    call.more(frame.body)
+                else:
+                    call.reply.set_result(frame)
         except Exception:  # noqa: BLE001
             # A process edge: what does not speak as an engine does is replaced.
             _log.exception("engine %d does not speak as an engine does", self.pid)
             self.kill()
         finally:
             self.gone.set()
-            for future in self._pending.values():
-                if not future.done():
-                    future.set_exception(_gone())
+            for call in self._pending.values():
+                if not call.reply.done():
+                    call.reply.set_exception(_gone())
 
     async def close(self) -> int:
         """End the process and wait until it is gone; returns its exit status."""

@@ -2,8 +2,10 @@
 
 The agent starts it as `python -m dizuo.agent.engine_process --fd N` with one end of a socket pair
 and speaks `dizuo.agent.frames` over it. The first call is `open`; after it come any number of
-`infer` calls, answered by a few worker threads in the order they finish. When the socket closes,
-for whatever reason, the process ends: an agent that was killed leaves no engine behind.
+`infer` calls, answered by a few worker threads in the order they finish; `cancel` says that nobody
+wants an answer any more. An engine that makes its answers bit by bit shows a sign of life at least
+every second, so that the agent can tell a long answer from a hung one. When the socket closes, for
+whatever reason, the process ends: an agent that was killed leaves no engine behind.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,9 +30,11 @@ from dizuo.agent.frames import Frame, error_header, read_frame
 from dizuo.artifacts.model import LayerDirectory, Level, StackFiles
 from dizuo.core.errors import DizuoError, InvalidInput
 from dizuo.families import registry
-from dizuo.families.base import Engine
+from dizuo.families.base import Answer, Engine
 
 _WORKERS = 4
+_SIGN_OF_LIFE_SECONDS = 1.0
+_PROTOCOLS = {"open-inference": "the Open Inference Protocol", "openai": "OpenAI's protocol"}
 _log = logging.getLogger(__name__)
 
 
@@ -87,11 +92,19 @@ class EngineServer:
         self._write_lock = threading.Lock()
         self._engine: Engine | None = None
         self._stacks: Mapping[str, StackFiles] = {}
+        self._protocol = ""
+        self._unwanted: dict[int, threading.Event] = {}
+        """Of each call under way, whether nobody wants its answer any more."""
 
     def serve(self) -> None:
         """Read calls until the other end is gone."""
         workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="call")
         while (frame := read_frame(self._incoming)) is not None:
+            if frame.header["call"] == "cancel":
+                if unwanted := self._unwanted.get(frame.header["id"]):
+                    unwanted.set()
+                continue
+            self._unwanted[frame.header["id"]] = threading.Event()
             workers.submit(self._answer, frame)
         workers.shutdown(wait=False, cancel_futures=True)
 
@@ -107,6 +120,7 @@ class EngineServer:
                 "The engine could not answer.", next_step="See engine.log in the agent's folder."
             )
             reply = Frame(error_header(failed))
+        del self._unwanted[number]
         self._send(Frame({**reply.header, "id": number}, reply.body))
 
     def _send(self, frame: Frame) -> None:
@@ -119,50 +133,70 @@ class EngineServer:
     def _dispatch(self, frame: Frame) -> Frame:
         if frame.header["call"] == "open":
             return self._open(parse_plan(frame.header["plan"]))
-        return self._infer(frame.header["stack"], frame.body)
+        return self._infer(frame)
 
     def _open(self, plan: EnginePlan) -> Frame:
         runtime = registry.runtime(plan.family)
         self._engine = runtime.open_engine(plan.stacks, threads=plan.threads)
         self._stacks = plan.stacks
+        self._protocol = registry.spec(plan.family).PROTOCOL
         described = {name: self._engine.describe(name) for name in plan.stacks}
         return Frame({"described": described})
 
-    def _infer(self, name: str, body: bytes) -> Frame:
+    def _infer(self, frame: Frame) -> Frame:
         assert self._engine is not None, "the agent opens an engine before it asks"
-        answer = self._engine.infer(name, parse_request(body))
+        name, request = frame.header["stack"], parse_request(frame.body, self._protocol)
+        stream = getattr(self._engine, "stream", None)
+        if stream is None:
+            answer: Answer = self._engine.infer(name, request)
+        else:
+            answer = stream(name, request, self._telling(frame.header["id"]))
         response = dict(answer.response)
-        files = self._stacks[name]
-        response["model_name"] = name
-        response["model_version"] = str(files.version)
-        parameters = {**response.get("parameters", {}), "stack_digest": files.digest}
-        response["parameters"] = parameters
+        if self._protocol == "open-inference":
+            response = _stamped(response, name, self._stacks[name])
         observations = [asdict(observation) for observation in answer.observations]
         return Frame({"observations": observations}, _strict_json(response))
+
+    def _telling(self, number: int) -> Callable[[Mapping[str, Any] | None], bool]:
+        """Sends what an engine tells of one answer, and says whether it is still wanted."""
+        unwanted = self._unwanted[number]
+        last = time.monotonic()
+
+        def tell(chunk: Mapping[str, Any] | None) -> bool:
+            nonlocal last
+            if chunk is not None or time.monotonic() - last > _SIGN_OF_LIFE_SECONDS:
+                body = b"" if chunk is None else _strict_json(chunk)
+                self._send(Frame({"id": number, "more": True}, body))
+                last = time.monotonic()
+            return not unwanted.is_set()
+
+        return tell
+
+
+def _stamped(response: dict[str, Any], name: str, files: StackFiles) -> dict[str, Any]:
+    """An answer of the Open Inference Protocol with who gave it."""
+    parameters = {**response.get("parameters", {}), "stack_digest": files.digest}
+    identity = {"model_name": name, "model_version": str(files.version)}
+    return {**response, **identity, "parameters": parameters}
 
 
 def _strict_json(value: Mapping[str, Any]) -> bytes:
     return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
 
 
-def parse_request(body: bytes) -> dict[str, Any]:
-    """A request body as JSON.
+def parse_request(body: bytes, protocol: str) -> dict[str, Any]:
+    """A request body of an inference protocol as JSON.
 
     Raises:
         InvalidInput: it is not JSON, or not an object.
     """
+    step = f"Send a request of {_PROTOCOLS.get(protocol, protocol)}."
     try:
         value = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise InvalidInput(
-            "The request body is not JSON.",
-            next_step="Send an inference request of the Open Inference Protocol.",
-        ) from error
+        raise InvalidInput("The request body is not JSON.", next_step=step) from error
     if not isinstance(value, dict):
-        raise InvalidInput(
-            "The request body is not a JSON object.",
-            next_step="Send an inference request of the Open Inference Protocol.",
-        )
+        raise InvalidInput("The request body is not a JSON object.", next_step=step)
     return value
 
 

@@ -2,9 +2,9 @@
 
 A frame is two big-endian 32-bit lengths, a JSON header of the first length, and a body of bytes of
 the second. Every call has a number (`id`); replies carry the same number, so many calls share one
-socket, and a call may get several replies when answers are streamed (each but the last has
-`"more": true`; no built-in family does that yet). Bodies travel as they are: the agent never parses
-a request that it only passes on.
+socket, and a call may get several replies (each but the last has `"more": true`): the chunks of an
+answer that is streamed, or with an empty body a sign of life. Bodies travel as they are: the agent
+never parses a request that it only passes on.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 The Open Inference Protocol wants `{"error": "<string>"}`, the project's own shape has an object
 there. Under `/v2` an error is therefore `{"error": "<sentence>", "code": …, "message": …,
 "next_step": …, "retryable": …}`: a client of the protocol reads the string, ours reads the rest.
-Everywhere else the project's shape holds, which is also the one OpenAI clients read.
+Everywhere else the project's shape holds, under `/v1` with the keys `type` and `param` that
+OpenAI's clients read beside it.
 """
 
 from __future__ import annotations
@@ -28,7 +29,17 @@ async def answer_error(request: Request, error: Exception) -> Response:
         fields = body["error"]
         assert isinstance(fields, dict)
         body = {**fields, "error": str(error)}
+    elif request.url.path.startswith("/v1"):
+        body = openai_error(error)
     return JSONResponse(body, status_code=error.http_status, headers=headers)
+
+
+def openai_error(error: DizuoError) -> dict[str, object]:
+    """An error as OpenAI's clients read it, whole or inside a stream."""
+    fields = error.as_dict()["error"]
+    assert isinstance(fields, dict)
+    kind = "server_error" if error.http_status >= 500 else "invalid_request_error"
+    return {"error": {**fields, "message": str(error), "type": kind, "param": None}}
 
 
 async def answer_http_error(request: Request, error: Exception) -> Response:

@@ -1,4 +1,4 @@
-"""What applications on the site call: Open Inference Protocol v2, and OpenAI's list of models.
+"""What applications on the site call: Open Inference Protocol v2, and OpenAI's under `/v1`.
 
 A request body is bounded while it arrives and passed on to the engine as it is; the engine parses
 it, so a body that is not JSON is refused there.
@@ -6,7 +6,6 @@ it, so a body that is not JSON is refused there.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -18,17 +17,17 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route as HttpRoute
 
 from dizuo import __version__
-from dizuo.agent.errors import BodyOverdue
 from dizuo.agent.local_answers import answer_error, answer_http_error
 from dizuo.agent.local_guard import GuardRules, LocalGuard
+from dizuo.agent.openai_api import OpenAiApi
+from dizuo.agent.request_body import read_body
 from dizuo.agent.sampler import Answered
 from dizuo.agent.slots import Route, Slots
 from dizuo.agent.state import SiteState
-from dizuo.core.errors import DizuoError, InvalidInput, TooLarge
+from dizuo.core.errors import DizuoError, InvalidInput
+from dizuo.families import registry
 from dizuo.families.errors import UnknownStack
 
-BODY_SECONDS = 60.0
-"""How long a request body may take to arrive: it has one of the engine's places meanwhile."""
 SAMPLE_HEADER = "dizuo-sample"
 """A caller sets it to `no` for health checks and measurements, which teach nothing."""
 
@@ -56,7 +55,7 @@ class LocalApi:
         model = "/v2/models/{name}"
         versioned = model + "/versions/{version}"
         routes = [
-            HttpRoute("/v1/models", self.list_models),
+            *OpenAiApi(self.slots, self.request_bytes_at_most, self._told).routes(),
             HttpRoute("/status", self.status),
             HttpRoute("/v2", self.server_metadata),
             HttpRoute("/v2/health/live", self.live),
@@ -73,11 +72,6 @@ class LocalApi:
             exception_handlers={DizuoError: answer_error, HTTPException: answer_http_error},
             middleware=[Middleware(LocalGuard, rules=self.guard)],
         )
-
-    async def list_models(self, _request: Request) -> Response:
-        """OpenAI's list form; the stack's digest and version come along."""
-        models = [_model_entry(name, route) for name, route in sorted(self.slots.routes.items())]
-        return JSONResponse({"object": "list", "data": models})
 
     async def status(self, _request: Request) -> Response:
         """What `dizuo agent status` shows."""
@@ -116,15 +110,18 @@ class LocalApi:
 
     async def infer(self, request: Request) -> Response:
         """Answer one inference request; with `Dizuo-Sample: no` it never becomes a sample."""
-        with self._route(request).host.arriving():
-            body = await self.body(request)
+        with self._open_inference(request).host.arriving():
+            body = await read_body(request, self.request_bytes_at_most)
         route = self._route(request)  # again: the body took time, and a switch may have come
         # Nothing may be awaited between here and the call: see EngineHost.infer.
         answer = await route.host.infer(route.direction.served_as, body)
+        self._told(request, Answered(route.direction, body, answer.observations))
+        return Response(answer.body, media_type="application/json")
+
+    def _told(self, request: Request, answered: Answered) -> None:
         self.state.num_answers += 1
         if request.headers.get(SAMPLE_HEADER, "").lower() != "no":
-            self.answered(Answered(route.direction, body, answer.observations))
-        return Response(answer.body, media_type="application/json")
+            self.answered(answered)
 
     def _route(self, request: Request) -> Route:
         name, version = request.path_params["name"], request.path_params.get("version")
@@ -137,57 +134,14 @@ class LocalApi:
             )
         return route
 
-    async def body(self, request: Request) -> bytes:
-        """The body of a request, within the bounds of size and time.
-
-        Raises:
-            TooLarge, BodyOverdue: it breaks one.
-            InvalidInput: it is compressed.
-        """
-        limit = self.request_bytes_at_most
-        told = request.headers.get("content-length", "")
-        if told.isdigit() and int(told) > limit:
-            raise _too_large(limit)
-        if "content-encoding" in request.headers:
+    def _open_inference(self, request: Request) -> Route:
+        route = self._route(request)
+        if registry.spec(route.direction.family).PROTOCOL != "open-inference":
             raise InvalidInput(
-                "Compressed request bodies are not accepted.",
-                next_step="Send the JSON without Content-Encoding.",
+                f"{route.direction.served_as} speaks OpenAI's protocol.",
+                next_step="Ask it at /v1/chat/completions.",
             )
-        try:
-            async with asyncio.timeout(BODY_SECONDS):
-                return await _read(request, limit)
-        except TimeoutError as error:
-            raise BodyOverdue(
-                f"The request body did not arrive within {BODY_SECONDS:.0f} seconds.",
-                next_step="Send fewer rows at a time.",
-            ) from error
-
-
-async def _read(request: Request, limit: int) -> bytes:
-    body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > limit:
-            raise _too_large(limit)
-    return bytes(body)
-
-
-def _too_large(limit: int) -> TooLarge:
-    return TooLarge(
-        f"The request body is larger than the {limit} bytes accepted here.",
-        next_step="Send fewer rows at a time.",
-    )
-
-
-def _model_entry(name: str, route: Route) -> dict[str, object]:
-    return {
-        "id": name,
-        "object": "model",
-        "created": 0,  # nobody here knows; the field is required
-        "owned_by": "dizuo",
-        "stack": f"{route.direction.name}:{route.direction.version}",
-        "digest": route.direction.digest,
-    }
+        return route
 
 
 def _readiness(body: dict[str, object]) -> Response:

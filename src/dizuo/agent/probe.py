@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dizuo.agent.engine_host import EngineAnswer, EngineHost
+from dizuo.agent.answers import EngineAnswer
+from dizuo.agent.engine_host import EngineHost
 from dizuo.agent.errors import ProbeFailed
 from dizuo.agent.fleet import Fleet
 from dizuo.agent.generations import StagedStack

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,8 +76,28 @@ class Engine(Protocol):
         """Give back memory and files."""
 
 
+class StreamingEngine(Engine, Protocol):
+    """An engine that tells an answer while it is made, and can stop making it."""
+
+    def stream(
+        self,
+        stack: str,
+        request: Mapping[str, Any],
+        emit: Callable[[Mapping[str, Any] | None], bool],
+    ) -> Answer:
+        """As `infer`; meanwhile `emit` is told each chunk of an answer that the request wants as a
+        stream, and of others None, so that it can say (False) that nobody wants the rest.
+
+        Raises:
+            UnknownStack, InvalidInput: as `infer`.
+        """
+
+
 class Spec(Protocol):
     """`<family>/spec.py`: what the family takes and refuses. Light.
+
+    PROTOCOL is what applications speak to its engines: `open-inference` (the Open Inference
+    Protocol v2, under `/v2/models`) or `openai` (under `/v1`).
 
     CODE_VERSION is raised whenever the same recipe on the same data would train or export to other
     bytes than before; what was built under another one is not found again.
@@ -85,6 +105,7 @@ class Spec(Protocol):
 
     NAME: str
     CODE_VERSION: int
+    PROTOCOL: Literal["open-inference", "openai"]
     TARGETS: tuple[str, ...]
     COLUMNS: tuple[str, ...]
     NEAR_DUPLICATE_SIMILARITY: float
@@ -161,10 +182,12 @@ class TuneJob:
 
 @dataclass(frozen=True, slots=True)
 class TunedLayer:
-    """What a tuner returns: the layer's files in the `safetensors` target, and its metrics."""
+    """What a tuner or importer returns: the layer's files, its metrics, and the target whose form
+    the files have. Only from `safetensors` can a layer be exported to others."""
 
     files: tuple[LayerFile, ...]
     metrics: dict[str, float]
+    target: str = "safetensors"
 
 
 class Cancelled(Exception):
@@ -205,14 +228,16 @@ class Importer(Protocol):
         """What the directory holds (architecture, labels, number of parameters), from headers.
 
         The directory may be a sketch of a model: then its texts are whole, and its other files have
-        their size but no content, save the headers of safetensors files.
+        their size but no content, save the headers of safetensors and GGUF files. A `target` in the
+        answer says which one `import_model` will return, if it is not `safetensors`.
 
         Raises:
             ModelRefused: it cannot become a layer; says why and what to do.
         """
 
     def import_model(self, directory: Path, output: Path, report: Reporter) -> TunedLayer:
-        """The model as an L0 layer in the `safetensors` target.
+        """The model as an L0 layer, in the `safetensors` target unless it comes in a form that
+        nothing can be trained on.
 
         Raises:
             ModelRefused: as `inspect`.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dizuo.core.errors import IntegrityError, InvalidInput, NotFound
+from dizuo.core.errors import DizuoError, IntegrityError, InvalidInput, NotFound
 
 
 class UnknownFamily(NotFound):
@@ -33,3 +33,15 @@ class ModelRefused(InvalidInput):
     """A model directory that cannot become a layer."""
 
     code = "model_refused"
+
+
+class ContextOverflow(InvalidInput):
+    """A prompt has more tokens than the model reads at once."""
+
+    code = "context_length_exceeded"
+
+
+class GenerationFailed(DizuoError):
+    """The engine could not write an answer."""
+
+    code = "generation_failed"

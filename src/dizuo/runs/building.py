@@ -25,7 +25,7 @@ from dizuo.core.errors import InvalidInput
 from dizuo.core.progress import Progress, Reporter
 from dizuo.database.tables import DEFAULT_PROJECT
 from dizuo.families import registry
-from dizuo.families.base import Cancelled
+from dizuo.families.base import Cancelled, TunedLayer
 from dizuo.gates.rules import TRAINED_TARGET
 from dizuo.runs.kinds import RunContext
 from dizuo.runs.model import Run
@@ -107,12 +107,13 @@ class Build:
     cancelled: Callable[[], bool]
 
     def publish(
-        self, files: tuple[LayerFile, ...], parent: StackFiles | None, targets: Iterable[str]
+        self, made: TunedLayer, parent: StackFiles | None, targets: Iterable[str]
     ) -> dict[str, StoredFiles]:
         """Export a trained layer to every target and put all files into the registry.
 
         Args:
-            files: the layer in the trained form.
+            made: the layer in the trained form; one that came in another form is kept in that
+                alone.
             parent: the stack below in the trained form; None for an L0.
             targets: in the recipe's order.
 
@@ -120,14 +121,14 @@ class Build:
             Cancelled: somebody asked to stop.
             DiskFull: the registry has no room.
         """
-        wanted = tuple(targets)
-        trained = self._stack(files, parent)
+        wanted = tuple(targets) if made.target == TRAINED_TARGET else (made.target,)
+        trained = self._stack(made.files, parent)
         stored: dict[str, StoredFiles] = {}
         for done, target in enumerate(wanted):
             if self.cancelled():
                 raise Cancelled
             self.report(Progress("export", done, len(wanted), "target", target))
-            exported = files if target == TRAINED_TARGET else self._export(trained, target)
+            exported = made.files if target == made.target else self._export(trained, target)
             stored[target] = [self._store(file) for file in exported]
         self.report(Progress("export", len(wanted), len(wanted), "target"))
         return stored

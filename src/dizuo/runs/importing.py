@@ -1,4 +1,4 @@
-"""The kind `import`: a Hugging Face model directory, sent as a tar archive, becomes an L0 stack."""
+"""The kind `import`: an open model, sent as a tar archive of its directory, becomes an L0 stack."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from dizuo.artifacts.layout import Layout
 from dizuo.artifacts.model import Level
 from dizuo.core.digests import sha256_json
+from dizuo.core.errors import InvalidInput
 from dizuo.core.progress import Progress, Reporter
 from dizuo.datasets.uploads import upload_path
 from dizuo.families import registry
@@ -34,18 +35,20 @@ from dizuo.stacks.model import NewStack
 
 INSPECTION_PREFIX = ".inspect-"
 """Of the folders in `runs/` in which the hub looks into a model before it lets the run in."""
-_INPUTS_FORMAT = 1
+_INPUTS_FORMAT = 2
 
 
 class ImportSpec(RunSpec):
     """`upload` is the digest of a tar archive of the directory, `name` the stack it becomes.
 
-    The `family` may be left out where the stack has versions already.
+    The `family` may be left out where the stack has versions already. `targets` are the forms it is
+    exported to, all that the family has unless they are named.
     """
 
     upload: Annotated[str, Field(max_length=71)]
     name: Annotated[str, Field(max_length=64)]
     family: Annotated[str, Field(max_length=64)] = ""
+    targets: Annotated[tuple[str, ...], Field(min_length=1, max_length=20)] | None = None
     no_cache: bool = False
 
 
@@ -70,6 +73,7 @@ class ImportKind:
         """
         asked = _asked(session, spec)
         importer = registry.importer(asked.family)
+        _targets(asked)
         require_free_name(session, asked.name, Level.L0, family=asked.family, project=asked.project)
         archive = upload_path(context.home, asked.upload)
         known = stacks.find_by_inputs(session, _input_digest(asked), project_id=asked.project)
@@ -79,7 +83,7 @@ class ImportKind:
         with tempfile.TemporaryDirectory(dir=place, prefix=INSPECTION_PREFIX) as folder:
             sketch = sketch_model(archive, Path(folder) / "model")
             if sketch is not None:
-                importer.inspect(sketch)
+                _check_form(asked, importer.inspect(sketch))
         return None
 
     def prepare(
@@ -97,7 +101,7 @@ class ImportKind:
             "project": asked.project,
             "name": asked.name,
             "family": asked.family,
-            "targets": list(registry.spec(asked.family).TARGETS),
+            "targets": list(_targets(asked)),
             "input_digest": _input_digest(asked),
         }
 
@@ -121,7 +125,7 @@ class ImportKind:
         output.mkdir()
         made = registry.importer(family).import_model(directory, output, report)
         build = Build(layout, job["name"], Level.L0, family, scratch, report, cancelled)
-        stored = build.publish(made.files, None, job["targets"])
+        stored = build.publish(made, None, job["targets"])
         return {"targets": stored, "metrics": made.metrics}
 
     def finish(
@@ -156,6 +160,28 @@ def _asked(session: Session, spec: Mapping[str, Any]) -> ImportSpec:
     return asked.model_copy(update={"family": family})
 
 
+def _targets(asked: ImportSpec) -> tuple[str, ...]:
+    """What the model is exported to, in the family's order."""
+    known = registry.spec(asked.family).TARGETS
+    wanted = known if asked.targets is None else asked.targets
+    for target in wanted:
+        if target not in known:
+            raise InvalidInput(
+                f"The family {asked.family} has no target {target[:60]!r}.",
+                next_step=f"Its targets: {', '.join(known)}.",
+            )
+    return tuple(target for target in known if target in wanted)
+
+
+def _check_form(asked: ImportSpec, found: Mapping[str, Any]) -> None:
+    """Refuse targets for a model that comes in a form from which none can be made."""
+    if asked.targets is not None and "target" in found:
+        raise InvalidInput(
+            f"The model stays in the form it came in, {found['target']}.",
+            next_step="Leave the targets out.",
+        )
+
+
 def _input_digest(asked: ImportSpec) -> str:
     """The digest of everything that determines the imported stack's bytes."""
     return sha256_json(
@@ -166,6 +192,7 @@ def _input_digest(asked: ImportSpec) -> str:
             "project": asked.project,
             "name": asked.name,
             "family": asked.family,
+            "targets": list(_targets(asked)),
         }
     )
 

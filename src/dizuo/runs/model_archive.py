@@ -29,8 +29,12 @@ MAX_SKETCH_BYTES = 256 * 2**20
 _ANY_RATIO_BYTES = 2**20
 _SMALL_BYTES = 2**16
 _TEXT_BYTES = 32 * 2**20
-_TEXTS = (".json", ".txt")
+_TEXTS = (".json", ".txt", ".jinja")
 _WEIGHTS = ".safetensors"
+_GGUF = ".gguf"
+_GGUF_BYTES = 64 * 2**20
+"""More than the header of a GGUF takes, which does not say how long it is: 250,000 tokens and their
+merges are about 10 MiB."""
 _LENGTH = struct.Struct("<Q")
 _MAX_HEADER_BYTES = 100_000_000  # the format's own limit
 _MAX_UNPACKED_TO_SKETCH = 2**30
@@ -60,8 +64,8 @@ def sketch_model(archive: Path, destination: Path) -> Path | None:
     """The model directory of a tar archive with as little of it as tells what it is.
 
     Small files and texts are there whole. Others have their name and size, but no content, save the
-    header of safetensors files: they are sparse, and take no room. None where the archive is
-    compressed and so large that somebody who waits should not wait for it to be read.
+    header of safetensors and GGUF files: they are sparse, and take no room. None where the archive
+    is compressed and so large that somebody who waits should not wait for it to be read.
 
     Raises:
         ModelRefused: as `unpack_model`.
@@ -102,6 +106,8 @@ def _num_sketched(content: IO[bytes], name: str, size_bytes: int) -> int:
         header_bytes: int = _LENGTH.unpack(length)[0]
         whole = _LENGTH.size + header_bytes
         return whole if header_bytes <= _MAX_HEADER_BYTES and whole <= size_bytes else _LENGTH.size
+    if name.endswith(_GGUF):
+        return min(size_bytes, _GGUF_BYTES)
     is_text = name.endswith(_TEXTS) and size_bytes <= _TEXT_BYTES
     return size_bytes if is_text or size_bytes <= _SMALL_BYTES else 0
 

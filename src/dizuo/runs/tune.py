@@ -122,7 +122,7 @@ class TuneKind:
         tuning = _tuning(job, workspace, rows, parent)
         tuned = registry.tuner(family).tune(tuning, report, cancelled)
         build = Build(layout, job["name"], level, family, workspace.scratch, report, cancelled)
-        stored = build.publish(tuned.files, parent, job["targets"])
+        stored = build.publish(tuned, parent, job["targets"])
         return {"targets": stored, "metrics": tuned.metrics, "num_rows": len(rows)}
 
     def finish(

@@ -135,7 +135,9 @@ def _check_parent(found: _Found, parent: StackVersion) -> None:
         found.say(("from",), message, _below(recipe.level))
     if TRAINED_TARGET not in parent.targets:
         message = f"{parent.ref} has no target {TRAINED_TARGET}, which children are trained on."
-        found.say(("from",), message, "Build it again with that target.")
+        step = f"Build or import it with that target; it has: {', '.join(parent.targets)}."
+        found.say(("from",), message, step)
+        return
     for index, target in enumerate(recipe.targets):
         if target not in parent.targets and target != TRAINED_TARGET:
             step = f"It has: {', '.join(parent.targets)}."

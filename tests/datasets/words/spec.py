@@ -13,6 +13,7 @@ from dizuo.families.base import Problem, Row
 
 NAME = "words"
 TARGETS: tuple[str, ...] = ("safetensors",)
+PROTOCOL = "open-inference"
 COLUMNS: tuple[str, ...] = ("text", "label", "weight", "tags")
 NEAR_DUPLICATE_SIMILARITY = 0.995
 

@@ -12,6 +12,7 @@ from dizuo.families.base import Problem, Row
 NAME = "tally"
 CODE_VERSION = 1
 TARGETS: tuple[str, ...] = ("safetensors", "table", "table-b")
+PROTOCOL = "open-inference"
 COLUMNS: tuple[str, ...] = ("text", "label")
 NEAR_DUPLICATE_SIMILARITY = 0.999
 

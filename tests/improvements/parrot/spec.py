@@ -12,6 +12,7 @@ from dizuo.families.base import Problem, Row
 NAME = "parrot"
 CODE_VERSION = 1
 TARGETS: tuple[str, ...] = ("safetensors", "words")
+PROTOCOL = "open-inference"
 COLUMNS: tuple[str, ...] = ("text", "label")
 NEAR_DUPLICATE_SIMILARITY = 0.999
 

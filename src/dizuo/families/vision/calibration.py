@@ -10,7 +10,6 @@ as percentiles among the held-out rows.
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -20,13 +19,12 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from dizuo.core.files import write_json
+from dizuo.families.quantiles import Floats, halved, pack, percentiles, quantiles, unpack
 
 FILE_NAME = "calibration.json"
-_QUANTILES = np.linspace(0, 1, 101)
 _TEMPERATURES = np.geomspace(0.25, 8, 251)
 _VARIANCE_SHRINKAGE = 0.1
 
-Floats = NDArray[np.float32]
 Source = Literal["held-out", "generated"]
 
 
@@ -68,11 +66,11 @@ class Calibration:
 
     def confidence_percentiles(self, confidences: Floats) -> Floats:
         """The share of held-out rows that were less sure, 0 to 1."""
-        return _percentiles(confidences, self.confidence_quantiles)
+        return percentiles(confidences, self.confidence_quantiles)
 
     def novelty_percentiles(self, embeddings: Floats) -> Floats:
         """The share of held-out rows that were nearer to what was learned, 0 to 1."""
-        return _percentiles(self.novelty(embeddings), self.novelty_quantiles)
+        return percentiles(self.novelty(embeddings), self.novelty_quantiles)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +87,6 @@ def softmax(logits: Floats) -> Floats:
     """exp(logits) over its sum, along the last axis."""
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=-1, keepdims=True), dtype=np.float32)
-
-
-def _percentiles(values: Floats, quantiles: Floats) -> Floats:
-    return np.interp(values, quantiles, _QUANTILES).astype(np.float32)
 
 
 def _distance(embeddings: Floats, means: Floats, scales: Floats) -> Floats:
@@ -123,15 +117,15 @@ def _write(
 ) -> Calibration:
     means, scales = _statistics(trained)
     confidences = softmax(held_out.logits / np.float32(temperature)).max(axis=1)
-    distances = _distance(held_out.embeddings, _halved(means), _halved(scales))
+    distances = _distance(held_out.embeddings, halved(means), halved(scales))
     file = CalibrationFile(
         source=source,
         num_rows=len(held_out.classes),
         temperature=temperature,
-        confidence_quantiles=_rounded_quantiles(confidences),
-        novelty_means=_pack(means),
-        novelty_scales=_pack(scales),
-        novelty_quantiles=_rounded_quantiles(distances),
+        confidence_quantiles=quantiles(confidences),
+        novelty_means=pack(means),
+        novelty_scales=pack(scales),
+        novelty_quantiles=quantiles(distances),
     )
     write_json(path, file.model_dump())
     return _loaded(file)
@@ -147,11 +141,11 @@ def read(path: Path) -> Calibration:
 
 
 def _loaded(file: CalibrationFile) -> Calibration:
-    scales = _unpack(file.novelty_scales)
+    scales = unpack(file.novelty_scales)
     return Calibration(
         temperature=file.temperature,
         confidence_quantiles=np.asarray(file.confidence_quantiles, dtype=np.float32),
-        means=_unpack(file.novelty_means).reshape(-1, scales.size),
+        means=unpack(file.novelty_means).reshape(-1, scales.size),
         scales=scales,
         novelty_quantiles=np.asarray(file.novelty_quantiles, dtype=np.float32),
     )
@@ -187,19 +181,3 @@ def _temperature(held_out: Evidence) -> float:
 
     losses = [loss(float(temperature)) for temperature in _TEMPERATURES]
     return round(float(_TEMPERATURES[int(np.argmin(losses))]), 4)
-
-
-def _rounded_quantiles(values: Floats) -> list[float]:
-    return [float(f"{value:.5g}") for value in np.quantile(values, _QUANTILES)]
-
-
-def _halved(values: Floats) -> Floats:
-    return values.astype("<f2").astype(np.float32)
-
-
-def _pack(values: Floats) -> str:
-    return base64.b64encode(values.astype("<f2").tobytes()).decode("ascii")
-
-
-def _unpack(text: str) -> Floats:
-    return np.frombuffer(base64.b64decode(text, validate=True), dtype="<f2").astype(np.float32)

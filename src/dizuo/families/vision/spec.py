@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ CODE_VERSION = 2
 
 2: 16-bit grey pictures are scaled, not clipped; a last batch of one row is left out of pretraining.
 """
+PROTOCOL: Literal["open-inference", "openai"] = "open-inference"
 TARGETS: tuple[str, ...] = ("safetensors", "onnx")
 COLUMNS: tuple[str, ...] = ("image", "label")
 NEAR_DUPLICATE_SIMILARITY = 0.995

@@ -14,6 +14,7 @@ from dizuo.families.base import Problem, Row
 
 NAME = "scales"
 TARGETS = ("safetensors", "plain")
+PROTOCOL = "open-inference"
 COLUMNS = ("value", "photo")
 NEAR_DUPLICATE_SIMILARITY = 0.99
 

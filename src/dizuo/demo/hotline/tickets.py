@@ -1,0 +1,96 @@
+"""Draw tickets: a desk's events, at made-up places, in the phrasing of one split."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from dizuo.demo.hotline.model import Desk, Event, Label, Language, Row, Split, Ticket
+from dizuo.demo.hotline.phrasing import PHRASINGS, URGENCY, urgency_phrases
+from dizuo.demo.hotline.places import Place, draw_place
+
+_FOREIGN_PLACE_SHARE = 0.1
+_SPACED_MARKS = re.compile(r" ?([，。：；（）]) ?")
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """Which tickets to draw: `new_share` of them are about the desk's new events."""
+
+    desk: Desk
+    split: Split = Split.TRAIN
+    new_share: float = 0.0
+
+    def draw_event(self, draw: random.Random) -> Event:
+        """One event, old or new."""
+        new = draw.random() < self.new_share
+        return draw.choice(self.desk.new_events if new else self.desk.events)
+
+
+def tickets(mix: Mix, seed: int) -> Iterator[Ticket]:
+    """Tickets without end, no two with the same text; the same for the same `mix` and `seed`."""
+    draw = random.Random(f"{mix.desk.name} {mix.split} {mix.new_share} {seed}")
+    seen: set[str] = set()
+    while True:
+        ticket = _draw_ticket(mix, draw)
+        if ticket.text not in seen:
+            seen.add(ticket.text)
+            yield ticket
+
+
+def ticket_rows(mix: Mix, num_rows: int, seed: int) -> Iterator[Row]:
+    """`num_rows` tickets as rows of a dataset; more rows begin with the same ones."""
+    for ticket, _ in zip(tickets(mix, seed), range(num_rows), strict=False):
+        yield ticket.row
+
+
+def _draw_ticket(mix: Mix, draw: random.Random) -> Ticket:
+    language = draw.choice(tuple(Language))
+    phrasing = PHRASINGS[language, mix.split]
+    event = mix.draw_event(draw)
+    wording = draw.choice(event.wordings[language].pairs(mix.split))
+    level = draw.choice(tuple(URGENCY[language]))
+    urgency = draw.choice(urgency_phrases(language, level, event.category, mix.split))
+    place = _draw_place(language, mix, draw)
+    body, opening, closing, order = (
+        draw.choice(part)
+        for part in (phrasing.bodies, phrasing.openings, phrasing.closings, phrasing.orders)
+    )
+    clauses = {"body": body, "opening": opening, "closing": closing, "urgency": urgency}
+    clauses["body"] = _fill(body, language, place, wording, draw)
+    return Ticket(
+        text=_join(language, [clauses[name] for name in order.split() if clauses[name]], draw),
+        label=Label(event.category, mix.desk.departments[event.category], level, place.text),
+        language=language,
+        place_stem=place.stem,
+        template=(body, opening, closing, order),
+        wording=wording,
+        urgency_phrase=urgency,
+    )
+
+
+def _draw_place(language: Language, mix: Mix, draw: random.Random) -> Place:
+    """A place, now and then one written in the other language."""
+    if draw.random() < _FOREIGN_PLACE_SHARE:
+        (language,) = set(Language) - {language}
+    return draw_place(language, mix.split, draw, districts=mix.desk.districts)
+
+
+def _fill(
+    body: str, language: Language, place: Place, wording: tuple[str, str], draw: random.Random
+) -> str:
+    days = draw.randint(2, 9)
+    if language is Language.ENGLISH:
+        return body.format(place=place.text, event=" ".join(wording), days=days)
+    spaced = f" {place.text} " if place.text.isascii() else place.text
+    filled = body.format(place=spaced, event="".join(wording), days=days)
+    return _SPACED_MARKS.sub(r"\1", filled).strip()
+
+
+def _join(language: Language, clauses: Sequence[str], draw: random.Random) -> str:
+    if language is Language.ENGLISH:
+        return " ".join(f"{clause[0].upper()}{clause[1:]}." for clause in clauses)
+    mark = draw.choice(("，", "。"))
+    return mark.join(clauses) + draw.choice(("。", ""))

@@ -1,0 +1,180 @@
+"""What a model in memory answers, and how it embeds prompts, as the engine does it. Heavy.
+
+llama.cpp tells log-probabilities by text piece: of a character that is several tokens only the last
+one is told, and the token that ends the answer is not. Prompts are embedded by the mean of the
+final norm's outputs over their tokens, with unit length (its pooling `MEAN`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+
+from dizuo.families.base import Cancelled
+from dizuo.families.quantiles import Floats
+from dizuo.families.text.calibration import TOP_LOGPROBS, Token, token_of
+from dizuo.families.text.network import Model
+from dizuo.families.text.tokens import Tokens
+
+_ROWS = 32
+Watch = Callable[[int], None]
+"""Told after every step how many rows are done; may raise Cancelled."""
+
+
+@dataclass(slots=True)
+class Answer:
+    """An answer as it is written: its bytes, and the pieces that the engine would tell about."""
+
+    spelled: bytes = b""
+    pieces: list[Token] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        """What was written."""
+        return self.spelled.decode("utf-8", errors="replace")
+
+    def add(self, spelled: bytes, logprob: float, top: Sequence[float]) -> None:
+        """Write one token."""
+        self.spelled += spelled
+        if whole(self.spelled):
+            self.pieces.append(token_of(logprob, top))
+
+
+def whole(spelled: bytes) -> bool:
+    """Whether the bytes do not end within a character (`validate_utf8` in llama.cpp's server)."""
+    for back in range(1, min(4, len(spelled)) + 1):
+        byte = spelled[-back]
+        wanted = 2 if byte >> 5 == 0b110 else 3 if byte >> 4 == 0b1110 else 4
+        if byte >> 6 == 0b11 and byte >> 3 != 0b11111 and back < wanted:
+            return False
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """A model with what it reads and writes by.
+
+    `max_tokens` bounds an answer, `window` prompt and answer together.
+    """
+
+    model: Model
+    tokens: Tokens
+    max_tokens: int
+    window: int
+
+    def answers(self, prompts: Sequence[Sequence[int]], watch: Watch) -> list[Answer]:
+        """The likeliest answer to each prompt, token by token; prompts of like length share a
+        batch.
+
+        Raises:
+            Cancelled: `watch` raised it.
+        """
+        order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
+        found = [Answer() for _ in prompts]
+        for start in range(0, len(order), _ROWS):
+            chosen = order[start : start + _ROWS]
+            self._write(
+                [prompts[index] for index in chosen],
+                [found[index] for index in chosen],
+                partial(watch, start),
+            )
+        watch(len(prompts))
+        return found
+
+    @torch.no_grad()
+    def _write(
+        self, prompts: Sequence[Sequence[int]], answers: Sequence[Answer], tick: Callable[[], None]
+    ) -> None:
+        ids, mask = _padded(prompts, self.tokens, self.model.device, left=True)
+        cache = DynamicCache()
+        rooms = [min(self.max_tokens, self.window - len(prompt)) for prompt in prompts]
+        writing = {index for index, room in enumerate(rooms) if room > 0}
+        while writing:
+            tick()
+            length = ids.shape[1]
+            places = (mask.cumsum(dim=1) - 1).clamp(min=0)[:, -length:]
+            logits = self.model(
+                input_ids=ids,
+                attention_mask=mask,
+                position_ids=places,
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            ).logits[:, -1]
+            chosen = self._take(logits, answers, rooms, writing)
+            ids = chosen[:, None]
+            mask = torch.cat([mask, torch.ones_like(mask[:, :1])], dim=1)
+
+    def _take(
+        self, logits: Tensor, answers: Sequence[Answer], rooms: list[int], writing: set[int]
+    ) -> Tensor:
+        """Add the likeliest token to each answer that is still being written."""
+        logprobs = logits.float().log_softmax(dim=-1)
+        top, chosen = logprobs.topk(min(TOP_LOGPROBS, logprobs.shape[-1]), dim=-1)
+        for index, (token, likeliest) in enumerate(
+            zip(chosen[:, 0].tolist(), top.tolist(), strict=True)
+        ):
+            if index not in writing:
+                continue
+            if token in self.tokens.stops:
+                writing.discard(index)
+                continue
+            answers[index].add(self.tokens.spelled(token), likeliest[0], likeliest)
+            rooms[index] -= 1
+            if rooms[index] == 0:
+                writing.discard(index)
+        return chosen[:, 0]
+
+
+@torch.no_grad()
+def embed(model: Model, tokens: Tokens, texts: Sequence[str], window: int, watch: Watch) -> Floats:
+    """The model's embeddings of texts, shape (texts, d), each of unit norm.
+
+    Raises:
+        Cancelled: `watch` raised it.
+    """
+    read = [tokens.plain(text)[:window] for text in texts]
+    order = sorted(range(len(read)), key=lambda index: len(read[index]))
+    found = np.zeros((len(read), model.config.hidden_size), dtype=np.float32)
+    for start in range(0, len(order), _ROWS):
+        watch(start)
+        chosen = order[start : start + _ROWS]
+        ids, mask = _padded([read[index] for index in chosen], tokens, model.device, left=False)
+        states = model.base_model(input_ids=ids, attention_mask=mask, use_cache=False)
+        outputs = states.last_hidden_state.float() * mask[:, :, None]
+        means = outputs.sum(dim=1) / mask.sum(dim=1, keepdim=True)
+        found[chosen] = torch.nn.functional.normalize(means, dim=1).cpu().numpy()
+    watch(len(texts))
+    return found
+
+
+def watching(cancelled: Callable[[], bool], tell: Watch) -> Watch:
+    """A watch that tells how far the work is, and stops it when asked to."""
+
+    def watch(done: int) -> None:
+        if cancelled():
+            raise Cancelled
+        tell(done)
+
+    return watch
+
+
+def _padded(
+    rows: Sequence[Sequence[int]], tokens: Tokens, device: torch.device, *, left: bool
+) -> tuple[Tensor, Tensor]:
+    """Rows side by side, and which of their tokens are their own."""
+    longest = max(len(row) for row in rows)
+    pad = tokens.tokenizer.pad_token_id
+    ids = torch.full((len(rows), longest), pad, dtype=torch.long)
+    mask = torch.zeros_like(ids)
+    for index, row in enumerate(rows):
+        place = slice(longest - len(row), None) if left else slice(0, len(row))
+        ids[index, place] = torch.tensor(row)
+        mask[index, place] = 1
+    return ids.to(device), mask.to(device)

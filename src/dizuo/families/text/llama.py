@@ -1,0 +1,245 @@
+"""llama.cpp in this process, by xllamacpp: a base and fixed adapters, chosen per call. Light.
+
+What its server does unasked is undone here: the prompt cache in memory is off, because its entries
+cross from one set of adapters to another; its own HTTP port wants a random key; an adapter number
+that it does not know would be answered by the bare base, so only numbers given out here reach it.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xllamacpp
+from numpy.typing import NDArray
+
+from dizuo.core.errors import DizuoError, InvalidInput
+from dizuo.families.errors import ContextOverflow, GenerationFailed, LayerRefused
+from dizuo.families.text.calibration import TOP_LOGPROBS, Token, token_of
+from dizuo.families.text.messages import TEMPLATE_ARGUMENTS, with_system
+from dizuo.families.text.protocol import Ask
+from dizuo.families.text.schema import ANY_OBJECT, grammar
+
+SLOTS = 4
+"""Answers that are written at the same time."""
+SLOT_TOKENS = 2048
+"""Prompt and answer together, unless the model was trained for less."""
+EMBEDDED_CHARACTERS = 500
+"""Of a prompt's beginning; never more tokens than are read at a time."""
+_BATCH_TOKENS = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Some text of an answer as it is written, with what llama.cpp says about its tokens, in the
+    form of OpenAI's `logprobs.content`."""
+
+    text: str
+    logprobs: Sequence[Mapping[str, Any]]
+
+
+@dataclass(slots=True)
+class Written:
+    """A whole answer. `finish_reason` is OpenAI's; `cancelled` that nobody wanted the rest."""
+
+    pieces: list[Piece] = field(default_factory=list)
+    finish_reason: str = "stop"
+    num_prompt_tokens: int = 0
+    num_tokens: int = 0
+    cancelled: bool = False
+
+    @property
+    def text(self) -> str:
+        """What was written."""
+        return "".join(piece.text for piece in self.pieces)
+
+    @property
+    def logprobs(self) -> list[Mapping[str, Any]]:
+        """Of all tokens that llama.cpp told about."""
+        return [one for piece in self.pieces for one in piece.logprobs]
+
+    @property
+    def tokens(self) -> list[Token]:
+        """The same as figures for the confidence."""
+        return [
+            token_of(one["logprob"], [other["logprob"] for other in one["top_logprobs"]])
+            for one in self.logprobs
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How one call is answered: which adapters are on, by number, and the layer's defaults."""
+
+    adapters: frozenset[int]
+    max_tokens: int
+    system: str | None = None
+    schema: Mapping[str, Any] | None = None
+
+
+class Llama:
+    """A base with adapters, open. Calls may come from any number of threads.
+
+    Args:
+        model: the GGUF file of the base.
+        adapters: the LoRA GGUF files, numbered from 0.
+        context_tokens: what the model was trained to read at once.
+        threads: how many threads compute.
+
+    Raises:
+        LayerRefused: llama.cpp opens one of the files not.
+    """
+
+    def __init__(
+        self, model: Path, adapters: Sequence[Path], *, context_tokens: int, threads: int
+    ) -> None:
+        self.slot_tokens = min(context_tokens, SLOT_TOKENS)
+        self._num_adapters = len(adapters)
+        for path in (model, *adapters):
+            if not path.is_file():
+                raise _cannot_open(path)
+        try:
+            self._server = xllamacpp.Server(self._parameters(model, adapters, threads))
+        except RuntimeError as error:
+            raise _cannot_open(model) from error
+        # A server that is dropped before its loop has run waits for that loop for ever.
+        self.embedding_size = int(self.embed("dizuo").size)
+        """Of the base's embeddings."""
+
+    def _parameters(self, model: Path, adapters: Sequence[Path], threads: int) -> Any:
+        wanted = xllamacpp.CommonParams()
+        wanted.model.path = str(model)
+        wanted.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(p), 0.0) for p in adapters]
+        wanted.n_ctx = self.slot_tokens * SLOTS
+        wanted.n_parallel = SLOTS
+        wanted.n_batch = wanted.n_ubatch = _BATCH_TOKENS
+        wanted.cpuparams.n_threads = wanted.cpuparams_batch.n_threads = threads
+        wanted.cache_ram_mib = 0
+        wanted.embedding = True
+        wanted.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
+        wanted.force_pure_content_parser = True
+        wanted.fit_params = False
+        wanted.verbosity = -1
+        wanted.api_keys = [secrets.token_urlsafe(32)]
+        return wanted
+
+    def write(self, ask: Ask, manner: Manner, emit: Callable[[Piece], bool]) -> Written:
+        """Write one answer.
+
+        Args:
+            ask: the question.
+            manner: whose answer it is.
+            emit: told each piece as it is written; False ends the answer there.
+
+        Raises:
+            ContextOverflow: the prompt is too long for the model.
+            InvalidInput: llama.cpp refuses the request.
+            GenerationFailed: it fails.
+        """
+        written = Written()
+        failures: list[DizuoError] = []  # an exception must not pass through native code
+
+        def take(told: Any) -> bool:
+            try:
+                for chunk in told if isinstance(told, list) else [told]:
+                    written.cancelled |= not _take(chunk, written, emit)
+            except DizuoError as error:
+                failures.append(error)
+            return written.cancelled or bool(failures)
+
+        if ask.messages is None:
+            self._server.handle_completions(self._body(ask, manner), take)
+        else:
+            self._server.handle_chat_completions(self._body(ask, manner), take)
+        if failures:
+            raise failures[0]
+        return written
+
+    def _body(self, ask: Ask, manner: Manner) -> dict[str, Any]:
+        sampling = ask.sampling
+        body: dict[str, Any] = {
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            "max_tokens": sampling.max_tokens or manner.max_tokens,
+            "lora": self._adapters_on(manner.adapters),
+            "temperature": 1.0,
+            "top_k": 0,
+            "min_p": 0.0,
+            "top_p": 1.0,
+            **sampling.numbers,
+        }
+        wanted = max(TOP_LOGPROBS, ask.top_logprobs or 0)
+        if ask.messages is not None:
+            body["messages"] = with_system(ask.messages, manner.system)
+            body["chat_template_kwargs"] = TEMPLATE_ARGUMENTS
+            body |= {"logprobs": True, "top_logprobs": wanted}
+        else:
+            body |= {"prompt": ask.prompt, "logprobs": wanted}
+        if sampling.stop:
+            body["stop"] = list(sampling.stop)
+        if sampling.seed is not None:
+            body["seed"] = sampling.seed % (1 << 32)
+        schema = sampling.schema or (ANY_OBJECT if sampling.any_json else None)
+        if schema is None and ask.messages is not None and not sampling.free:
+            schema = manner.schema
+        if schema is not None:
+            body["grammar"] = grammar(schema)
+        return body
+
+    def _adapters_on(self, numbers: frozenset[int]) -> list[dict[str, float]]:
+        assert numbers <= set(range(self._num_adapters)), "numbers are given out here"
+        return [
+            {"id": number, "scale": float(number in numbers)}
+            for number in range(self._num_adapters)
+        ]
+
+    def embed(self, text: str) -> NDArray[np.float32]:
+        """The bare base's embedding of a text, unit norm, shape (d)."""
+        body = {"input": text[:EMBEDDED_CHARACTERS] or " "}
+        answer = self._server.handle_embeddings(body)
+        if "error" in answer:
+            raise _failed(answer["error"])
+        return np.asarray(answer["data"][0]["embedding"], dtype=np.float32)
+
+
+def _take(chunk: Mapping[str, Any], written: Written, emit: Callable[[Piece], bool]) -> bool:
+    """Add what a chunk of the stream says; returns whether the rest is wanted."""
+    if "error" in chunk:
+        raise _failed(chunk["error"])
+    if usage := chunk.get("usage"):
+        written.num_prompt_tokens = usage["prompt_tokens"]
+        written.num_tokens = usage["completion_tokens"]
+    wanted = True
+    for choice in chunk["choices"]:
+        written.finish_reason = choice["finish_reason"] or written.finish_reason
+        text = choice["delta"].get("content") if "delta" in choice else choice["text"]
+        logprobs = (choice.get("logprobs") or {}).get("content", [])
+        if text or logprobs:
+            piece = Piece(text or "", logprobs)
+            written.pieces.append(piece)
+            wanted = emit(piece) and wanted
+    return wanted
+
+
+def _failed(error: Mapping[str, Any]) -> DizuoError:
+    said = str(error.get("message", ""))[:300]
+    if error.get("type") == "exceed_context_size_error":
+        return ContextOverflow(
+            f"The prompt has {error['n_prompt_tokens']} tokens; this model reads "
+            f"{error['n_ctx']} at once, its answer included.",
+            next_step="Shorten the messages.",
+        )
+    if error.get("code") == 400:
+        return InvalidInput(f"The engine refuses the request: {said.rstrip('.')}.")
+    return GenerationFailed(f"The model could not answer: {said.rstrip('.')}.")
+
+
+def _cannot_open(path: Path) -> LayerRefused:
+    return LayerRefused(
+        f"llama.cpp cannot open {path.name} of {path.parent.name}, or an adapter on it.",
+        next_step="Fetch or build the layers again.",
+    )

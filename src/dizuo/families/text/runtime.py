@@ -1,0 +1,221 @@
+"""Text stacks on llama.cpp: one base, the adapters of all stacks, chosen by request. Light.
+
+A stack is the set of its layers' adapters; the engine holds each adapter once, however many stacks
+it belongs to. Answers carry a calibrated confidence, and how new the prompt looks to the base.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import xllamacpp
+
+from dizuo.artifacts.model import StackFiles
+from dizuo.families.base import Answer, Observation
+from dizuo.families.errors import LayerRefused, UnknownStack
+from dizuo.families.text import calibration, protocol, replies
+from dizuo.families.text.calibration import Calibration, figures
+from dizuo.families.text.layer import (
+    ADAPTER_GGUF_NAME,
+    MODEL_GGUF_NAME,
+    Manifest,
+    check_engine,
+    read_gguf_facts,
+    read_schema,
+    read_stack,
+)
+from dizuo.families.text.llama import SLOTS, Llama, Manner, Piece, Written
+from dizuo.families.text.messages import answer_of, prompt_text
+from dizuo.families.text.protocol import Ask
+
+Emit = Callable[[Mapping[str, Any] | None], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class _Stack:
+    """A stack ready to run."""
+
+    identity: replies.Identity
+    manner: Manner
+    calibration: Calibration
+
+
+class LlamaEngine:
+    """Stacks on one base; see `dizuo.families.base.StreamingEngine`."""
+
+    def __init__(self, llama: Llama, stacks: Mapping[str, _Stack]) -> None:
+        self._llama = llama
+        self._stacks = stacks
+        self._askers = ThreadPoolExecutor(SLOTS, thread_name_prefix="ask")
+
+    def infer(self, stack: str, request: Mapping[str, Any]) -> Answer:
+        """Answer a chat completion, a completion, or a batch; see `families.text.protocol`.
+
+        Raises:
+            UnknownStack: the engine does not hold it, or is closed.
+            InvalidInput: the request does not have the family's form, or is too long.
+            GenerationFailed: llama.cpp failed.
+        """
+        return self.stream(stack, request, lambda _piece: True)
+
+    def stream(self, stack: str, request: Mapping[str, Any], emit: Emit) -> Answer:
+        """As `infer`, and `emit` is told each chunk of an answer that was asked for as a stream.
+
+        Of other answers it is told None for each piece, so that whoever no longer wants the answer
+        can say so (False) while it is written.
+        """
+        chosen = self._stack(stack)
+        if protocol.is_batch(request):
+            return self._batch(chosen, protocol.batch_of(request), emit)
+        ask = protocol.ask_of(request)
+        reply = replies.Reply(chosen.identity, ask, f"chatcmpl-{uuid.uuid4().hex}", _seconds())
+        written = self._llama.write(ask, chosen.manner, _telling(reply, ask, emit))
+        seen = self._observe(chosen, ask, written)
+        if ask.stream:
+            for chunk in reply.last_chunks(written, seen):
+                emit(chunk)
+        return Answer(reply.whole(written, seen), (seen,) if ask.messages is not None else ())
+
+    def _batch(self, stack: _Stack, asks: Sequence[Ask], emit: Emit) -> Answer:
+        def one(ask: Ask) -> tuple[Observation, dict[str, Any]]:
+            written = self._llama.write(ask, stack.manner, lambda _piece: emit(None))
+            seen = self._observe(stack, ask, written)
+            reply = replies.Reply(stack.identity, ask, f"chatcmpl-{uuid.uuid4().hex}", _seconds())
+            return seen, reply.whole(written, seen)
+
+        answered = list(self._askers.map(one, asks))
+        return Answer(
+            {"object": "list", "data": [body for _, body in answered]},
+            tuple(seen for seen, _ in answered),
+        )
+
+    def _observe(self, stack: _Stack, ask: Ask, written: Written) -> Observation:
+        known = stack.calibration
+        sure = known.confidences(figures(written.tokens)[None])
+        text = prompt_text(ask.messages) if ask.messages is not None else str(ask.prompt)
+        embedding = self._llama.embed(text)[None]
+        return Observation(
+            answer_of(written.text),
+            float(sure[0]),
+            float(known.confidence_percentiles(sure)[0]),
+            float(known.novelty_percentiles(embedding)[0]),
+        )
+
+    def describe(self, stack: str) -> dict[str, Any]:
+        """The model's metadata; it is asked by OpenAI's protocol under `/v1`.
+
+        Raises:
+            UnknownStack: the engine does not hold it, or is closed.
+        """
+        chosen = self._stack(stack)
+        return {
+            "name": chosen.identity.name,
+            "versions": [str(chosen.identity.version)],
+            "platform": "llamacpp_gguf",
+            "inputs": [{"name": "messages", "datatype": "BYTES", "shape": [-1]}],
+            "outputs": [{"name": "content", "datatype": "BYTES", "shape": [1]}],
+            "parameters": {"context_tokens": self._llama.slot_tokens},
+        }
+
+    def close(self) -> None:
+        """Refuse calls from now on; the base goes once those that still run have ended."""
+        self._stacks = {}
+        self._askers.shutdown(wait=False, cancel_futures=True)
+
+    def _stack(self, name: str) -> _Stack:
+        chosen = self._stacks.get(name)
+        if chosen is None:
+            raise UnknownStack(
+                f"There is no model {name[:80]!r} here.",
+                next_step=f"Served here: {', '.join(sorted(self._stacks)) or 'none'}.",
+            )
+        return chosen
+
+
+def _telling(reply: replies.Reply, ask: Ask, emit: Emit) -> Callable[[Piece], bool]:
+    if ask.stream:
+        return lambda piece: emit(reply.chunk(piece))
+    return lambda _piece: emit(None)
+
+
+def _seconds() -> int:
+    return int(time.time())
+
+
+def open_engine(stacks: Mapping[str, StackFiles], *, threads: int) -> LlamaEngine:
+    """One engine for stacks that share a base, keyed by the name they are served under.
+
+    Raises:
+        LayerRefused: a layer does not fit this base or this engine, or the bases differ.
+    """
+    manifests = {name: read_stack(files) for name, files in stacks.items()}
+    bases = {chain[0].weights for chain in manifests.values()}
+    if len(bases) != 1:
+        raise LayerRefused(
+            f"An engine holds one base; these stacks have {len(bases)}.",
+            next_step="Open one engine for each base.",
+        )
+    for name, files in stacks.items():
+        _check(files, manifests[name])
+    adapters = _adapters(stacks, manifests)
+    numbers = {weights: number for number, weights in enumerate(adapters)}
+    base = next(iter(stacks.values())).base.directory
+    known = {name: _load(name, files, manifests[name], numbers) for name, files in stacks.items()}
+    llama = Llama(
+        base / MODEL_GGUF_NAME,
+        [files.layers[depth].directory / ADAPTER_GGUF_NAME for files, depth in adapters.values()],
+        context_tokens=next(iter(manifests.values()))[0].context_length,
+        threads=threads,
+    )
+    _check_width(llama, known)
+    return LlamaEngine(llama, known)
+
+
+def _check(files: StackFiles, manifests: Sequence[Manifest]) -> None:
+    for layer, manifest in zip(files.layers, manifests, strict=True):
+        check_engine(layer, manifest, xllamacpp.__version__)
+        if read_gguf_facts(layer.directory).weights != manifest.weights:
+            raise LayerRefused(
+                f"The GGUF file of {layer.name} was made from other weights than the layer names.",
+                next_step="Export the layer again.",
+            )
+
+
+def _adapters(
+    stacks: Mapping[str, StackFiles], manifests: Mapping[str, Sequence[Manifest]]
+) -> dict[str, tuple[StackFiles, int]]:
+    """Each different adapter once, by the digest of its weights: whose it is, and at what depth."""
+    return {
+        manifest.weights: (files, depth)
+        for name, files in stacks.items()
+        for depth, manifest in enumerate(manifests[name])
+        if depth > 0
+    }
+
+
+def _load(
+    name: str, files: StackFiles, manifests: Sequence[Manifest], numbers: Mapping[str, int]
+) -> _Stack:
+    top = manifests[-1]
+    manner = Manner(
+        adapters=frozenset(numbers[manifest.weights] for manifest in manifests[1:]),
+        max_tokens=top.answering.max_tokens,
+        system=top.answering.system,
+        schema=read_schema(files.top.directory, top),
+    )
+    identity = replies.Identity(name, files.version, files.digest)
+    return _Stack(identity, manner, calibration.read(files.top.directory))
+
+
+def _check_width(llama: Llama, stacks: Mapping[str, _Stack]) -> None:
+    for name, stack in stacks.items():
+        if stack.calibration.scales.size != llama.embedding_size:
+            raise LayerRefused(
+                f"The {calibration.FILE_NAME} of {name} is for another base.",
+                next_step="Build the layer again.",
+            )

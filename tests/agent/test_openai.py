@@ -1,0 +1,276 @@
+"""A site's language models as OpenAI's own client meets them: real agent, engine, stacks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import openai
+import psutil
+import pytest
+from tests.agent.agent_process import AgentProcess
+from tests.agent.composing import release
+from tests.agent.hub_simulator import PATIENCE_SECONDS, HubSimulator
+from tests.families.text.served import PROMPTS, exported, train
+from tests.families.text.tuning_factory import SCHEMA
+
+from dizuo.artifacts.stacks import unpack
+from dizuo.edge.wire import Direction
+
+SERVED = ("qwen", "industry", "scenario", "other")
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubSimulator]:
+    simulator = HubSimulator(tmp_path_factory.mktemp("text") / "hub")
+    simulator.start()
+    yield simulator
+    simulator.stop()
+
+
+@pytest.fixture(scope="module")
+def directions(hub: HubSimulator, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Direction]:
+    """Four stacks on one base, signed."""
+    root = tmp_path_factory.mktemp("stacks")
+    found: dict[str, Direction] = {}
+    parents = {"qwen": None, "industry": "qwen", "scenario": "industry", "other": "industry"}
+    for name, stack in train(root).items():
+        parent = parents[name]
+        digest = found[parent].digest if parent else None
+        found[name] = release(hub, exported(root, stack), "text", digest)
+    return found
+
+
+@pytest.fixture(scope="module")
+def agent(
+    hub: HubSimulator, directions: dict[str, Direction], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[AgentProcess]:
+    process = AgentProcess(tmp_path_factory.mktemp("site") / "agent", hub)
+    process.settings |= {"DIZUO_AGENT_EGRESS_POLICY": "raw", "DIZUO_AGENT_CONTROL_SHARE": "1"}
+    process.join()
+    process.start()
+    hub.direct("site3", *directions.values(), hub.build(scale=1.0).direction("meter"))
+    process.wait_until_serves(1)
+    yield process
+    process.kill()
+
+
+@pytest.fixture(scope="module")
+def client(agent: AgentProcess) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=f"{agent.url}/v1", api_key="none", max_retries=0) as opened:
+        yield opened
+
+
+def ask(client: openai.OpenAI, model: str, prompt: str, **changes: Any) -> Any:
+    return client.chat.completions.create(
+        model=model, messages=[{"role": "user", "content": prompt}], temperature=0, **changes
+    )
+
+
+def test_one_engine_holds_all_stacks_on_one_base(agent: AgentProcess) -> None:
+    assert len(agent.engine_pids()) == 2  # one for the language models, one for the other family
+
+
+def test_models_are_listed(client: openai.OpenAI, directions: dict[str, Direction]) -> None:
+    listed = {model.id: model for model in client.models.list()}
+    assert set(listed) == {*SERVED, "meter"}
+    shown = client.models.retrieve("industry").model_dump()
+    assert shown["digest"] == directions["industry"].digest
+
+
+def test_a_chat_is_answered_by_its_own_stack(
+    client: openai.OpenAI, directions: dict[str, Direction]
+) -> None:
+    answers = {name: ask(client, name, PROMPTS[0]) for name in SERVED}
+    for name, answer in answers.items():
+        assert answer.model == name
+        assert answer.model_extra["stack_digest"] == directions[name].digest
+        assert 0 <= answer.model_extra["confidence"] <= 1
+        said = json.loads(answer.choices[0].message.content)
+        assert said["类别"] in SCHEMA["properties"]["类别"]["enum"]
+    kinds = {json.loads(a.choices[0].message.content)["类别"] for a in answers.values()}
+    assert len(kinds) > 1  # the same event is not of the same kind everywhere
+
+
+def test_streams_tell_what_whole_answers_say(client: openai.OpenAI) -> None:
+    whole = ask(client, "scenario", PROMPTS[1]).choices[0].message.content
+    options = {"include_usage": True}
+    chunks = list(ask(client, "scenario", PROMPTS[1], stream=True, stream_options=options))
+    assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) == whole
+    assert chunks[-1].usage.completion_tokens > 1
+    assert len(chunks) > 3  # it did come bit by bit
+    raw = client.completions.create(model="qwen", prompt="人民路", max_tokens=4, stream=True)
+    assert {chunk.object for chunk in raw} == {"text_completion"}
+
+
+def test_many_callers_at_once(agent: AgentProcess, client: openai.OpenAI) -> None:
+    alone = {
+        (name, prompt): ask(client, name, prompt).choices[0].message.content
+        for name in SERVED
+        for prompt in PROMPTS[:4]
+    }
+
+    async def all_at_once() -> list[tuple[tuple[str, str], str]]:
+        url = f"{agent.url}/v1"
+        async with openai.AsyncOpenAI(base_url=url, api_key="none", max_retries=0) as caller:
+
+            async def one(name: str, prompt: str) -> tuple[tuple[str, str], str]:
+                stream = await caller.chat.completions.create(
+                    model=name,
+                    messages=[{"role": "user", "content": prompt}],
+                    temperature=0,
+                    stream=True,
+                )
+                said = [c.choices[0].delta.content or "" async for c in stream if c.choices]
+                return (name, prompt), "".join(said)
+
+            return await asyncio.gather(*(one(*key) for key in alone for _ in range(2)))
+
+    for key, said in asyncio.run(all_at_once()):
+        assert said == alone[key], key
+
+
+def test_answers_become_samples_with_their_prompt(client: openai.OpenAI, hub: HubSimulator) -> None:
+    before = len(hub.samples)
+    prompt = "从未见过的问题九八七"
+    ask(client, "other", prompt)
+    client.completions.create(model="other", prompt="raw", max_tokens=2)
+    ask(client, "other", "不要返回", extra_headers={"Dizuo-Sample": "no"})
+    hub.wait_for_samples(before + 1)
+    rows = [sample.row for sample in hub.samples.values()]
+    assert {"prompt": prompt} in rows
+    assert {"prompt": "不要返回"} not in rows
+
+
+REFUSED: dict[str, tuple[dict[str, Any], int, str, str]] = {
+    "an unknown model": ({"model": "nobody"}, 404, "unknown_model", "no model 'nobody'"),
+    "no language model": ({"model": "meter"}, 400, "invalid_input", "/v2/models/meter/infer"),
+    "a wrong type": ({"temperature": "hot"}, 400, "invalid_input", "temperature"),
+    "a long prompt": (
+        {"messages": [{"role": "user", "content": "很长" * 400}]},
+        400,
+        "context_length_exceeded",
+        "reads 128 at once",
+    ),
+    "a long prompt, streamed": (
+        {"messages": [{"role": "user", "content": "很长" * 400}], "stream": True},
+        400,
+        "context_length_exceeded",
+        "Shorten the messages",
+    ),
+    "no messages": ({"messages": None}, 400, "invalid_input", "not a list of 1 to"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED.values(), ids=list(REFUSED))
+def test_what_cannot_be_answered_is_an_openai_error(
+    agent: AgentProcess, case: tuple[dict[str, Any], int, str, str]
+) -> None:
+    changes, status, code, says = case
+    body = {"model": "qwen", "messages": [{"role": "user", "content": "x"}], **changes}
+    answer = httpx2.post(f"{agent.url}/v1/chat/completions", json=body)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"]) == (status, code)
+    assert says in error["message"]
+    assert error["type"] == "invalid_request_error"
+
+
+def test_openais_client_raises_its_own_errors(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.NotFoundError, match="no model 'nobody'"):
+        ask(client, "nobody", "x")
+    with pytest.raises(openai.BadRequestError, match="128 at once"):
+        ask(client, "qwen", "很长" * 400, stream=True)
+
+
+def test_addresses_and_forms_are_told_apart(agent: AgentProcess) -> None:
+    def refused(path: str, body: object) -> str:
+        answer = httpx2.post(f"{agent.url}{path}", json=body)
+        assert answer.status_code == 400
+        return answer.text
+
+    prompt, chat = {"model": "qwen", "prompt": "x"}, {"model": "qwen", "messages": []}
+    assert "Send it to /v1/completions" in refused("/v1/chat/completions", prompt)
+    assert "Send it to /v1/chat/completions" in refused("/v1/completions", chat)
+    assert "which model is asked" in refused("/v1/completions", {"prompt": "x"})
+    assert "not a JSON object" in refused("/v1/completions", [1])
+    assert "speaks OpenAI's protocol" in refused("/v2/models/qwen/infer", chat)
+
+
+def _send(agent: AgentProcess, body: dict[str, Any]) -> socket.socket:
+    """A request whose answer is not read."""
+    host, port = agent.url.removeprefix("http://").split(":")
+    data = json.dumps(body).encode()
+    head = (
+        f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
+    )
+    opened = socket.create_connection((host, int(port)), timeout=PATIENCE_SECONDS)
+    opened.sendall(head.encode() + data)
+    return opened
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_who_leaves_frees_the_engine(agent: AgentProcess, *, stream: bool) -> None:
+    """More long answers are asked for than the engine writes at once, and nobody waits."""
+    long = {
+        "model": "qwen",
+        "messages": [{"role": "user", "content": "说"}],
+        "temperature": 2.0,
+        "max_tokens": 100,
+        "response_format": {"type": "text"},
+        "stream": stream,
+    }
+    for _ in range(12):
+        with contextlib.closing(_send(agent, long)):
+            pass
+    body = {"model": "qwen", "messages": [{"role": "user", "content": PROMPTS[0]}]}
+    assert httpx2.post(f"{agent.url}/v1/chat/completions", json=body, timeout=60).is_success
+    assert agent.status()["state"] == "serving"
+
+
+def test_a_killed_engine_is_told_so_and_comes_back(
+    agent: AgentProcess, client: openai.OpenAI
+) -> None:
+    for pid in agent.engine_pids():
+        psutil.Process(pid).kill()
+    body = {"model": "industry", "messages": [{"role": "user", "content": PROMPTS[0]}]}
+    while (answer := httpx2.post(f"{agent.url}/v1/chat/completions", json=body)).is_error:
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "engine_restarting")
+    assert ask(client, "industry", PROMPTS[0]).choices[0].finish_reason == "stop"
+
+
+def test_a_bad_adapter_never_takes_down_what_serves(
+    agent: AgentProcess,
+    hub: HubSimulator,
+    client: openai.OpenAI,
+    directions: dict[str, Direction],
+    tmp_path: Path,
+) -> None:
+    before = ask(client, "industry", PROMPTS[0]).choices[0].message.content
+    bad = directions["industry"].model_copy(update={"served_as": "bad"})
+    broken = _with_broken_adapter(hub, bad, tmp_path)
+    good = hub.sites["site3"].desired.stacks
+    desired = hub.direct("site3", *good, broken)
+    error = hub.wait_for_error("site3", desired.generation)
+    assert (error.step, error.code) == ("probing", "layer_refused")
+    assert "cannot open" in error.message
+    assert ask(client, "industry", PROMPTS[0]).choices[0].message.content == before
+    hub.direct("site3", *good)
+    agent.wait_until_serves(hub.sites["site3"].desired.generation)
+
+
+def _with_broken_adapter(hub: HubSimulator, like: Direction, tmp_path: Path) -> Direction:
+    """A signed stack whose adapter is no adapter: signed by mistake, so only the probe can tell."""
+    files = unpack(hub.layout, like.digest, like.target, tmp_path / "unpacked")
+    path = files.top.directory / "adapter.gguf"
+    path.unlink()
+    path.write_bytes(b"GGUF but not really")
+    renamed = type(files)("broken", 1, "", files.target, files.layers)
+    (base,) = (d for d in hub.sites["site3"].desired.stacks if d.served_as == "qwen")
+    return release(hub, renamed, "text", base.digest)

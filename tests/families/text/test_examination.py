@@ -1,0 +1,146 @@
+"""What is said about a layer when it is made is what the engine says when it runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.families.text.tuning_factory import (
+    ANSWER,
+    EXTRACT,
+    LORA,
+    PRETRAIN,
+    build,
+    stack,
+    tickets,
+)
+
+from dizuo.artifacts.model import LayerDirectory, StackFiles
+from dizuo.core.errors import InvalidInput
+from dizuo.core.progress import silent
+from dizuo.families.base import Row
+from dizuo.families.golden import TRAINED_ANSWERS_NAME, probe, read_golden
+from dizuo.families.text import calibration, export, protocol, runtime, score
+from dizuo.families.text.calibration import figures
+from dizuo.families.text.examination import MAX_ASKED, plan
+from dizuo.families.text.generation import Writer, embed
+from dizuo.families.text.layer import (
+    ADAPTER_GGUF_NAME,
+    MODEL_GGUF_NAME,
+    read_manifest,
+)
+from dizuo.families.text.lessons import Reading, divide
+from dizuo.families.text.llama import Llama, Manner
+from dizuo.families.text.network import merged_model
+from dizuo.families.text.recipe import parse_task
+from dizuo.families.text.tokens import read_tokens
+
+TOLERANCE = 5e-3
+
+
+def exported(trained: StackFiles, root: Path) -> StackFiles:
+    layers = []
+    for depth, layer in enumerate(trained.layers, start=1):
+        folder = root / layer.name
+        folder.mkdir()
+        export.export(stack("s", trained.layers[:depth]), "gguf-f16", folder, silent)
+        layers.append(LayerDirectory(layer.level, layer.name, folder))
+    return stack("s", layers, "gguf-f16")
+
+
+def opened(runnable: StackFiles) -> Llama:
+    adapters = [layer.directory / ADAPTER_GGUF_NAME for layer in runnable.layers[1:]]
+    model = runnable.base.directory / MODEL_GGUF_NAME
+    return Llama(model, adapters, context_tokens=128, threads=1)
+
+
+def test_the_engine_gives_the_expected_answers(tmp_path: Path) -> None:
+    """Answer and confidence, of a base with an adapter; the engine holds them to the schema."""
+    well = {**PRETRAIN, "epochs": 15}
+    base = build(tmp_path, "base", tickets(60), None, method=well)
+    tuned = build(tmp_path, "tuned", tickets(30, seed=3), base, method={**LORA, "epochs": 2})
+    golden = read_golden(tuned.top.directory, TRAINED_ANSWERS_NAME)
+    (tmp_path / "gguf").mkdir()
+    engine = runtime.open_engine({"s": exported(tuned, tmp_path / "gguf")}, threads=1)
+    inside = [row for row in golden if set(row.answer) == {"类别", "地点"}]
+    assert len(inside) > 20
+    assert probe(engine, "s", inside, score).agreement == 1
+    engine.close()
+
+
+@pytest.fixture(scope="module")
+def in_bytes(tmp_path_factory: pytest.TempPathFactory) -> StackFiles:
+    """A base whose vocabulary has no whole Chinese character."""
+    rows: list[Row] = [{"prompt": f"{n}", "label": "积水é"} for n in range(24)]
+    architecture = {**PRETRAIN["architecture"], "vocab_size": 300}
+    method = {**PRETRAIN, "architecture": architecture, "epochs": 20}
+    root = tmp_path_factory.mktemp("in-bytes")
+    return build(root, "bytes", rows, None, method=method, task=ANSWER)
+
+
+@pytest.fixture(params=["scenario", "in_bytes"])
+def both(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[StackFiles, Llama]:
+    trained = request.getfixturevalue(request.param)
+    return trained, opened(exported(trained, tmp_path))
+
+
+def test_it_tells_the_same_pieces(both: tuple[StackFiles, Llama]) -> None:
+    """Also where a character is several tokens, of which llama.cpp tells the last."""
+    trained, llama = both
+    model, manifests = merged_model(trained)
+    tokens = read_tokens(trained.base.directory)
+    chats: list[Any] = [
+        row.request["requests"][0]["messages"] for row in read_golden(trained.top.directory)[:6]
+    ]
+    chats.append([{"role": "system", "content": "s"}, {"role": "user", "content": "鳖 é 😀"}])
+    writer = Writer(model, tokens, max_tokens=20, window=128)
+    answers = writer.answers([tokens.prompt(chat) for chat in chats], lambda _: None)
+    manner = Manner(frozenset(range(len(manifests) - 1)), max_tokens=20)
+    for chat, answer in zip(chats, answers, strict=True):
+        ask = protocol.ask_of({"messages": chat, "temperature": 0})
+        written = llama.write(ask, manner, lambda _: True)
+        assert written.text == answer.text
+        assert written.num_prompt_tokens == len(tokens.prompt(chat))
+        assert len(written.tokens) == len(answer.pieces) > 0
+        for key in ("logprob", "entropy"):
+            theirs, ours = (
+                [getattr(one, key) for one in told] for told in (written.tokens, answer.pieces)
+            )
+            np.testing.assert_allclose(ours, theirs, atol=TOLERANCE)
+        np.testing.assert_allclose(figures(answer.pieces), figures(written.tokens), atol=TOLERANCE)
+
+
+def test_it_embeds_the_same(both: tuple[StackFiles, Llama]) -> None:
+    """The bare base, also of a stack with adapters."""
+    trained, llama = both
+    base, _ = merged_model(stack("s", trained.layers[:1]))
+    texts = ["人民路3号积水，请处理", "hello world 12\n", "é鳖😀"]
+    found = embed(base, read_tokens(trained.base.directory), texts, 128, lambda _: None)
+    for text, row in zip(texts, found, strict=True):
+        np.testing.assert_allclose(row, llama.embed(text), atol=TOLERANCE)
+
+
+def test_the_calibration_is_from_held_out_rows(scenario: StackFiles) -> None:
+    known = calibration.read(scenario.top.directory)
+    assert known.scales.shape == (64,)
+    assert len(known.prototypes) <= calibration.NUM_PROTOTYPES
+    assert read_manifest(scenario.top.directory).hidden_size == 64
+
+
+def reading(base: StackFiles, max_length: int = 96) -> Reading:
+    return Reading(read_tokens(base.base.directory), parse_task(EXTRACT), max_length)
+
+
+def test_a_large_lot_is_not_asked_whole(base: StackFiles) -> None:
+    planned = plan(divide(tickets(600), 1), reading(base), 128)
+    assert len(planned.questions) == MAX_ASKED
+    assert planned.num_held_out == 60
+    assert planned.window == 128
+    assert len(planned.learned) == 540
+
+
+def test_prompts_without_room_for_an_answer_are_refused(base: StackFiles) -> None:
+    with pytest.raises(InvalidInput, match="No prompt leaves room for an answer within 12 tok"):
+        plan(divide(tickets(30), 1), reading(base), 12)

@@ -1,0 +1,113 @@
+"""What a model in memory answers, against the engine's rules and a plain loop."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from tests.families.text.tuning_factory import tickets
+
+from dizuo.artifacts.model import StackFiles
+from dizuo.families.base import Cancelled
+from dizuo.families.text.generation import Answer, Writer, embed, watching, whole
+from dizuo.families.text.messages import row_messages
+from dizuo.families.text.network import Model, merged_model
+from dizuo.families.text.tokens import Tokens, read_tokens
+
+
+@pytest.fixture(scope="module")
+def model(base: StackFiles) -> Model:
+    return merged_model(base)[0]
+
+
+@pytest.fixture(scope="module")
+def tokens(base: StackFiles) -> Tokens:
+    return read_tokens(base.base.directory)
+
+
+def ignore(_done: int) -> None:
+    pass
+
+
+@pytest.mark.parametrize("text", ["", "a", "é", "积水", "😀", "a积b😀"])
+def test_whole_characters_are_told_from_broken_ones(text: str) -> None:
+    spelled = text.encode()
+    for end in range(len(spelled) + 1):
+        part = spelled[:end]
+        try:
+            part.decode()
+        except UnicodeDecodeError:
+            assert not whole(part)
+        else:
+            assert whole(part)
+
+
+def test_bytes_that_begin_nothing_are_taken_as_they_are() -> None:
+    assert whole(b"\x80")
+    assert whole(b"\xff")
+    assert Answer(spelled=b"a\xff").text == "a\ufffd"
+
+
+def test_of_a_broken_character_only_the_last_token_is_told() -> None:
+    answer = Answer()
+    for number, spelled in enumerate([b"a", b"\xe7", b"\xa7\xaf", b"", b"b"]):
+        answer.add(spelled, -1.0 - number, [-0.5])
+    assert answer.text == "a积b"
+    assert [piece.logprob for piece in answer.pieces] == [-1, -3, -4, -5]
+
+
+def plainly(model: Model, tokens: Tokens, prompt: list[int], most: int) -> tuple[str, list[float]]:
+    """The same without batches and without a cache."""
+    ids, written, logprobs = list(prompt), b"", []
+    for _ in range(most):
+        with torch.no_grad():
+            likely = model(input_ids=torch.tensor([ids])).logits[0, -1].log_softmax(dim=-1)
+        token = int(likely.argmax())
+        if token in tokens.stops:
+            break
+        ids.append(token)
+        written += tokens.spelled(token)
+        if whole(written):
+            logprobs.append(float(likely[token]))
+    return written.decode(errors="replace"), logprobs
+
+
+def test_batches_with_a_cache_write_what_a_plain_loop_writes(model: Model, tokens: Tokens) -> None:
+    asked = [row_messages(row) for row in tickets(5)]
+    asked.append([{"role": "user", "content": "😀 鳖"}])
+    asked.append([{"role": "user", "content": "x" * 40}])
+    prompts = [tokens.prompt(messages) for messages in asked]
+    answers = Writer(model, tokens, max_tokens=12, window=50).answers(prompts, ignore)
+    for prompt, answer in zip(prompts, answers, strict=True):
+        text, logprobs = plainly(model, tokens, prompt, min(12, 50 - len(prompt)))
+        assert answer.text == text
+        np.testing.assert_allclose([p.logprob for p in answer.pieces], logprobs, atol=1e-4)
+        assert all(piece.entropy >= 0 for piece in answer.pieces)
+
+
+def test_embeddings_do_not_depend_on_their_neighbours(model: Model, tokens: Tokens) -> None:
+    texts = ["积水", "人民路3号路灯不亮，请处理" * 2, "x"]
+    together = embed(model, tokens, texts, 100, ignore)
+    assert together.shape == (3, 64)
+    np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, atol=1e-5)
+    for text, row in zip(texts, together, strict=True):
+        np.testing.assert_allclose(embed(model, tokens, [text], 100, ignore)[0], row, atol=1e-5)
+    cut = embed(model, tokens, [texts[1]], 4, ignore)
+    short = tokens.tokenizer.decode(tokens.plain(texts[1])[:4])
+    np.testing.assert_allclose(cut, embed(model, tokens, [short], 100, ignore), atol=1e-5)
+
+
+def test_both_tell_how_far_they_are_and_stop_when_asked(model: Model, tokens: Tokens) -> None:
+    told: list[int] = []
+    prompts = [tokens.prompt(row_messages(row)) for row in tickets(40)]
+    writer = Writer(model, tokens, max_tokens=3, window=90)
+    writer.answers(prompts, watching(lambda: False, told.append))
+    assert told[0] == 0
+    assert told[-1] == 40
+    assert told == sorted(told)
+    for work in (
+        lambda watch: writer.answers(prompts, watch),
+        lambda watch: embed(model, tokens, ["a"], 9, watch),
+    ):
+        with pytest.raises(Cancelled):
+            work(watching(lambda: True, told.append))

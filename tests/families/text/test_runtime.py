@@ -1,0 +1,310 @@
+"""Text stacks as they are served: exported, on a pristine base, several at once."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.families.text.served import PROMPTS, exported, train
+from tests.families.text.tuning_factory import SCHEMA, build, tickets
+
+from dizuo.artifacts.model import StackFiles
+from dizuo.core.errors import InvalidInput
+from dizuo.families import registry
+from dizuo.families.errors import ContextOverflow, LayerRefused, UnknownStack
+from dizuo.families.golden import TRAINED_ANSWERS_NAME, probe, read_golden
+from dizuo.families.text import spec
+from dizuo.families.text.runtime import LlamaEngine, open_engine
+
+NUM_MIXED = 300
+NAMES = ("qwen", "industry", "scenario", "other")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("served")
+
+
+@pytest.fixture(scope="module")
+def trained(root: Path) -> dict[str, StackFiles]:
+    return train(root)
+
+
+@pytest.fixture(scope="module")
+def stacks(root: Path, trained: dict[str, StackFiles]) -> dict[str, StackFiles]:
+    """The same in GGUF."""
+    return {name: exported(root, stack) for name, stack in trained.items()}
+
+
+@pytest.fixture(scope="module")
+def engine(stacks: dict[str, StackFiles]) -> LlamaEngine:
+    return open_engine(stacks, threads=1)
+
+
+def chat(prompt: str, **changes: Any) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": prompt}], "temperature": 0, **changes}
+
+
+def tokens(engine: LlamaEngine, name: str, prompt: str) -> list[tuple[str, float]]:
+    """The answer's pieces with their log-probabilities."""
+    asked = chat(prompt, logprobs=True, top_logprobs=0)
+    (choice,) = engine.infer(name, asked).response["choices"]
+    return [(one["token"], one["logprob"]) for one in choice["logprobs"]["content"]]
+
+
+def test_mixed_requests_equal_a_fresh_engine_for_each_stack_token_by_token(
+    stacks: dict[str, StackFiles], engine: LlamaEngine
+) -> None:
+    alone = {}
+    for name, files in stacks.items():
+        fresh = open_engine({name: files}, threads=1)
+        alone.update({(name, prompt): tokens(fresh, name, prompt) for prompt in PROMPTS})
+        fresh.close()
+    draw = random.Random(1)
+    asked = [(draw.choice(NAMES), draw.choice(PROMPTS)) for _ in range(NUM_MIXED)]
+    with ThreadPoolExecutor(4) as callers:
+        answered = list(callers.map(lambda one: tokens(engine, *one), asked))
+    for one, found in zip(asked, answered, strict=True):
+        assert [token for token, _ in found] == [token for token, _ in alone[one]], one
+        for (_, mixed), (_, single) in zip(found, alone[one], strict=True):
+            assert mixed == pytest.approx(single, abs=0.02)
+    # The stacks do answer differently, or the above would say nothing.
+    assert len({str(alone[name, PROMPTS[0]]) for name in NAMES}) == len(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_exported_stack_agrees_with_the_trained_one(
+    trained: dict[str, StackFiles], stacks: dict[str, StackFiles], engine: LlamaEngine, name: str
+) -> None:
+    golden = read_golden(stacks[name].top.directory)
+    found = probe(engine, name, golden, registry.scorer("text"))
+    assert found.num_agree == found.num_rows == 16
+    answers = read_golden(trained[name].top.directory, TRAINED_ANSWERS_NAME)
+    assert probe(engine, name, answers, registry.scorer("text")).agreement >= 0.98
+
+
+@pytest.mark.parametrize("target", ["gguf-q8_0", "gguf-q4_0"])
+def test_adapters_lie_on_quantised_bases(
+    root: Path, trained: dict[str, StackFiles], target: str
+) -> None:
+    files = exported(root, trained["scenario"], target)
+    quantised = open_engine({"scenario": files}, threads=1)
+    golden = read_golden(files.top.directory)
+    found = probe(quantised, "scenario", golden, registry.scorer("text"))
+    assert found.agreement >= 0.75  # a base of 64 dimensions feels four bits
+    quantised.close()
+
+
+def test_an_answer_has_openais_form(engine: LlamaEngine, stacks: dict[str, StackFiles]) -> None:
+    answer = engine.infer("scenario", chat(PROMPTS[0]))
+    body = answer.response
+    (choice,) = body["choices"]
+    assert body["object"] == "chat.completion"
+    assert body["model"] == "scenario"
+    assert choice["message"]["role"] == "assistant"
+    assert json.loads(choice["message"]["content"]) == answer.observations[0].answer
+    assert choice["finish_reason"] == "stop"
+    usage = body["usage"]
+    assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
+    assert body["stack_digest"] == stacks["scenario"].digest
+    assert body["confidence"] == pytest.approx(answer.observations[0].confidence, abs=1e-6)
+
+
+def test_a_stream_tells_the_same_as_a_whole_answer(engine: LlamaEngine) -> None:
+    chunks: list[Mapping[str, Any]] = []
+
+    def take(chunk: Mapping[str, Any] | None) -> bool:
+        assert chunk is not None
+        chunks.append(chunk)
+        return True
+
+    asked = chat(PROMPTS[1], stream=True, stream_options={"include_usage": True})
+    streamed = engine.stream("industry", asked, take)
+    whole = engine.infer("industry", chat(PROMPTS[1]))
+    assert streamed.observations[0].answer == whole.observations[0].answer
+    deltas = [chunk["choices"][0]["delta"] for chunk in chunks[:-1]]
+    assert deltas[0]["role"] == "assistant"
+    said = "".join(delta.get("content", "") for delta in deltas)
+    assert said == whole.response["choices"][0]["message"]["content"]
+    assert chunks[-2]["choices"][0]["finish_reason"] == "stop"
+    assert chunks[-1]["usage"] == whole.response["usage"]
+    assert len({chunk["id"] for chunk in chunks}) == 1
+
+
+def test_an_answer_that_nobody_wants_ends_early(engine: LlamaEngine) -> None:
+    told = []
+
+    def enough(_chunk: Mapping[str, Any] | None) -> bool:
+        told.append(1)
+        return len(told) < 3
+
+    asked = chat(PROMPTS[0], max_tokens=90, response_format={"type": "text"}, temperature=2.0)
+    engine.stream("qwen", asked, enough)
+    assert len(told) == 3
+
+
+def test_answers_are_held_to_the_layers_schema(engine: LlamaEngine) -> None:
+    for seed in range(8):
+        answer = engine.infer("qwen", chat("随便说说", temperature=2.0, seed=seed, max_tokens=90))
+        if answer.response["choices"][0]["finish_reason"] == "stop":
+            said = answer.observations[0].answer
+            assert set(said) == {"类别", "地点"}
+            assert said["类别"] in SCHEMA["properties"]["类别"]["enum"]
+
+
+def test_a_callers_schema_comes_before_the_layers(engine: LlamaEngine) -> None:
+    wanted = {"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"]}
+    held = {"type": "json_schema", "json_schema": {"name": "x", "schema": {
+        **wanted, "additionalProperties": False}}}  # fmt: skip
+    (seen,) = engine.infer("scenario", chat(PROMPTS[0], response_format=held)).observations
+    assert seen.answer in ({"ok": True}, {"ok": False})
+
+
+def test_seed_stop_and_temperature(engine: LlamaEngine) -> None:
+    def said(**changes: Any) -> str:
+        free = {"response_format": {"type": "text"}, "max_tokens": 20}
+        (choice,) = engine.infer("qwen", chat("你好", **free, **changes)).response["choices"]
+        return str(choice["message"]["content"])
+
+    assert said(temperature=1.5, seed=3) == said(temperature=1.5, seed=3)
+    assert len({said(temperature=1.5, seed=seed) for seed in range(6)}) > 1
+    first = said()[:1]
+    assert said(stop=first) == ""
+
+
+def test_a_raw_completion_is_no_sample(engine: LlamaEngine) -> None:
+    answer = engine.infer("qwen", {"prompt": PROMPTS[0], "max_tokens": 4, "logprobs": 2})
+    assert answer.observations == ()
+    (choice,) = answer.response["choices"]
+    assert answer.response["object"] == "text_completion"
+    assert len(choice["logprobs"]["tokens"]) == len(choice["logprobs"]["token_logprobs"]) > 0
+
+
+def test_a_batch_answers_each_prompt_in_order(engine: LlamaEngine) -> None:
+    batch = engine.infer("scenario", spec.request([{"prompt": prompt} for prompt in PROMPTS]))
+    single = [engine.infer("scenario", chat(prompt)).observations[0] for prompt in PROMPTS]
+    assert [seen.answer for seen in batch.observations] == [seen.answer for seen in single]
+
+
+def test_what_is_far_from_what_was_learned_looks_new(engine: LlamaEngine) -> None:
+    odd = ["zzzz 9999 xx?? QQ" * 5, "Lorem ipsum dolor sit amet", "{}[]();:" * 9, "0000 1111 2222"]
+
+    def novelty(texts: Sequence[str]) -> float:
+        seen = [engine.infer("scenario", chat(text)).observations[0] for text in texts]
+        return sum(one.novelty_percentile for one in seen) / len(seen)
+
+    assert novelty(PROMPTS) + 0.2 < novelty(odd)
+
+
+@pytest.mark.parametrize(
+    ("request_body", "says"),
+    [
+        ({}, "neither messages nor a text"),
+        ({"messages": []}, "not a list of 1 to"),
+        ({"messages": [{"role": "user", "content": 5}]}, "no text as content"),
+        ({"messages": [{"role": "robot", "content": "x"}]}, "role 'robot'"),
+        ({"messages": [{"role": "assistant", "content": "x"}]}, "nothing to answer"),
+        (chat("x", temperature="hot"), "temperature is not a number"),
+        (chat("x", temperature=3), "not between 0 and 2"),
+        (chat("x", max_tokens=0), "max_tokens is not a whole number"),
+        (chat("x", n=2), "n is not a whole number"),
+        (chat("x", tools=[{}]), "calls no tools"),
+        (chat("x", stop=[5]), "stop is not"),
+        (chat("x", logprobs=3), "logprobs is true or false"),
+        (chat("x", response_format={"type": "xml"}), "response_format"),
+        ({"requests": []}, "A batch holds"),
+    ],
+)
+def test_what_it_cannot_answer_is_refused_in_one_sentence(
+    engine: LlamaEngine, request_body: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(InvalidInput, match=says):
+        engine.infer("qwen", request_body)
+
+
+def test_a_prompt_longer_than_the_context_is_refused(engine: LlamaEngine) -> None:
+    with pytest.raises(ContextOverflow, match="this model reads 128 at once"):
+        engine.infer("qwen", chat("很长" * 400))
+
+
+def test_an_unknown_stack_never_reaches_the_base(engine: LlamaEngine) -> None:
+    with pytest.raises(UnknownStack, match=r"no model 'nobody' here"):
+        engine.infer("nobody", chat("x"))
+
+
+def change(
+    tmp_path: Path, stack: StackFiles, depth: int, files: Mapping[str, bytes | None]
+) -> StackFiles:
+    """The stack with some files of one layer changed, or gone."""
+    layers = list(stack.layers)
+    folder = tmp_path / "changed"
+    shutil.copytree(layers[depth].directory, folder)
+    for name, content in files.items():
+        (folder / name).unlink()
+        if content is not None:
+            (folder / name).write_bytes(content)
+    layers[depth] = replace(layers[depth], directory=folder)
+    return replace(stack, layers=tuple(layers))
+
+
+@pytest.mark.parametrize(
+    ("depth", "files", "says"),
+    [
+        (0, {"model.gguf": b"GGUF"}, "cannot open model.gguf"),
+        (0, {"model.gguf": None}, "cannot open model.gguf"),
+        (1, {"adapter.gguf": b"no adapter"}, "cannot open"),
+        (1, {"adapter.gguf": None}, "cannot open adapter.gguf"),
+        (1, {"layer.json": b"{}"}, "no layer.json that can be read"),
+        (1, {"gguf.json": None}, "no gguf.json that can be read"),
+        (1, {"calibration.json": b"[]"}, "no calibration.json that can be read"),
+        (1, {"schema.json": b"{}"}, "does not hold the schema.json"),
+    ],
+)
+def test_a_damaged_stack_is_refused(
+    stacks: dict[str, StackFiles],
+    tmp_path: Path,
+    depth: int,
+    files: dict[str, bytes | None],
+    says: str,
+) -> None:
+    with pytest.raises(LayerRefused, match=says):
+        open_engine({"industry": change(tmp_path, stacks["industry"], depth, files)}, threads=1)
+
+
+def with_manifest(tmp_path: Path, stack: StackFiles, **changes: Any) -> StackFiles:
+    manifest = json.loads((stack.top.directory / "layer.json").read_bytes()) | changes
+    return change(tmp_path, stack, -1, {"layer.json": json.dumps(manifest).encode()})
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"base_weights": "sha256:" + "1" * 64}, "was made for another base"),
+        ({"tokenizer": "sha256:" + "1" * 64}, "was made for another tokenizer"),
+        ({"chat_template": "sha256:" + "1" * 64}, "was made for another chat template"),
+        ({"vocab_size": 7}, "has a resized vocabulary"),
+        ({"below": []}, "was made on top of other layers"),
+        ({"modules": ["lm_head"]}, "changes lm_head, which this base"),
+        ({"weights": "sha256:" + "1" * 64}, "was made from other weights"),
+        ({"xllamacpp": {"at_least": [2020, 1], "below": [2021, 1]}}, "runs on xllamacpp 2020.1"),
+    ],
+)
+def test_a_layer_that_does_not_fit_is_refused(
+    stacks: dict[str, StackFiles], tmp_path: Path, changes: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(LayerRefused, match=says):
+        open_engine({"x": with_manifest(tmp_path, stacks["industry"], **changes)}, threads=1)
+
+
+def test_an_engine_holds_one_base(stacks: dict[str, StackFiles], tmp_path: Path) -> None:
+    second = build(tmp_path, "second", tickets(40, seed=8), None)
+    both: Sequence[StackFiles] = (stacks["qwen"], exported(tmp_path, second))
+    with pytest.raises(LayerRefused, match="holds one base; these stacks have 2"):
+        open_engine(dict(zip(("a", "b"), both, strict=True)), threads=1)

@@ -1,0 +1,106 @@
+"""Open language models from their files to registered bases."""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.families.text.gguf_factory import make_checkpoint
+from tests.runs.test_importing import upload
+from tests.runs.works import Works, open_works
+
+from dizuo.artifacts.stacks import read_stack
+from dizuo.core.errors import InvalidInput
+from dizuo.core.progress import silent
+from dizuo.families.errors import ModelRefused
+from dizuo.families.text.gguf_base import write_base
+from dizuo.stacks.errors import RecipeRefused
+
+RECIPE = """\
+name: on-top
+level: L1
+family: text
+from: served:1
+data: {train: none@1}
+method: {kind: lora, rank: 4, epochs: 1, learning_rate: 0.001}
+task: {kind: answer}
+gates: [{suite: none@1, metric: exact_match, at_least: 0.5}]
+targets: [safetensors, gguf-f16]
+"""
+
+
+@pytest.fixture(scope="module")
+def works(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Works]:
+    with open_works(tmp_path_factory.mktemp("home")) as works:
+        yield works
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("open") / "tiny"
+    make_checkpoint(directory, "qwen3")
+    return directory
+
+
+def send(works: Works, *files: Path) -> str:
+    """The digest of an upload of these files."""
+    path = works.context.home / "model.tar"
+    with tarfile.open(path, "w") as archive:
+        for file in files:
+            archive.add(file, file.name)
+    return upload(works, path)
+
+
+@pytest.fixture(scope="module")
+def sent(works: Works, checkpoint: Path) -> str:
+    return send(works, *sorted(checkpoint.iterdir()))
+
+
+@pytest.fixture(scope="module")
+def sent_file(works: Works, checkpoint: Path) -> str:
+    path = checkpoint.parent / "model.gguf"
+    write_base(checkpoint, path, "q8_0", silent)
+    return send(works, path)
+
+
+def test_a_model_is_exported_to_the_targets_asked_for(works: Works, sent: str) -> None:
+    wanted = ["gguf-q8_0", "safetensors"]
+    run = works.run("import", upload=sent, name="some", family="text", targets=wanted)
+    index = read_stack(works.context.layout, works.stack(run).digest)
+    assert set(index.targets) == set(wanted)
+    again = works.admit(
+        "import", upload=sent, name="some", family="text", targets=list(reversed(wanted))
+    )
+    assert again.cached
+
+
+@pytest.mark.parametrize(("targets", "words"), [(["onnx"], "no target 'onnx'"), ([], "targets")])
+def test_wrong_targets_are_refused(works: Works, sent: str, targets: list[str], words: str) -> None:
+    with pytest.raises(InvalidInput, match=words):
+        works.admit("import", upload=sent, name="other", family="text", targets=targets)
+
+
+def test_a_gguf_file_is_kept_as_it_is_for_serving_alone(works: Works, sent_file: str) -> None:
+    run = works.run("import", upload=sent_file, name="served", family="text")
+    assert works.stack(run).targets == ("gguf",)
+    with pytest.raises(RecipeRefused) as refused:
+        works.admit("tune", recipe=RECIPE)
+    said = str(refused.value)
+    assert "served:1 has no target safetensors, which children are trained on" in said
+    assert "it has: gguf" in said
+    assert said.count("has no target") == 1
+
+
+def test_a_gguf_file_is_exported_to_nothing(works: Works, sent_file: str) -> None:
+    with pytest.raises(InvalidInput, match="stays in the form it came in, gguf"):
+        works.admit("import", upload=sent_file, name="q4", family="text", targets=["gguf-q4_0"])
+
+
+def test_a_broken_model_is_refused_before_it_is_queued(works: Works, checkpoint: Path) -> None:
+    digest = send(works, *(path for path in checkpoint.iterdir() if path.suffix != ".jinja"))
+    before = works.num_runs()
+    with pytest.raises(ModelRefused, match="no chat template"):
+        works.admit("import", upload=digest, name="part", family="text")
+    assert works.num_runs() == before
