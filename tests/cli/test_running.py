@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from tests.cli.scripted_hub import FAILED, MADE, Ask, ScriptedHub
@@ -54,3 +55,45 @@ def test_an_import_that_fails(ask: Ask, tmp_path: Path) -> None:
     said = ask(hub, "model", "import", _model(tmp_path), "--name", "digits")
     assert said.status == 1
     assert "The rows are empty." in said.err
+
+
+def test_a_model_of_a_hub_is_named_and_not_sent(ask: Ask) -> None:
+    hub = ScriptedHub(ends={"import": MADE})
+    forms = ("--target", "safetensors", "--target", "gguf-q8_0")
+    said = ask(hub, "model", "import", "hf://Qwen/Qwen3-0.6B@main", "--name", "qwen3", *forms)
+    assert (said.status, said.out) == (0, "Imported digits:1.\n")
+    assert hub.asked == [
+        {
+            "kind": "import",
+            "source": "hf://Qwen/Qwen3-0.6B@main",
+            "name": "qwen3",
+            "family": "text",
+            "targets": ["safetensors", "gguf-q8_0"],
+        }
+    ]
+
+
+def test_a_gguf_file_is_sent_as_the_only_one_of_a_folder(ask: Ask, tmp_path: Path) -> None:
+    hub = ScriptedHub(ends={"import": MADE})
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "model.gguf").write_bytes(b"GGUF")
+    for path in (tmp_path / "folder" / "model.gguf", tmp_path / "folder"):
+        assert ask(hub, "model", "import", path, "--name", "m", "--family", "text").status == 0
+    alone, folder = hub.asked
+    assert alone == folder
+    assert ask(hub, "model", "import", tmp_path / "no.gguf", "--name", "m").status == 1
+
+
+def test_the_family_is_told_from_the_files(ask: Ask, tmp_path: Path) -> None:
+    hub = ScriptedHub(ends={"import": MADE})
+    model = _model(tmp_path)
+    configs: tuple[object, ...] = (
+        {"architectures": ["Qwen3ForCausalLM"]},
+        {"architectures": []},
+        [1],
+        "",
+    )
+    for config in configs:
+        (model / "config.json").write_text(json.dumps(config))
+        assert ask(hub, "model", "import", model, "--name", "m").status == 0
+    assert [one["family"] for one in hub.asked] == ["text", "vision", "vision", "vision"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +15,9 @@ from dizuo.cli.progress import Bars
 from dizuo.cli.references import stack_name
 from dizuo.cli.session import open_hub
 from dizuo.core.digests import short
+
+_HUB_PREFIX = "hf://"
+_GGUF_SUFFIX = ".gguf"
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -29,10 +33,15 @@ def group() -> None:
 @app.command("import")
 def import_model(
     context: typer.Context,
-    path: Annotated[Path, typer.Argument(help="A model directory or its tar archive.")],
+    source: Annotated[
+        str, typer.Argument(help="A model directory or its tar archive, a GGUF file, or hf://ID.")
+    ],
     *,
     name: Annotated[str, typer.Option(help="The name of the new stack.")],
-    family: Annotated[str, typer.Option(help="Its family.")] = "vision",
+    family: Annotated[str | None, typer.Option(help="Its family; else told from it.")] = None,
+    target: Annotated[
+        list[str] | None, typer.Option(help="A form to export it to; repeatable. All if left out.")
+    ] = None,
     detach: DetachFlag = False,
     as_json: JsonFlag = False,
 ) -> None:
@@ -40,10 +49,17 @@ def import_model(
 
     Example: dizuo model import ./resnet-18 --name resnet --family vision
     """
+    body: dict[str, Any] = {"kind": "import", "name": name, "family": family or _family(source)}
+    if target:
+        body["targets"] = target
     with open_hub(context) as hub:
-        with Bars() as bars:
-            upload = hub.upload(path, bars.report)
-        body = {"kind": "import", "upload": upload["digest"], "name": name, "family": family}
+        if source.startswith(_HUB_PREFIX):
+            body["source"] = source
+        else:
+            with Bars() as bars:
+                is_gguf = source.endswith(_GGUF_SUFFIX)
+                upload = hub.upload(Path(source), bars.report, in_folder=is_gguf)
+            body["upload"] = upload["digest"]
         run = hub.submit_run(body)
         if not detach:
             run = follow(hub, run)
@@ -53,6 +69,17 @@ def import_model(
         say(f"Import started as run {run['id']}.")
     else:
         say(f"Imported {run['outcome']['stack']}.", style="green")
+
+
+def _family(source: str) -> str:
+    """`text` for what is, or most likely is, a language model."""
+    if source.startswith(_HUB_PREFIX) or source.endswith(_GGUF_SUFFIX):
+        return "text"
+    try:
+        config = json.loads((Path(source) / "config.json").read_bytes())
+        return "text" if config["architectures"][0].endswith("ForCausalLM") else "vision"
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return "vision"
 
 
 @app.command("ls")

@@ -1,4 +1,7 @@
-"""The kind `import`: an open model, sent as a tar archive of its directory, becomes an L0 stack."""
+"""The kind `import`: an open model becomes an L0 stack.
+
+It is sent as a tar archive of its directory, or fetched from a Hugging Face hub.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import tarfile
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
@@ -22,6 +26,7 @@ from dizuo.core.progress import Progress, Reporter
 from dizuo.datasets.uploads import upload_path
 from dizuo.families import registry
 from dizuo.families.errors import ModelRefused
+from dizuo.runs import hugging_face
 from dizuo.runs.building import (
     Build,
     RunSpec,
@@ -46,12 +51,14 @@ _TAR_FAULTS = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError, 
 
 
 class ImportSpec(RunSpec):
-    """`upload` is the digest of a tar archive of the directory, `name` the stack it becomes.
+    """`upload` is the digest of a tar archive of the directory, or `source` a model of a Hugging
+    Face hub (`hf://ORG/NAME@revision`); `name` is the stack it becomes.
 
     `targets` are the forms it is exported to, all that the family has unless they are named.
     """
 
-    upload: Annotated[str, Field(max_length=71)]
+    upload: Annotated[str, Field(max_length=71)] | None = None
+    source: Annotated[str, Field(max_length=300)] | None = None
     name: Annotated[str, Field(max_length=64)]
     family: Annotated[str, Field(max_length=64)]
     targets: Annotated[tuple[str, ...], Field(min_length=1, max_length=20)] | None = None
@@ -66,45 +73,54 @@ class ImportKind:
     def check(
         self, context: RunContext, session: Session, spec: Mapping[str, Any]
     ) -> dict[str, Any] | None:
-        """Look into the archive and let the family inspect the model; nothing is unpickled.
+        """Let the family inspect an archive, or ask a hub for a model's commit; nothing is
+        unpickled or fetched.
 
         Raises:
             InvalidInput: the spec is wrong, or the name belongs to another kind of stack.
             UploadMissing: nothing was uploaded under this digest.
             UnknownFamily: nothing installed offers it.
             ModelRefused: the model cannot become a layer; says why.
+            ModelHubSilent: the hub of models does not answer.
         """
         asked = parse_spec(ImportSpec, spec)
         importer = registry.importer(asked.family)
         _targets(asked)
         require_free_name(session, asked.name, Level.L0, family=asked.family, project=asked.project)
-        archive = upload_path(context.home, asked.upload)
-        known = stacks.find_by_inputs(session, _input_digest(asked), project_id=asked.project)
+        origin = _origin(context, asked)
+        known = stacks.find_by_inputs(
+            session, _input_digest(asked, origin), project_id=asked.project
+        )
         if known is not None and not asked.no_cache:
             return outcome(known)
-        place = context.home / "runs"
-        with tempfile.TemporaryDirectory(dir=place, prefix=INSPECTION_PREFIX) as folder:
-            found = importer.inspect(unpack_model(archive, Path(folder) / "model"))
-        _check_form(asked, found)
+        if origin.archive is not None:
+            place = context.home / "runs"
+            with tempfile.TemporaryDirectory(dir=place, prefix=INSPECTION_PREFIX) as folder:
+                found = importer.inspect(unpack_model(origin.archive, Path(folder) / "model"))
+            _check_form(asked, found)
         return None
 
     def prepare(
         self, context: RunContext, _session: Session, spec: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """Where the archive lies and what it becomes.
+        """Where the model comes from and what it becomes.
 
         Raises:
             UploadMissing: it is no longer there.
+            ModelHubSilent: the hub of models does not answer.
         """
         asked = parse_spec(ImportSpec, spec)
+        origin = _origin(context, asked)
         return {
             "layout": str(context.layout.root),
-            "archive": str(upload_path(context.home, asked.upload)),
+            "archive": str(origin.archive) if origin.archive else None,
+            "source": asked.source,
+            "commit": origin.commit,
             "project": asked.project,
             "name": asked.name,
             "family": asked.family,
             "targets": list(_targets(asked)),
-            "input_digest": _input_digest(asked),
+            "input_digest": _input_digest(asked, origin),
         }
 
     def work(
@@ -119,10 +135,10 @@ class ImportKind:
         Raises:
             Cancelled: somebody asked to stop.
             ModelRefused: the model cannot become a layer.
+            ModelHubSilent: the hub of models does not answer.
         """
         layout, family, scratch = Layout(Path(job["layout"])), job["family"], workspace.scratch
-        report(Progress("unpack", message=job["name"]))
-        directory = unpack_model(Path(job["archive"]), scratch / "model")
+        directory = _bring(job, scratch, report, cancelled)
         output = scratch / "imported"
         output.mkdir()
         made = registry.importer(family).import_model(directory, output, report)
@@ -175,13 +191,46 @@ def _check_form(asked: ImportSpec, found: Mapping[str, Any]) -> None:
         )
 
 
-def _input_digest(asked: ImportSpec) -> str:
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    """An archive, or a hub's model at a commit; `digest` names the bytes of either."""
+
+    digest: str
+    archive: Path | None = None
+    commit: str | None = None
+
+
+def _origin(context: RunContext, asked: ImportSpec) -> _Origin:
+    if (asked.upload is None) == (asked.source is None):
+        raise InvalidInput(
+            "An import takes either an upload or a source.",
+            next_step="Send a directory, or name a model as hf://ORG/NAME.",
+        )
+    if asked.upload is not None:
+        return _Origin(asked.upload, archive=upload_path(context.home, asked.upload))
+    source = hugging_face.parse_source(asked.source or "")
+    commit = hugging_face.resolve(source, at_most_bytes=MAX_MODEL_BYTES)
+    return _Origin(f"hf://{source.repository}@{commit}", commit=commit)
+
+
+def _bring(
+    job: Mapping[str, Any], scratch: Path, report: Reporter, cancelled: Callable[[], bool]
+) -> Path:
+    """The model's directory."""
+    if job["archive"] is None:
+        source = hugging_face.parse_source(job["source"])
+        return hugging_face.fetch(source, job["commit"], report, cancelled)
+    report(Progress("unpack", message=job["name"]))
+    return unpack_model(Path(job["archive"]), scratch / "model")
+
+
+def _input_digest(asked: ImportSpec, origin: _Origin) -> str:
     """The digest of everything that determines the imported stack's bytes."""
     return sha256_json(
         {
             "format": _INPUTS_FORMAT,
             "code": registry.spec(asked.family).CODE_VERSION,
-            "import": asked.upload,
+            "import": origin.digest,
             "project": asked.project,
             "name": asked.name,
             "family": asked.family,
