@@ -63,3 +63,32 @@ def test_an_import_that_fails(ask: Ask, tmp_path: Path) -> None:
     said = ask(hub, "model", "import", _model(tmp_path), "--family", "vision", "--name", "digits")
     assert said.status == 1
     assert "The rows are empty." in said.err
+
+
+def test_a_model_of_a_hub_is_named_and_not_sent(ask: Ask) -> None:
+    hub = ScriptedHub(ends={"import": MADE})
+    forms = ("--target", "safetensors", "--target", "gguf-q8_0")
+    named = ("--name", "qwen3", "--family", "text")
+    said = ask(hub, "model", "import", "hf://Qwen/Qwen3-0.6B@main", *named, *forms)
+    assert (said.status, said.out) == (0, "Imported digits:1.\n")
+    assert hub.asked == [
+        {
+            "kind": "import",
+            "source": "hf://Qwen/Qwen3-0.6B@main",
+            "name": "qwen3",
+            "family": "text",
+            "targets": ["safetensors", "gguf-q8_0"],
+        }
+    ]
+
+
+def test_a_gguf_file_is_sent_as_the_only_one_of_a_folder(ask: Ask, tmp_path: Path) -> None:
+    hub = ScriptedHub(ends={"import": MADE})
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "model.gguf").write_bytes(b"GGUF")
+    for path in (tmp_path / "folder" / "model.gguf", tmp_path / "folder"):
+        assert ask(hub, "model", "import", path, "--name", "m", "--family", "text").status == 0
+    alone, folder = hub.asked
+    assert alone == folder
+    missing = ("--name", "m", "--family", "text")
+    assert ask(hub, "model", "import", tmp_path / "no.gguf", *missing).status == 1

@@ -5,11 +5,15 @@ from __future__ import annotations
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from huggingface_hub import constants
+from tests.client.serving import served
 from tests.families.text.gguf_factory import make_checkpoint
+from tests.runs.model_hub import ModelHub
 from tests.runs.test_importing import upload
-from tests.runs.works import Works, open_works
+from tests.runs.works import LONG_SECONDS, Works, open_works
 
 from dizuo.artifacts.stacks import read_stack
 from dizuo.core.errors import InvalidInput
@@ -96,6 +100,35 @@ def test_a_gguf_file_is_kept_as_it_is_for_serving_alone(works: Works, sent_file:
 def test_a_gguf_file_is_exported_to_nothing(works: Works, sent_file: str) -> None:
     with pytest.raises(InvalidInput, match="stays in the form it came in, gguf"):
         works.admit("import", upload=sent_file, name="q4", family="text", targets=["gguf-q4_0"])
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"upload": "sha256:" + "0" * 64, "source": "hf://a/b"}], ids=["none", "both"]
+)
+def test_a_model_comes_from_one_place(works: Works, given: dict[str, str]) -> None:
+    with pytest.raises(InvalidInput, match="either an upload or a source"):
+        works.admit("import", name="other", family="text", **given)
+
+
+def test_a_model_of_a_hub_is_imported_once_per_commit(
+    works: Works, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {path.name: path.read_bytes() for path in checkpoint.iterdir()}
+    hub = ModelHub({"acme/tiny": files})
+    wanted: dict[str, Any] = {"source": "hf://acme/tiny", "name": "fetched", "family": "text"}
+    wanted["targets"] = ["safetensors"]
+    with served(hub.app()) as url:
+        monkeypatch.setattr(constants, "ENDPOINT", url)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+        monkeypatch.setenv("HF_ENDPOINT", url)
+        monkeypatch.setenv("HF_HOME", str(tmp_path))
+        run = works.run("import", **wanted)
+        assert set(works.stack(run).targets) == {"safetensors"}
+        assert works.admit("import", **wanted).cached
+        hub.repositories["acme/tiny"]["README.md"] = b"another commit"
+        changed = works.admit("import", **wanted)
+        assert not changed.cached
+        works.supervisor.wait(changed.id, LONG_SECONDS)
 
 
 def test_a_broken_model_is_refused_before_it_is_queued(works: Works, checkpoint: Path) -> None:

@@ -16,6 +16,9 @@ from dizuo.cli.references import stack_name
 from dizuo.cli.session import open_hub
 from dizuo.core.digests import short
 
+_HUB_PREFIX = "hf://"
+_GGUF_SUFFIX = ".gguf"
+
 app = typer.Typer(no_args_is_help=True)
 
 
@@ -30,10 +33,15 @@ def group() -> None:
 @app.command("import")
 def import_model(
     context: typer.Context,
-    path: Annotated[Path, typer.Argument(help="A model directory or its tar archive.")],
+    source: Annotated[
+        str, typer.Argument(help="A model directory or its tar archive, a GGUF file, or hf://ID.")
+    ],
     *,
     name: Annotated[str, typer.Option(help="The name of the new stack.")],
     family: FamilyOption = "",
+    target: Annotated[
+        list[str] | None, typer.Option(help="A form to export it to; repeatable. All if left out.")
+    ] = None,
     detach: DetachFlag = False,
     as_json: JsonFlag = False,
 ) -> None:
@@ -41,11 +49,18 @@ def import_model(
 
     Example: dizuo model import ./resnet-18 --name resnet --family vision
     """
+    body: dict[str, Any] = {"kind": "import", "name": name}
+    if target:
+        body["targets"] = target
     with open_hub(context) as hub:
-        family = family or family_of_stack(hub, name)
-        with Bars() as bars:
-            upload = hub.upload(path, bars.report)
-        body = {"kind": "import", "upload": upload["digest"], "name": name, "family": family}
+        body["family"] = family or family_of_stack(hub, name)
+        if source.startswith(_HUB_PREFIX):
+            body["source"] = source
+        else:
+            with Bars() as bars:
+                is_gguf = source.endswith(_GGUF_SUFFIX)
+                upload = hub.upload(Path(source), bars.report, in_folder=is_gguf)
+            body["upload"] = upload["digest"]
         run = hub.submit_run(body)
         if not detach:
             run = follow(hub, run)

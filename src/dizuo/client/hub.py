@@ -13,7 +13,7 @@ from typing import Any
 
 from dizuo.client.credentials import Credentials
 from dizuo.client.events import Patience, follow_run
-from dizuo.client.packing import Parcel, pack
+from dizuo.client.packing import Parcel, pack, pack_alone
 from dizuo.client.transport import Params, Transport, api_path
 from dizuo.core.ids import new_id
 from dizuo.core.progress import Progress, Reporter, silent
@@ -69,15 +69,16 @@ class HubClient(AbstractContextManager["HubClient"]):
 
     # uploads
 
-    def upload(self, path: Path, report: Reporter = silent) -> Json:
+    def upload(self, path: Path, report: Reporter = silent, *, in_folder: bool = False) -> Json:
         """Send a file, or a folder as one tar archive: `{"digest", "size_bytes"}`.
 
-        Sending the same bytes again changes nothing.
+        With `in_folder` a file is sent as the only one of a folder. Sending the same bytes again
+        changes nothing.
 
         Raises:
             CannotSend: it cannot be read, or holds nothing.
         """
-        parcel = pack(path)
+        parcel = pack_alone(path) if in_folder else pack(path)
         pieces = _reported(parcel, path.name, report)
         answer: Json = self._transport.send(api_path("uploads"), pieces, parcel.size_bytes)
         return answer

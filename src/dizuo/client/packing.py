@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,18 +63,33 @@ def pack(path: Path) -> Parcel:
     return Parcel(((b"", path, size_bytes),), size_bytes, is_folder=False)
 
 
+def pack_alone(path: Path) -> Parcel:
+    """A file as the only one of a folder.
+
+    Raises:
+        CannotSend: there is no such file.
+    """
+    return _tar({path.name: path})
+
+
 def _pack_folder(folder: Path) -> Parcel:
-    members, total = [], _END_BYTES
-    for path in _files(folder):
-        size_bytes = _size(path)
-        header = _header(path.relative_to(folder).as_posix(), size_bytes)
-        members.append((header, path, size_bytes))
-        total += len(header) + size_bytes + _padding(size_bytes)
-    if not members:
+    parcel = _tar({path.relative_to(folder).as_posix(): path for path in _files(folder)})
+    if not parcel.members:
         raise CannotSend(
             f"There are no files in {folder}.",
             next_step="Check the path; hidden files don't count.",
         )
+    return parcel
+
+
+def _tar(files: Mapping[str, Path]) -> Parcel:
+    """Files by their names in the archive, in this order."""
+    members, total = [], _END_BYTES
+    for name, path in files.items():
+        size_bytes = _size(path)
+        header = _header(name, size_bytes)
+        members.append((header, path, size_bytes))
+        total += len(header) + size_bytes + _padding(size_bytes)
     return Parcel(tuple(members), total, is_folder=True)
 
 

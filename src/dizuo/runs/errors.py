@@ -58,3 +58,14 @@ class RunFormatUnknown(IntegrityError):
     """The run's job was written by a version of dizuo whose format this one does not read."""
 
     code = "run_format_unknown"
+
+
+class ModelHubSilent(DizuoError):
+    """The hub that a model is to come from does not answer, or may not be asked.
+
+    Not `Unavailable`: a queued run that meets it fails, and does not keep the others waiting.
+    """
+
+    code = "model_hub_silent"
+    http_status = 503
+    retryable = True

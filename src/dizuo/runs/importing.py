@@ -1,9 +1,13 @@
-"""The kind `import`: an open model, sent as a tar archive of its directory, becomes an L0 stack."""
+"""The kind `import`: an open model becomes an L0 stack.
+
+It is sent as a tar archive of its directory, or fetched from a Hugging Face hub.
+"""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +21,7 @@ from dizuo.core.errors import InvalidInput
 from dizuo.core.progress import Progress, Reporter
 from dizuo.datasets.uploads import upload_path
 from dizuo.families import registry
+from dizuo.runs import hugging_face
 from dizuo.runs.building import (
     Build,
     RunSpec,
@@ -29,7 +34,7 @@ from dizuo.runs.building import (
 from dizuo.runs.folder import run_folder
 from dizuo.runs.kinds import RunContext, Workspace
 from dizuo.runs.model import Run
-from dizuo.runs.model_archive import sketch_model, unpack_model
+from dizuo.runs.model_archive import MAX_MODEL_BYTES, sketch_model, unpack_model
 from dizuo.stacks import service as stacks
 from dizuo.stacks.model import NewStack
 
@@ -39,13 +44,15 @@ _INPUTS_FORMAT = 2
 
 
 class ImportSpec(RunSpec):
-    """`upload` is the digest of a tar archive of the directory, `name` the stack it becomes.
+    """`upload` is the digest of a tar archive of the directory, or `source` a model of a Hugging
+    Face hub (`hf://ORG/NAME@revision`); `name` is the stack it becomes.
 
     The `family` may be left out where the stack has versions already. `targets` are the forms it is
     exported to, all that the family has unless they are named.
     """
 
-    upload: Annotated[str, Field(max_length=71)]
+    upload: Annotated[str, Field(max_length=71)] | None = None
+    source: Annotated[str, Field(max_length=300)] | None = None
     name: Annotated[str, Field(max_length=64)]
     family: Annotated[str, Field(max_length=64)] = ""
     targets: Annotated[tuple[str, ...], Field(min_length=1, max_length=20)] | None = None
@@ -60,9 +67,10 @@ class ImportKind:
     def check(
         self, context: RunContext, session: Session, spec: Mapping[str, Any]
     ) -> dict[str, Any] | None:
-        """Look into the archive and let the family inspect the model by its headers.
+        """Let the family inspect an archive by its headers, or ask a hub for a model's commit.
 
-        Nothing is unpickled, and of the weights nothing is unpacked: that is the run's work.
+        Nothing is unpickled, and of the weights nothing is unpacked or fetched: that is the run's
+        work.
 
         Raises:
             InvalidInput: the spec is wrong, or the name belongs to another kind of stack.
@@ -70,39 +78,47 @@ class ImportKind:
             FamilyMissing: no family was said, and the stack is new.
             UnknownFamily: nothing installed offers it.
             ModelRefused: the model cannot become a layer; says why.
+            ModelHubSilent: the hub of models does not answer.
         """
         asked = _asked(session, spec)
         importer = registry.importer(asked.family)
         _targets(asked)
         require_free_name(session, asked.name, Level.L0, family=asked.family, project=asked.project)
-        archive = upload_path(context.home, asked.upload)
-        known = stacks.find_by_inputs(session, _input_digest(asked), project_id=asked.project)
+        origin = _origin(context, asked)
+        known = stacks.find_by_inputs(
+            session, _input_digest(asked, origin), project_id=asked.project
+        )
         if known is not None and not asked.no_cache:
             return outcome(known)
-        place = context.home / "runs"
-        with tempfile.TemporaryDirectory(dir=place, prefix=INSPECTION_PREFIX) as folder:
-            sketch = sketch_model(archive, Path(folder) / "model")
-            if sketch is not None:
-                _check_form(asked, importer.inspect(sketch))
+        if origin.archive is not None:
+            place = context.home / "runs"
+            with tempfile.TemporaryDirectory(dir=place, prefix=INSPECTION_PREFIX) as folder:
+                sketch = sketch_model(origin.archive, Path(folder) / "model")
+                if sketch is not None:
+                    _check_form(asked, importer.inspect(sketch))
         return None
 
     def prepare(
         self, context: RunContext, session: Session, spec: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """Where the archive lies and what it becomes.
+        """Where the model comes from and what it becomes.
 
         Raises:
             UploadMissing: it is no longer there.
+            ModelHubSilent: the hub of models does not answer.
         """
         asked = _asked(session, spec)
+        origin = _origin(context, asked)
         return {
             "layout": str(context.layout.root),
-            "archive": str(upload_path(context.home, asked.upload)),
+            "archive": str(origin.archive) if origin.archive else None,
+            "source": asked.source,
+            "commit": origin.commit,
             "project": asked.project,
             "name": asked.name,
             "family": asked.family,
             "targets": list(_targets(asked)),
-            "input_digest": _input_digest(asked),
+            "input_digest": _input_digest(asked, origin),
         }
 
     def work(
@@ -117,10 +133,10 @@ class ImportKind:
         Raises:
             Cancelled: somebody asked to stop.
             ModelRefused: the model cannot become a layer.
+            ModelHubSilent: the hub of models does not answer.
         """
         layout, family, scratch = Layout(Path(job["layout"])), job["family"], workspace.scratch
-        report(Progress("unpack", message=job["name"]))
-        directory = unpack_model(Path(job["archive"]), scratch / "model")
+        directory = _bring(job, scratch, report, cancelled)
         output = scratch / "imported"
         output.mkdir()
         made = registry.importer(family).import_model(directory, output, report)
@@ -182,13 +198,46 @@ def _check_form(asked: ImportSpec, found: Mapping[str, Any]) -> None:
         )
 
 
-def _input_digest(asked: ImportSpec) -> str:
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    """An archive, or a hub's model at a commit; `digest` names the bytes of either."""
+
+    digest: str
+    archive: Path | None = None
+    commit: str | None = None
+
+
+def _origin(context: RunContext, asked: ImportSpec) -> _Origin:
+    if (asked.upload is None) == (asked.source is None):
+        raise InvalidInput(
+            "An import takes either an upload or a source.",
+            next_step="Send a directory, or name a model as hf://ORG/NAME.",
+        )
+    if asked.upload is not None:
+        return _Origin(asked.upload, archive=upload_path(context.home, asked.upload))
+    source = hugging_face.parse_source(asked.source or "")
+    commit = hugging_face.resolve(source, at_most_bytes=MAX_MODEL_BYTES)
+    return _Origin(f"hf://{source.repository}@{commit}", commit=commit)
+
+
+def _bring(
+    job: Mapping[str, Any], scratch: Path, report: Reporter, cancelled: Callable[[], bool]
+) -> Path:
+    """The model's directory."""
+    if job["archive"] is None:
+        source = hugging_face.parse_source(job["source"])
+        return hugging_face.fetch(source, job["commit"], report, cancelled)
+    report(Progress("unpack", message=job["name"]))
+    return unpack_model(Path(job["archive"]), scratch / "model")
+
+
+def _input_digest(asked: ImportSpec, origin: _Origin) -> str:
     """The digest of everything that determines the imported stack's bytes."""
     return sha256_json(
         {
             "format": _INPUTS_FORMAT,
             "code": registry.spec(asked.family).CODE_VERSION,
-            "import": asked.upload,
+            "import": origin.digest,
             "project": asked.project,
             "name": asked.name,
             "family": asked.family,
