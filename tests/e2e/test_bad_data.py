@@ -216,9 +216,9 @@ REFUSED: dict[str, tuple[str, bytes, tuple[str, ...], str, str, str]] = {
     "a family that is not there": (
         "rows.jsonl",
         lines(row()),
-        ("--family", "text"),
+        ("--family", "smell"),
         "unknown_family",
-        "There is no family 'text'",
+        "There is no family 'smell'",
         "Installed families: .*vision",
     ),
 }

@@ -346,8 +346,8 @@ def test_what_is_no_model_at_all(at_hub: RunningHub, whole: Path, tmp_path: Path
         refused("model", "import", str(whole), "--name", "Bad Name", "--family", "vision").matches(
             "invalid_reference", "'Bad Name' is not a name", "lower-case letters"
         )
-        refused("model", "import", str(whole), "--name", "x", "--family", "text").matches(
-            "unknown_family", "There is no family 'text'", "Installed families: .*vision"
+        refused("model", "import", str(whole), "--name", "x", "--family", "smell").matches(
+            "unknown_family", "There is no family 'smell'", "Installed families: .*vision"
         )
 
 

@@ -89,6 +89,7 @@ def replace(path: Path, old: str, new: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # up to thirteen hubs, one after the other
 @pytest.mark.parametrize(
     "places",
     [

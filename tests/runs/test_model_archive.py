@@ -13,11 +13,15 @@ import numpy as np
 import pytest
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
+from tests.families.text.gguf_factory import make_checkpoint
 from tests.runs.archives import archive
 
 from dizuo.artifacts.errors import DiskFull
+from dizuo.core.progress import silent
 from dizuo.datasets.uploads import MAX_UPLOAD_BYTES
 from dizuo.families.errors import ModelRefused
+from dizuo.families.text import importing
+from dizuo.families.text.gguf_base import write_base
 from dizuo.runs import model_archive
 from dizuo.runs.model_archive import MAX_MODEL_BYTES, sketch_model, unpack_model
 
@@ -194,3 +198,30 @@ def test_what_the_disk_has_no_room_for_is_not_begun(
 
 def test_no_model_is_taken_that_could_not_be_sent() -> None:
     assert MAX_MODEL_BYTES == MAX_UPLOAD_BYTES
+
+
+@pytest.mark.parametrize("form", ["directory", "gguf"])
+def test_the_text_family_inspects_a_sketch_as_it_does_the_whole(tmp_path: Path, form: str) -> None:
+    model, packed = tmp_path / "model", tmp_path / "m.tar"
+    make_checkpoint(model, "qwen2")
+    if form == "gguf":
+        checkpoint, model = model, tmp_path / "file"
+        model.mkdir()
+        write_base(checkpoint, model / "tiny.gguf", "q8_0", silent)
+    archive(packed, *((path.name, path.read_bytes()) for path in sorted(model.iterdir())))
+    sketch = sketch_model(packed, tmp_path / "sketch")
+    assert sketch is not None
+    assert importing.inspect(sketch) == importing.inspect(model)
+
+
+def test_of_a_large_gguf_the_header_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_archive, "_GGUF_BYTES", 100_000)
+    packed = archive(tmp_path / "m.tar", ("m.gguf", b"GGUF" * 1_000_000))
+    found = sketch_model(packed, tmp_path / "out")
+    assert found is not None
+    file = found / "m.gguf"
+    assert file.stat().st_size == 4_000_000
+    assert file.stat().st_blocks * 512 < 150_000
+    assert file.read_bytes()[:100_000] == b"GGUF" * 25_000

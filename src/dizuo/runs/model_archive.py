@@ -24,11 +24,11 @@ MAX_MODEL_BYTES = MAX_UPLOAD_BYTES
 """No more than can be sent."""
 MAX_UNPACKING = 200
 """How many times the size of its archive a model may have. Weights shrink by less than half."""
-MAX_SKETCH_BYTES = 256 * 2**20
+MAX_SKETCH_BYTES = 512 * 2**20
 """The most that a sketch holds: texts whole, of weights the headers."""
 _ANY_RATIO_BYTES = 2**20
 _SMALL_BYTES = 2**16
-_TEXT_BYTES = 32 * 2**20
+_TEXT_BYTES = 200_000_000
 _TEXTS = (".json", ".txt", ".jinja")
 _WEIGHTS = ".safetensors"
 _GGUF = ".gguf"
