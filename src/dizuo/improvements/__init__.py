@@ -1,1 +1,1 @@
-"""The improve loop: reviewed samples → dataset version → tune → gate → release → rollout."""
+"""The improve loop: returned → reviewed → dataset version → tune → gate → release → rollout."""
