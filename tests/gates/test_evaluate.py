@@ -294,12 +294,24 @@ def test_without_the_trained_answers_agreement_cannot_tell(bench: Bench, damage:
 
 def test_without_the_trained_target_agreement_cannot_tell(bench: Bench) -> None:
     asked = job(bench, AGREES)
-    shipped = {"table": asked.candidate["table"]}
+    table = asked.candidate["table"]
+    shipped = {"table": table, "another": table}
     found = only(evaluate(replace(asked, candidate=shipped), silent))
     assert (found.verdict, found.reason) == (
         CANNOT_TELL,
         "The stack is not there in safetensors, as it was trained.",
     )
+
+
+@pytest.mark.parametrize(("num_wrong", "expected"), [(0, "pass"), (5, "fail")])
+def test_a_stack_in_one_form_alone_is_held_against_the_answers_it_came_with(
+    bench: Bench, num_wrong: int, expected: str
+) -> None:
+    asked = job(bench, AGREES, model={"answers": right_answers(ROWS, wrong=num_wrong)})
+    alone = replace(asked, candidate={"table": asked.candidate["table"]})
+    assert only(evaluate(alone, silent)).verdict.value == expected
+    (alone.candidate["table"].top.directory / TRAINED_ANSWERS_NAME).unlink()
+    assert only(evaluate(alone, silent)).verdict is CANNOT_TELL
 
 
 def test_without_a_golden_set_latency_cannot_tell(bench: Bench) -> None:

@@ -17,6 +17,7 @@ from dizuo.core.digests import sha256_bytes
 from dizuo.core.errors import DizuoError, InvalidInput
 from dizuo.datasets.errors import UploadMissing
 from dizuo.families.errors import FamilyMissing, ModelRefused, UnknownFamily
+from dizuo.gates import service as gates
 from dizuo.stacks.model import StackVersion
 
 
@@ -80,6 +81,19 @@ def test_model_becomes_a_base(model: Model, imported: StackVersion) -> None:
     index = read_stack(model.works.context.layout, imported.digest)
     assert set(index.targets) == {"safetensors", "onnx"}
     assert index.parent_digest is None
+
+
+def test_a_base_without_a_recipe_is_gated_by_how_it_answered_when_it_came_in(
+    model: Model, imported: StackVersion
+) -> None:
+    run = model.works.run("gate", stack=imported.ref)
+    assert run.outcome is not None
+    assert run.outcome["passed"] is True, run.outcome
+    with model.works.context.database.reading() as session:
+        report = gates.latest_report(session, imported.digest)
+    assert report is not None
+    (rule,) = report.rules
+    assert (rule.target, rule.measured) == ("onnx", 1.0)
 
 
 def test_same_model_is_found_again(model: Model, imported: StackVersion) -> None:

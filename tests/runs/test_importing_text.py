@@ -89,6 +89,9 @@ def test_wrong_targets_are_refused(works: Works, sent: str, targets: list[str], 
 def test_a_gguf_file_is_kept_as_it_is_for_serving_alone(works: Works, sent_file: str) -> None:
     run = works.run("import", upload=sent_file, name="served", family="text")
     assert works.stack(run).targets == ("gguf",)
+    gated = works.run("gate", stack="served:1")
+    assert gated.outcome is not None
+    assert gated.outcome["passed"] is True, gated.outcome
     with pytest.raises(RecipeRefused) as refused:
         works.admit("tune", recipe=RECIPE)
     said = str(refused.value)

@@ -16,6 +16,7 @@ from functools import partial
 from itertools import cycle, islice
 from typing import Any, TypeVar
 
+from dizuo.artifacts.model import StackFiles
 from dizuo.core.digests import canonical_json
 from dizuo.core.errors import DizuoError
 from dizuo.core.progress import Progress, Reporter
@@ -242,8 +243,14 @@ def _answer(asked: _Asked, read: Suite | CannotMeasure) -> tuple[Observation, ..
     return tuple(found)
 
 
+def _only_form(asked: _Asked) -> StackFiles | None:
+    """The form of a stack that was imported in one alone, which then holds the answers it gave."""
+    forms = asked.job.candidate
+    return forms[asked.visit.target] if set(forms) == {asked.visit.target} else None
+
+
 def _compare_with_trained(asked: _Asked) -> Agreement:
-    trained = asked.job.candidate.get(TRAINED_TARGET)
+    trained = asked.job.candidate.get(TRAINED_TARGET) or _only_form(asked)
     if trained is None:
         raise CannotMeasure(f"The stack is not there in {TRAINED_TARGET}, as it was trained.")
     with family_edge("The trained model's answers cannot be read"):

@@ -34,7 +34,7 @@ from dizuo.runs.model import Run
 from dizuo.stacks import service as stacks
 from dizuo.stacks.model import StackVersion
 from dizuo.stacks.naming import find_stack
-from dizuo.stacks.recipe import Recipe, parse_recipe
+from dizuo.stacks.recipe import DEFAULT_SEED, parse_recipe
 
 
 class GateSpec(RunSpec):
@@ -66,22 +66,22 @@ class GateKind:
         Raises:
             StackNotFound, DatasetMissing: something is no longer there.
         """
-        stack, recipe = _find(session, spec)
-        project = stack.project_id
+        gated = _find(session, spec)
+        stack, project = gated.stack, gated.stack.project_id
         parent = stacks.get_by_digest(session, stack.parent_digest) if stack.parent_digest else None
         incumbent = stacks.incumbent(session, stack.name, project_id=project)
-        suites = sorted({rule.suite for rule in recipe.gates if isinstance(rule, SUITE_RULES)})
+        suites = sorted({rule.suite for rule in gated.rules if isinstance(rule, SUITE_RULES)})
         pins = {text: datasets.pin(session, text, project=project).as_dict() for text in suites}
         return {
             "layout": str(context.layout.root),
             "stack": stack.ref,
             "family": stack.family,
-            "rules": [rule.as_dict() for rule in with_agreement(recipe.gates, stack.targets)],
+            "rules": [rule.as_dict() for rule in gated.rules],
             "candidate": _place(stack),
             "parent": _place(parent) if parent else None,
             "incumbent": _place(incumbent) if incumbent else None,
             "suites": pins,
-            "seed": recipe.seed,
+            "seed": gated.seed,
         }
 
     def work(
@@ -166,16 +166,30 @@ class _Needs:
         return next((target for target in self.offered if target != TRAINED_TARGET), "")
 
 
-def _find(session: Session, spec: Mapping[str, Any]) -> tuple[StackVersion, Recipe]:
+@dataclass(frozen=True, slots=True)
+class _Gated:
+    """A stack and what it must meet. A model that was imported has no recipe: its gates are that
+    each form that ships answers as the model did when it came in."""
+
+    stack: StackVersion
+    rules: tuple[Rule, ...]
+    seed: int = DEFAULT_SEED
+
+
+def _find(session: Session, spec: Mapping[str, Any]) -> _Gated:
     asked = parse_spec(GateSpec, spec)
     stack = find_stack(session, asked.stack, project_id=asked.project)
     recipe = parse_recipe(stack.recipe, stack.ref) if stack.recipe else None
-    if recipe is None or not recipe.gates:
+    found = _Gated(stack, with_agreement((), stack.targets))
+    if recipe is not None:
+        rules = with_agreement(recipe.gates, stack.targets) if recipe.gates else ()
+        found = _Gated(stack, rules, recipe.seed)
+    if not found.rules:
         raise InvalidInput(
             f"{stack.ref} has no gates.",
             next_step="Gates are part of a recipe; build a stack with some on top of it.",
         )
-    return stack, recipe
+    return found
 
 
 def _place(stack: StackVersion) -> dict[str, Any]:

@@ -81,6 +81,7 @@ def test_the_layer_has_its_files_and_pins(
         "model.gguf": FileRole.WEIGHTS,
         "calibration.json": FileRole.CALIBRATION,
         "golden.json": FileRole.GOLDEN,
+        "trained-answers.json": FileRole.TRAINED_ANSWERS,
     }
     output = imported.files[0].source.parent
     manifest, digest = read_manifest(output), sha256_file(folder / "tiny-q8_0.gguf")

@@ -18,7 +18,13 @@ from dizuo.core.files import write_json
 from dizuo.core.progress import Progress, Reporter
 from dizuo.families.base import TunedLayer
 from dizuo.families.errors import ContextOverflow, ModelRefused
-from dizuo.families.golden import GOLDEN_NAME, MAX_GOLDEN_ROWS, ExpectedAnswer, write_golden
+from dizuo.families.golden import (
+    GOLDEN_NAME,
+    MAX_GOLDEN_ROWS,
+    TRAINED_ANSWERS_NAME,
+    ExpectedAnswer,
+    write_golden,
+)
 from dizuo.families.quantiles import Floats
 from dizuo.families.text import calibration, layer
 from dizuo.families.text.calibration import Evidence, figures
@@ -167,6 +173,7 @@ def _write_answers(llama: Llama, asked: dict[str, Written], output: Path) -> Non
         for (prompt, written), sure in zip(asked.items(), fitted.confidences(seen), strict=True)
     ]
     write_golden(output / GOLDEN_NAME, rows[:MAX_GOLDEN_ROWS])
+    write_golden(output / TRAINED_ANSWERS_NAME, rows)
 
 
 def _write_manifest(facts: GgufFacts, embedding_size: int, output: Path) -> None:
