@@ -45,7 +45,17 @@ def test_whole_characters_are_told_from_broken_ones(text: str) -> None:
 def test_bytes_that_begin_nothing_are_taken_as_they_are() -> None:
     assert whole(b"\x80")
     assert whole(b"\xff")
-    assert Answer(spelled=b"a\xff").text == "a\ufffd"
+    answer = Answer()
+    answer.add(b"a\xff", -1.0, [-1.0])
+    assert answer.text == "a\ufffd"
+
+
+def test_a_character_that_an_answer_ends_within_is_not_told() -> None:
+    answer = Answer()
+    for spelled in (b"a", b"\xe7", b"\xa7"):
+        answer.add(spelled, -1.0, [-1.0])
+    assert answer.text == "a"
+    assert len(answer.pieces) == 1
 
 
 def test_of_a_broken_character_only_the_last_token_is_told() -> None:

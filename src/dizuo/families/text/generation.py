@@ -29,20 +29,26 @@ Watch = Callable[[int], None]
 
 @dataclass(slots=True)
 class Answer:
-    """An answer as it is written: its bytes, and the pieces that the engine would tell about."""
+    """An answer as it is written: its bytes, and the pieces that the engine would tell about.
+
+    `num_told` of the bytes are told: the engine keeps back the beginning of a character until the
+    rest is there, and drops it where the answer ends before.
+    """
 
     spelled: bytes = b""
     pieces: list[Token] = field(default_factory=list)
+    num_told: int = 0
 
     @property
     def text(self) -> str:
-        """What was written."""
-        return self.spelled.decode("utf-8", errors="replace")
+        """What was told."""
+        return self.spelled[: self.num_told].decode("utf-8", errors="replace")
 
     def add(self, spelled: bytes, logprob: float, top: Sequence[float]) -> None:
         """Write one token."""
         self.spelled += spelled
         if whole(self.spelled):
+            self.num_told = len(self.spelled)
             self.pieces.append(token_of(logprob, top))
 
 
