@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+
 import pytest
 
+from dizuo.demo.hotline import story as hotline
+from dizuo.demo.hotline.cities import HARBIN, SHENZHEN
+from dizuo.demo.hotline.government import GOVERNMENT
+from dizuo.demo.hotline.model import Desk, Event
 from dizuo.demo.hub import Built, recipe_text
-from dizuo.demo.meter import _random_recipe
+from dizuo.demo.meter import story as meter
 from dizuo.stacks.recipe import parse_recipe
 
 DIGEST = "sha256:" + "ab" * 32
 
 
-@pytest.mark.parametrize("name", ["shapes", "meter-reading", "meter-reading-site3"])
+NAMES = [path.stem for path in Path(str(files("dizuo.demo"))).glob("recipes/*.yaml")]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_recipes_are_accepted(name: str) -> None:
     assert parse_recipe(recipe_text(name), name).name == name
 
@@ -26,7 +37,7 @@ def test_a_child_builds_on_the_parent_of_this_run() -> None:
 @pytest.mark.parametrize("dataset", ["meter-site3", "meter-site3-v2"])
 def test_the_random_arm_differs_in_names_and_the_accuracy_gate_alone(dataset: str) -> None:
     own = recipe_text("meter-reading-site3").replace("meter-site3", dataset)
-    arm = _random_recipe(own, dataset)
+    arm = meter._random_recipe(own, dataset)
     parse_recipe(arm, "arm")
     changed = [
         (before, after)
@@ -38,3 +49,37 @@ def test_the_random_arm_differs_in_names_and_the_accuracy_gate_alone(dataset: st
         f"  train: {dataset}-random@1",
         f"  - {{suite: {dataset}-random-test@1, metric: accuracy, at_least: 0.3}}",
     ]
+
+
+@pytest.mark.parametrize("dataset", ["harbin-calls", "harbin-calls-v2"])
+def test_the_hotlines_random_arm_differs_in_names_and_one_gate_alone(dataset: str) -> None:
+    own = recipe_text("harbin-hotline-winter").replace("harbin-calls", dataset)
+    arm = parse_recipe(hotline._random_recipe(own, dataset), "arm")
+    loop = parse_recipe(own, "loop")
+    assert arm.name == "harbin-hotline-winter-random"
+    assert arm.train == f"{dataset}-random@1"
+    assert (arm.replay, arm.method, arm.task, arm.seed) == (
+        loop.replay,
+        loop.method,
+        loop.task,
+        loop.seed,
+    )
+
+
+def test_a_citys_schema_names_its_departments_and_no_others() -> None:
+    for desk in (GOVERNMENT, HARBIN, SHENZHEN):
+        name = desk.name if desk is GOVERNMENT else f"{desk.name}-hotline"
+        assert enums(name) == said_at(desk, desk.events)
+    assert enums("harbin-hotline-winter") == said_at(HARBIN, (*HARBIN.events, *HARBIN.new_events))
+
+
+def enums(name: str) -> tuple[set[str], set[str]]:
+    """The categories and departments that a recipe's schema allows."""
+    properties = parse_recipe(recipe_text(name), name).task["schema"]["properties"]
+    return set(properties["category"]["enum"]), set(properties["department"]["enum"])
+
+
+def said_at(desk: Desk, events: Sequence[Event]) -> tuple[set[str], set[str]]:
+    """Those that a desk's tickets have."""
+    categories = {event.category for event in events}
+    return categories, {desk.departments[category] for category in categories}

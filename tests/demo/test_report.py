@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from dizuo.demo.measure import Score
-from dizuo.demo.report import DemoReport, StoryScores
+from dizuo.demo.hotline.story import HotlineScores
+from dizuo.demo.measure import Score, StoryScores
+from dizuo.demo.report import DemoReport
 from dizuo.demo.screen import scores_table, sites_table
 
 DIGEST = "sha256:" + "ab" * 32
@@ -24,22 +25,45 @@ SCORES = StoryScores(
     num_labels=300,
     num_test=457,
 )
+TEXT = HotlineScores(
+    before_drift=Score.of(460, 500),
+    after_drift=Score.of(230, 500),
+    after_update=Score.of(440, 500),
+    random_arm=Score.of(430, 500),
+    num_returned=700,
+    num_labels=600,
+    num_test=500,
+    other_city_after_update=Score.of(455, 500),
+)
+
+
+def site(name: str, stack: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "generation": 3,
+        "state": "serving",
+        "stacks": [{"name": stack, "version": 1, "digest": DIGEST}],
+        "bytes_first_install": 900_000,
+        "bytes_last_update": 45_000,
+    }
+
+
+def trace(name: str) -> list[dict[str, str]]:
+    return [
+        {"kind": "site", "id": name, "digest": DIGEST},
+        {"kind": "sample", "id": "x", "digest": DIGEST},
+    ]
+
+
 REPORT = DemoReport(
     seconds=12.5,
     seed=3,
     stacks=[],
-    sites=[
-        {
-            "name": "site3",
-            "generation": 3,
-            "state": "serving",
-            "stacks": [{"name": "meter-reading-site3", "version": 1, "digest": DIGEST}],
-            "bytes_first_install": 900_000,
-            "bytes_last_update": 45_000,
-        }
-    ],
+    sites=[site("site3", "meter-reading-site3"), site("hotline", "harbin-hotline-winter")],
     vision=SCORES,
-    trace=[{"kind": "site", "id": "site3", "digest": DIGEST}],
+    text=TEXT,
+    trace=trace("site3"),
+    text_trace=trace("hotline"),
     untouched_sites_identical=True,
     cached={},
 )
@@ -57,7 +81,7 @@ def test_report_has_the_promised_form(tmp_path: Path) -> None:
     read = json.loads((tmp_path / "demo-report.json").read_text(encoding="utf-8"))
     assert read["format"] == 1
     assert read["seed"] == 3
-    assert set(read["vision"]) == {
+    fields = {
         "before_drift",
         "after_drift",
         "after_update",
@@ -66,40 +90,69 @@ def test_report_has_the_promised_form(tmp_path: Path) -> None:
         "num_labels",
         "num_test",
     }
-    assert set(read["vision"]["after_update"]) == {"score", "low", "high"}
+    assert set(read["vision"]) == fields
+    assert set(read["text"]) == {*fields, "other_city_after_update"}
+    for story in ("vision", "text"):
+        assert set(read[story]["after_update"]) == {"score", "low", "high"}
 
 
 def test_tables_say_what_matters() -> None:
     console = Console(width=120, record=True)
-    console.print(scores_table(SCORES))
-    console.print(sites_table(REPORT))
+    console.print(scores_table("Reading", SCORES, {"elsewhere": Score.of(455, 500)}))
+    console.print(sites_table(REPORT.sites))
     text = console.export_text()
-    for words in ("93.0%", "after the update from 300 labels", "900 kB", "45 kB", "abababababab"):
+    for words in (
+        "93.0%",
+        "after the update from 300 labels",
+        "elsewhere",
+        "91.0%",
+        "900 kB",
+        "45 kB",
+        "abababababab",
+    ):
         assert words in text
 
 
 def test_a_report_that_keeps_its_promises() -> None:
-    kept = replace(REPORT, trace=[*REPORT.trace, {"kind": "sample", "id": "x", "digest": DIGEST}])
-    assert kept.broken_promises() == []
+    assert REPORT.broken_promises() == []
+
+
+def test_a_story_that_was_not_told_promises_nothing() -> None:
+    meter = replace(REPORT, text=None, text_trace=[], sites=REPORT.sites[:1])
+    assert meter.broken_promises() == []
+    hotline = replace(REPORT, vision=None, trace=[], sites=REPORT.sites[1:])
+    assert hotline.broken_promises() == []
 
 
 @pytest.mark.parametrize(
-    ("change", "sentence"),
+    ("story", "change", "sentence"),
     [
-        ({"num_test": 399}, "Fewer than 400"),
-        ({"num_labels": 301}, "More than 300 labels"),
-        ({"before_drift": Score.of(92, 100)}, "Before the drift"),
-        ({"after_drift": Score.of(51, 100)}, "The drift did not"),
-        ({"after_update": Score.of(89, 100)}, "After the update"),
+        ("vision", {"num_test": 399}, "Fewer than 400 images"),
+        ("vision", {"num_labels": 301}, "More than 300 labels"),
+        ("vision", {"before_drift": Score.of(92, 100)}, "Before the drift less than 93%"),
+        ("vision", {"after_drift": Score.of(51, 100)}, "The drift left over 50%"),
+        ("vision", {"after_update": Score.of(89, 100)}, "After the update less than 90%"),
+        ("text", {"num_test": 499}, "Fewer than 500 tickets"),
+        ("text", {"num_labels": 601}, "More than 600 labels"),
+        ("text", {"before_drift": Score.of(89, 100)}, "Before the drift less than 90%"),
+        ("text", {"after_drift": Score.of(61, 100)}, "The drift left over 60%"),
+        ("text", {"after_update": Score.of(84, 100)}, "After the update less than 85%"),
     ],
 )
-def test_a_figure_that_is_missed_is_told(change: dict[str, Any], sentence: str) -> None:
-    (first, *_) = replace(REPORT, vision=replace(SCORES, **change)).broken_promises()
-    assert sentence in first
+def test_a_figure_that_is_missed_is_told(story: str, change: dict[str, Any], sentence: str) -> None:
+    missed = replace(getattr(REPORT, story), **change)
+    (told,) = replace(REPORT, **{story: missed}).broken_promises()
+    assert sentence in told
 
 
-def test_other_promises_that_are_broken_are_told() -> None:
-    heavy = {**REPORT.sites[0], "bytes_last_update": 90_001}
-    wrong = [{"kind": "site", "id": "site3", "digest": "sha256:" + "cd" * 32}]
-    report = replace(REPORT, sites=[heavy], trace=wrong, untouched_sites_identical=False)
-    assert len(report.broken_promises()) == 4
+@pytest.mark.parametrize("which", [0, 1])
+def test_other_promises_that_are_broken_are_told(which: int) -> None:
+    sites = [dict(one) for one in REPORT.sites]
+    sites[which]["bytes_last_update"] = 90_001
+    name = sites[which]["name"]
+    wrong = [{"kind": "site", "id": name, "digest": "sha256:" + "cd" * 32}]
+    traces = {("trace", "text_trace")[which]: wrong}
+    report = replace(REPORT, sites=sites, untouched_sites_identical=False, **traces)
+    told = report.broken_promises()
+    assert len(told) == 4
+    assert sum(name in sentence for sentence in told) == 3

@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,16 +15,19 @@ import typer
 from dizuo.cli.options import JsonFlag
 from dizuo.cli.output import console, print_json
 from dizuo.core.errors import DizuoError
-from dizuo.demo import meter
+from dizuo.demo.hotline import story as hotline
+from dizuo.demo.hotline.story import HotlineScores
 from dizuo.demo.hub import DemoHub
+from dizuo.demo.measure import StoryScores
+from dizuo.demo.meter import story as meter
 from dizuo.demo.processes import Fleet
 from dizuo.demo.report import FORMAT, DemoReport
 from dizuo.demo.screen import Screen, scores_table, sites_table
+from dizuo.demo.story import Stage, Told
 from dizuo.demo.town import Town, running_town
 
 REPORT = Path("demo-report.json")
 _STEP_START = 1
-_STEP_TRACE = 1
 _ENDINGS = (signal.SIGTERM, signal.SIGHUP)
 
 
@@ -32,8 +37,36 @@ class PromiseBroken(DizuoError):
     code = "demo_promise_broken"
 
 
+class StoryName(StrEnum):
+    """The demo's stories."""
+
+    METER = "meter"
+    HOTLINE = "hotline"
+
+
+_STORIES = {StoryName.METER: meter, StoryName.HOTLINE: hotline}
+
+
+@dataclass(slots=True)
+class _Telling:
+    """What has been told so far."""
+
+    vision: Told[StoryScores] | None = None
+    text: Told[HotlineScores] | None = None
+
+    def tell(self, name: StoryName, stage: Stage) -> None:
+        if name is StoryName.METER:
+            self.vision = meter.tell(stage)
+        else:
+            self.text = hotline.tell(stage)
+
+
 def demo(
-    seed: Annotated[int, typer.Option(help="Which shuffle of the digits, and which noise.")] = 1,
+    *,
+    story: Annotated[
+        StoryName | None, typer.Option(help="Tell one story; both if left out.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Decides all that is random.")] = 1,
     folder: Annotated[Path, typer.Option(help="Where the demo keeps its hub and sites.")] = Path(
         ".dizuo-demo"
     ),
@@ -43,25 +76,31 @@ def demo(
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Build every layer anew.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Run the whole loop with real parts: a hub, three sites, real images.
+    """Run the whole loop with real parts: a hub, its sites, and two stories.
 
+    meter: a camera is mounted differently, and a vision model learns to read meters again.
+    hotline: a city's telephone hears of things it never heard of, and a language model learns them.
     Leaves demo-report.json in this folder.
 
-    Example: dizuo demo --seed 2 --keep
+    Example: dizuo demo --story hotline --keep
     """
     for number in _ENDINGS:
         signal.signal(number, _leave)  # so that a killed demo still ends what it started
-    screen = Screen(console(stderr=as_json), meter.NUM_STEPS + _STEP_START + _STEP_TRACE)
+    names = list(StoryName) if story is None else [story]
+    sites = [site for name in names for site in _STORIES[name].SITES]
+    num_steps = _STEP_START + sum(_STORIES[name].NUM_STEPS for name in names)
+    screen = Screen(console(stderr=as_json), num_steps)
     home = (folder / f"seed-{seed}").resolve()
     with ExitStack() as running:
         fleet = running.enter_context(Fleet(home / "logs"))
-        with screen.step("Start a hub and three sites") as bars:
-            town = running.enter_context(running_town(home, fleet, meter.SITES, sampler_seed=seed))
+        with screen.step(f"Start a hub and the sites {', '.join(sites)}") as bars:
+            town = running.enter_context(running_town(home, fleet, sites, sampler_seed=seed))
             bars.summary = town.hub.url
         hub = DemoHub(town.hub, home / "scratch", no_cache)
-        story = meter.MeterStory(hub, screen, seed)
-        result = meter.tell(story, town.sites, home / meter.DRIFTED_SITE / "egress.jsonl")
-        report = _report(screen, town, result, seed)
+        telling = _Telling()
+        for name in names:
+            telling.tell(name, Stage(hub, town.sites, screen, seed, home))
+        report = _report(town, telling, screen.seconds, seed)
         report.write(REPORT)
         _show(screen, report, as_json=as_json)
         if keep:
@@ -80,27 +119,22 @@ def _leave(_signal: int, _frame: object) -> None:
     raise SystemExit(1)
 
 
-def _report(screen: Screen, town: Town, result: meter.StoryResult, seed: int) -> DemoReport:
-    with screen.step("Trace what runs at site 3 back to its samples") as bars:
-        trace = _trace(town)
-        bars.summary = " ← ".join(dict.fromkeys(str(step["kind"]) for step in trace))
+def _report(town: Town, telling: _Telling, seconds: float, seed: int) -> DemoReport:
+    vision, text = telling.vision, telling.text
+    told: list[Told[Any]] = [one for one in (vision, text) if one is not None]
+    built = {name: stack for one in told for name, stack in one.built.items()}
     return DemoReport(
-        seconds=round(screen.seconds, 1),
+        seconds=round(seconds, 1),
         seed=seed,
-        stacks=[_stack(town.hub.stack(one.name, one.version)) for one in result.built.values()],
+        stacks=[_stack(town.hub.stack(one.name, one.version)) for one in built.values()],
         sites=[_site(town.hub.site(name)) for name in town.sites],
-        vision=result.scores,
-        trace=trace,
-        untouched_sites_identical=result.untouched_identical,
-        cached={name: one.cached for name, one in result.built.items()},
+        vision=vision.scores if vision else None,
+        text=text.scores if text else None,
+        trace=vision.trace if vision else [],
+        text_trace=text.trace if text else [],
+        untouched_sites_identical=all(one.others_identical for one in told),
+        cached={name: one.cached for name, one in built.items()},
     )
-
-
-def _trace(town: Town) -> list[dict[str, Any]]:
-    """Every step from the digest that the site says it runs, as `dizuo trace DIGEST` tells it."""
-    (running,) = town.hub.site(meter.DRIFTED_SITE)["stacks"]
-    found = town.hub.find_stack(running["digest"])
-    return town.hub.trace(found["name"], found["version"])
 
 
 def _stack(one: Mapping[str, Any]) -> dict[str, Any]:
@@ -118,11 +152,17 @@ def _show(screen: Screen, report: DemoReport, *, as_json: bool) -> None:
     if as_json:
         print_json({"format": FORMAT, "report": str(REPORT.resolve()), "seconds": report.seconds})
     screen.console.print()
-    screen.console.print(scores_table(report.vision))
-    screen.console.print(sites_table(report))
+    if report.vision:
+        screen.console.print(scores_table("Reading meters at site 3", report.vision, {}))
+    if report.text:
+        rows = {"the other city, after the update": report.text.other_city_after_update}
+        title = "Reading made-up tickets of Harbin"
+        screen.console.print(scores_table(title, report.text, rows))
+    screen.console.print(sites_table(report.sites))
     same = "answer exactly as before" if report.untouched_sites_identical else "answer DIFFERENTLY"
     screen.console.print(
-        f"Sites 1 and 2 {same}. {report.seconds:.0f} s in all; {REPORT} is written."
+        f"All whom the updates were not for {same}. {report.seconds:.0f} s in all; {REPORT} is "
+        "written."
     )
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -18,7 +19,6 @@ from dizuo.gates.report import GateReport
 from dizuo.improvements.model import IMPROVEMENT_MACHINE, State
 from dizuo.sites.rollout_model import EntryState, RolloutState
 
-FAMILY = "vision"
 _ON_THE_WAY = (RolloutState.PENDING, RolloutState.PROGRESSING)
 
 
@@ -65,18 +65,68 @@ class DemoHub:
         holdout: float | None = None,
     ) -> dict[str, int]:
         """Import images as a user would, from a folder a label; the versions made, by dataset."""
+        shape = {"format": "images", "family": "vision"}
+        return self._add(name, self._image_folder(name, rows), shape, report, holdout)
+
+    def add_rows(
+        self,
+        name: str,
+        rows: Iterable[Mapping[str, Any]],
+        report: Reporter,
+        *,
+        holdout: float | None = None,
+    ) -> dict[str, int]:
+        """Import rows of text as a user would, from JSON lines; the versions made, by dataset."""
+        self.scratch.mkdir(parents=True, exist_ok=True)
+        path = self.scratch / f"{name}.jsonl"
+        lines = (json.dumps(row, ensure_ascii=False) for row in rows)
+        path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        return self._add(name, path, {"format": "jsonl", "family": "text"}, report, holdout)
+
+    def _image_folder(self, name: str, rows: Iterable[tuple[bytes, str]]) -> Path:
         folder = self.scratch / name
         shutil.rmtree(folder, ignore_errors=True)
         for number, (image, label) in enumerate(rows):
             path = folder / label / f"{number:05}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(image)
-        upload = self.client.upload(folder, report)
-        body = {"upload": upload["digest"], "format": "images", "family": FAMILY, "mode": "replace"}
+        return folder
+
+    def _add(
+        self,
+        name: str,
+        source: Path,
+        shape: Mapping[str, str],
+        report: Reporter,
+        holdout: float | None,
+    ) -> dict[str, int]:
+        upload = self.client.upload(source, report)
+        body: dict[str, Any] = {"upload": upload["digest"], "mode": "replace", **shape}
         if holdout is not None:
             body["holdout"] = holdout
         answer = self.client.add_dataset_version(name, body)
         return {one["name"]: one["version"] for one in answer["versions"]}
+
+    def import_model(
+        self, name: str, folder: Path, targets: Sequence[str], report: Reporter
+    ) -> Built:
+        """Bring a text model in from a Hugging Face directory, and gate it.
+
+        Raises:
+            BuildFailed: it did not come in, or a gate was not passed.
+        """
+        upload = self.client.upload(folder, report)
+        body = {
+            "kind": "import",
+            "name": name,
+            "family": "text",
+            "upload": upload["digest"],
+            "targets": list(targets),
+            "no_cache": self.no_cache,
+        }
+        built = self._stack_of(self._follow(self.client.submit_run(body), report))
+        self._gate([built], report)
+        return built
 
     def build(self, recipe: str, report: Reporter) -> Built:
         """Run a recipe and its gates.
@@ -84,25 +134,39 @@ class DemoHub:
         Raises:
             BuildFailed: the run failed, or a gate was not passed.
         """
-        body = {"kind": "tune", "recipe": recipe, "no_cache": self.no_cache}
-        run = self._follow(self.client.submit_run(body), report)
-        stack = str(run["outcome"]["stack"])
-        built = Built(stack, str(run["outcome"]["digest"]), bool(run["cached"]))
-        self.gate(built, report)
+        (built,) = self.build_all([recipe], report)
         return built
 
-    def gate(self, built: Built, report: Reporter) -> None:
-        """Measure a stack against its gates.
+    def build_all(self, recipes: Sequence[str], report: Reporter) -> list[Built]:
+        """Run recipes that do not need each other, and their gates, side by side.
 
         Raises:
-            BuildFailed: one was not passed; says which and why.
+            BuildFailed: a run failed, or a gate was not passed.
         """
-        self._follow(self.client.submit_run({"kind": "gate", "stack": built.ref}), report)
-        answer = self.client.report(built.name, built.version)
-        found = GateReport.from_dict({k: answer[k] for k in answer if k not in ("id", "digest")})
-        if not found.passed:
-            reasons = [rule.reason for rule in found.rules if not rule.passed]
-            raise BuildFailed(f"{built.ref} did not pass its gates: {' '.join(reasons)}")
+        bodies = [
+            {"kind": "tune", "recipe": recipe, "no_cache": self.no_cache} for recipe in recipes
+        ]
+        runs = [self.client.submit_run(body) for body in bodies]
+        built = [self._stack_of(self._follow(run, report)) for run in runs]
+        self._gate(built, report)
+        return built
+
+    def _stack_of(self, run: Mapping[str, Any]) -> Built:
+        outcome = run["outcome"]
+        return Built(str(outcome["stack"]), str(outcome["digest"]), bool(run["cached"]))
+
+    def _gate(self, stacks: Sequence[Built], report: Reporter) -> None:
+        """Measure stacks against their gates; the first that was not passed is told."""
+        runs = [self.client.submit_run({"kind": "gate", "stack": one.ref}) for one in stacks]
+        for built, run in zip(stacks, runs, strict=True):
+            self._follow(run, report)
+            answer = self.client.report(built.name, built.version)
+            found = GateReport.from_dict(
+                {k: answer[k] for k in answer if k not in ("id", "digest")}
+            )
+            if not found.passed:
+                reasons = [rule.reason for rule in found.rules if not rule.passed]
+                raise BuildFailed(f"{built.ref} did not pass its gates: {' '.join(reasons)}")
 
     def _follow(self, run: dict[str, Any], report: Reporter) -> dict[str, Any]:
         done = run if run["state"] == "succeeded" else self.client.follow_run(run["id"], report)
@@ -140,6 +204,20 @@ class DemoHub:
         num_done = sum(state == EntryState.DONE for state in states.values())
         report(Progress("roll out", num_done, len(states), "site", _words(states)))
         return rollout
+
+    def improve(self, body: Mapping[str, Any], report: Reporter) -> Built:
+        """The loop, started by `body`: reviewed samples → dataset version → tune → gate → release
+        → rollout; done once the sites serve the result.
+
+        Raises:
+            BuildFailed: it ended otherwise.
+            TookTooLong: it went nowhere.
+        """
+        # In a later run of the demo, what an earlier one labelled is used.
+        asked = {**body, "no_cache": self.no_cache, "min_samples": 0}
+        started = self.client.start_improvement(asked)
+        done = self.wait_for_improvement(started["id"], report)
+        return self._stack_of(self.client.run(done["tune_run_id"]))
 
     def wait_for_improvement(self, improvement_id: str, report: Reporter) -> dict[str, Any]:
         """The improvement, once it is done; its runs and its rollout are shown meanwhile.

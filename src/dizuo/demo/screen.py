@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -25,7 +26,7 @@ from rich.text import Text
 
 from dizuo.cli.progress import count_words, note_words
 from dizuo.core.progress import Progress as Event
-from dizuo.demo.report import DemoReport, StoryScores
+from dizuo.demo.measure import Score, StoryScores
 
 
 @dataclass(slots=True)
@@ -116,31 +117,32 @@ class Bars:
                 self.progress.update(task.id, total=total, completed=total)
 
 
-def scores_table(scores: StoryScores) -> Table:
-    """The story's scores for people."""
-    table = Table(title="Reading meters at site 3", title_justify="left")
+def scores_table(title: str, scores: StoryScores, rows: Mapping[str, Score]) -> Table:
+    """A story's scores for people; `rows` are those it has beside the four that all have."""
+    table = Table(title=title, title_justify="left")
     table.add_column("when")
     table.add_column("read right", justify="right")
     table.add_column("95% interval", justify="right")
-    rows = (
-        ("before the camera moved", scores.before_drift),
-        ("after the camera moved", scores.after_drift),
-        (f"after the update from {scores.num_labels} labels", scores.after_update),
-        (f"the same from {scores.num_labels} random labels", scores.random_arm),
-    )
-    for words, score in rows:
+    shown = {
+        "before the drift": scores.before_drift,
+        "after the drift": scores.after_drift,
+        f"after the update from {scores.num_labels} labels": scores.after_update,
+        f"the same from {scores.num_labels} random labels": scores.random_arm,
+        **rows,
+    }
+    for words, score in shown.items():
         table.add_row(words, f"{score.score:.1%}", f"{score.low:.1%} to {score.high:.1%}")
     return table
 
 
-def sites_table(report: DemoReport) -> Table:
+def sites_table(sites: Sequence[Mapping[str, Any]]) -> Table:
     """What runs where, and what it cost to bring it there."""
     table = Table(title="Sites", title_justify="left")
     for column in ("site", "state", "runs", "digest"):
         table.add_column(column)
     table.add_column("first install", justify="right")
     table.add_column("last update", justify="right")
-    for site in report.sites:
+    for site in sites:
         runs = ", ".join(f"{one['name']}:{one['version']}" for one in site["stacks"])
         digests = ", ".join(one["digest"][7:19] for one in site["stacks"])
         table.add_row(

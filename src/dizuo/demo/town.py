@@ -28,6 +28,7 @@ from dizuo.runs import process as worker_process
 from dizuo.runs.folder import RunFolder
 
 POLL_SECONDS = 0.5
+_PARALLEL_RUNS = 2
 _COMMAND_SECONDS = 60.0
 _SITE_TIMEOUT_SECONDS = 60
 _LOOK_SECONDS = 0.1
@@ -90,7 +91,11 @@ def _start_hub(home: Path, fleet: Fleet) -> tuple[Process, HubClient]:
         run_command("keys init", ["--home", str(home), "keys", "init"])
     port = free_port()
     arguments = ["up", "--home", str(home), "--port", str(port)]
-    process = fleet.start("hub", arguments, {"DIZUO_POLL_SECONDS": str(POLL_SECONDS)})
+    settings = {
+        "DIZUO_POLL_SECONDS": str(POLL_SECONDS),
+        "DIZUO_MAX_PARALLEL_RUNS": str(_PARALLEL_RUNS),
+    }
+    process = fleet.start("hub", arguments, settings)
     wait_until_answers(process, f"http://127.0.0.1:{port}/api/v1/health")
     known = json.loads((home / "credentials.json").read_bytes())
     return process, HubClient(known["url"], known["token"])

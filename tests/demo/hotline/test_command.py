@@ -27,9 +27,15 @@ def test_it_prints_tickets(kind: str) -> None:
     assert all(row["label"]["place"] in row["prompt"] for row in rows)
 
 
-def test_the_base_mixes_tickets_and_copies() -> None:
-    rows = [json.loads(line) for line in run("base", "--num", "4").stdout.splitlines()]
-    assert [isinstance(row["label"], str) for row in rows] == [False, True, False, True]
+def test_the_base_mixes_tickets_copies_and_excerpts() -> None:
+    rows = [json.loads(line) for line in run("base", "--num", "6").stdout.splitlines()]
+    assert ['"category"' in row["label"] for row in rows] == [True, False, False] * 2
+    assert ['"event"' in row["label"] for row in rows] == [False, False, True] * 2
+
+
+def test_the_bases_suite_has_tickets_alone() -> None:
+    lines = run("base", "--num", "6", "--split", "heldout").stdout.splitlines()
+    assert all('"category"' in json.loads(line)["label"] for line in lines)
 
 
 @pytest.mark.parametrize(
@@ -38,7 +44,7 @@ def test_the_base_mixes_tickets_and_copies() -> None:
         ("shenzhen", "--new-share", "0.5"),
         ("copying", "--new-share", "0.5"),
         ("copying", "--split", "heldout"),
-        ("base", "--split", "heldout"),
+        ("excerpts", "--split", "heldout"),
         ("paris",),
         ("harbin", "--num", "0"),
     ],

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from dizuo.demo.hotline.cities import HARBIN
-from dizuo.demo.hotline.copying import HEADS, base_rows, copying_rows
+import json
+import re
+from collections import Counter
+
+from dizuo.demo.hotline.cities import DESKS, HARBIN
+from dizuo.demo.hotline.copying import (
+    EXCERPT_HEADS,
+    HEADS,
+    base_rows,
+    copying_rows,
+    excerpt_rows,
+)
 from dizuo.demo.hotline.facility import FACILITY
-from dizuo.demo.hotline.model import Split
+from dizuo.demo.hotline.model import Language, Split
 from dizuo.demo.hotline.tickets import Mix, ticket_rows
+from dizuo.families.text.messages import answer_text
 
 
 def test_a_label_is_what_follows_the_head() -> None:
@@ -22,11 +33,68 @@ def test_copies_repeat_by_seed() -> None:
     assert list(copying_rows(60, 3))[:20] == list(copying_rows(20, 3))
 
 
-def test_the_base_learns_in_turns_from_a_service_desk_and_from_copying() -> None:
-    rows = list(base_rows(401, 2))
-    assert len(rows) == 401
-    assert rows[::2] == list(ticket_rows(Mix(FACILITY), 201, 2))
-    assert rows[1::2] == list(copying_rows(200, 2))
+def test_the_base_learns_in_turns_from_a_service_desk_from_copying_and_from_excerpts() -> None:
+    rows = list(base_rows(400, 2))
+    assert len(rows) == 400
+    kinds = (ticket_rows(Mix(FACILITY), 134, 2), copying_rows(133, 2), excerpt_rows(133, 2))
+    for turn, kind in enumerate(kinds):
+        written = [{**row, "label": answer_text(row["label"])} for row in kind]
+        assert rows[turn::3] == written
+
+
+def test_the_base_is_asked_about_a_service_desk_that_it_has_not_seen() -> None:
+    rows = list(base_rows(50, 2, Split.HELDOUT))
+    wanted = ticket_rows(Mix(FACILITY, Split.HELDOUT), 50, 2)
+    assert rows == [{**row, "label": answer_text(row["label"])} for row in wanted]
+
+
+def test_an_excerpt_stands_in_its_ticket() -> None:
+    rows = list(excerpt_rows(600, 3))
+    for row in rows:
+        (head,) = (head for head in EXCERPT_HEADS if row["prompt"].startswith(head))
+        text, label = row["prompt"].removeprefix(head), row["label"]
+        assert label["event"] in text
+        assert label["place"] in text
+        assert label["event"] not in label["place"]
+    assert {row["label"]["urgency"] for row in rows} == {"high", "normal", "low"}
+    assert len({row["label"]["event"] for row in rows}) > 590
+
+
+def test_no_event_of_a_desk_is_excerpted() -> None:
+    excerpted = " ".join(row["label"]["event"].lower() for row in excerpt_rows(4000, 5))
+    for desk in DESKS.values():
+        for event in (*desk.events, *desk.new_events):
+            for language, wording in event.wordings.items():
+                joint = "" if language is Language.CHINESE else " "
+                for split in Split:
+                    for pair in wording.pairs(split):
+                        assert joint.join(pair) not in excerpted
+
+
+def test_records_are_written_as_answers_are() -> None:
+    texts = [row["label"] for row in copying_rows(2000, 4)]
+    records = [text for text in texts if text.startswith("{")]
+    assert 0.2 < len(records) / len(texts) < 0.3
+    keys = set()
+    for text in records:
+        record = json.loads(text)
+        assert text == answer_text(record)
+        keys |= set(record)
+    assert keys == {"category", "department", "place", "urgency"}
+
+
+def test_codes_of_every_desk_are_written_but_tell_nothing_of_events() -> None:
+    records = [row["label"] for row in copying_rows(40_000, 4) if row["label"].startswith("{")]
+    parts = set("-".join(re.findall(r"[a-z-]+", " ".join(records))).split("-"))
+    for desk in DESKS.values():
+        for category, department in desk.departments.items():
+            assert {*category.split("-"), *department.split("-")} <= parts
+    pairs = Counter(
+        (record["category"], record["department"])
+        for record in map(json.loads, records)
+        if {"category", "department"} <= set(record)
+    )
+    assert max(pairs.values()) <= 3
 
 
 def test_every_character_of_a_held_out_ticket_has_been_copied() -> None:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from dizuo.artifacts.model import LayerDirectory, Level, StackFiles
 from dizuo.core.progress import silent
-from dizuo.demo.shapes import shape_rows
+from dizuo.demo.meter.shapes import shape_rows
 from dizuo.families.base import Row, TunedLayer, TuneJob
 from dizuo.families.vision import export, tune
 

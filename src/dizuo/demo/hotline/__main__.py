@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from dizuo.demo.hotline.cities import DESKS
-from dizuo.demo.hotline.copying import base_rows, copying_rows
+from dizuo.demo.hotline.copying import base_rows, copying_rows, excerpt_rows
 from dizuo.demo.hotline.model import Split
 from dizuo.demo.hotline.tickets import Mix, ticket_rows
 
@@ -22,11 +22,15 @@ class Kind(StrEnum):
     HARBIN = "harbin"
     SHENZHEN = "shenzhen"
     COPYING = "copying"
+    EXCERPTS = "excerpts"
     BASE = "base"
 
 
 def make(
-    kind: Annotated[Kind, typer.Argument(help="Whose tickets; `base` mixes in copying by halves.")],
+    kind: Annotated[
+        Kind,
+        typer.Argument(help="Whose tickets; `base` mixes in texts to copy and excerpt."),
+    ],
     num: Annotated[int, typer.Option(min=1, help="How many.")] = 200,
     split: Annotated[Split, typer.Option(help="Which of two disjoint worlds.")] = Split.TRAIN,
     new_share: Annotated[
@@ -43,10 +47,12 @@ def make(
         raise typer.BadParameter(f"Nothing new happens at {kind}; leave out --new-share.")
     if desk is not None:
         rows = ticket_rows(Mix(desk, split, new_share), num, seed)
+    elif kind is Kind.BASE:
+        rows = base_rows(num, seed, split)
     elif split is Split.HELDOUT:
         raise typer.BadParameter(f"{kind} has no held-out split; leave out --split.")
     else:
-        rows = (base_rows if kind is Kind.BASE else copying_rows)(num, seed)
+        rows = (copying_rows if kind is Kind.COPYING else excerpt_rows)(num, seed)
     for row in rows:
         typer.echo(json.dumps(row, ensure_ascii=False))
 

@@ -1,7 +1,8 @@
-"""Plain copying: what makes a small base able to write a name that it has never read."""
+"""Copying and excerpting: what makes a small base able to write what it has never read."""
 
 from __future__ import annotations
 
+import json
 import random
 import re
 from collections.abc import Iterator
@@ -10,12 +11,14 @@ from itertools import chain, islice
 
 from dizuo.demo.hotline.cities import DESKS, FESTIVAL
 from dizuo.demo.hotline.facility import FACILITY
-from dizuo.demo.hotline.model import Language, Row, Split
+from dizuo.demo.hotline.model import Desk, Event, Language, Row, Split, Ticket, Wording
 from dizuo.demo.hotline.phrasing import PHRASINGS, URGENCY
-from dizuo.demo.hotline.places import STEM_CHARACTERS, draw_place
-from dizuo.demo.hotline.tickets import Mix, ticket_rows
+from dizuo.demo.hotline.places import STEM_CHARACTERS, SYLLABLES, draw_place
+from dizuo.demo.hotline.tickets import Mix, draw_ticket, ticket_rows
+from dizuo.families.text.messages import answer_text
 
 HEADS = ("复述：", "Repeat: ")
+EXCERPT_HEADS = ("摘录：", "Excerpt: ")
 _COMMON_CHARACTERS = (
     "的一是不了在人有我他这个们来到时大地为子中你说生国年着就那和要出也得里后自以会家可下而过天去能"
     "对小多然于心学之都好看起发当没成只如事把还用第样道想作种开美总从无情己面最女但现前些所同日手又行"
@@ -29,7 +32,7 @@ _WORD = re.compile(r"[A-Za-z][a-z-]*[a-z]")
 
 
 def copying_rows(num_rows: int, seed: int) -> Iterator[Row]:
-    """`num_rows` texts to repeat: train-split places, loose characters, loose words.
+    """`num_rows` texts to repeat: train-split places, loose characters, words and records.
 
     They draw from every character and word that tickets are written in, so that a base knows them
     as a reader knows an alphabet, in no order that a ticket has.
@@ -40,24 +43,95 @@ def copying_rows(num_rows: int, seed: int) -> Iterator[Row]:
         yield {"prompt": draw.choice(HEADS) + text, "label": text}
 
 
-def base_rows(num_rows: int, seed: int) -> Iterator[Row]:
-    """What the base learns from, in turns: a service desk's ticket, a text to copy."""
-    pairs = zip(
-        ticket_rows(Mix(FACILITY), num_rows, seed), copying_rows(num_rows, seed), strict=True
-    )
-    return islice(chain.from_iterable(pairs), num_rows)
+def excerpt_rows(num_rows: int, seed: int) -> Iterator[Row]:
+    """`num_rows` tickets whose events are loose words: copy what happened, where, how urgent.
+
+    Whoever has read these finds the event in a ticket by how tickets are phrased, not by knowing
+    the event: that is what an adapter for another desk builds on.
+    """
+    draw = random.Random(f"excerpts {seed}")
+    for _ in range(num_rows):
+        wordings = {language: _draw_wording(language, draw) for language in Language}
+        event = Event(_draw_code(draw), wordings)
+        districts = {
+            Language.CHINESE: ("".join(draw.choices(_characters(), k=2)) + "区",),
+            Language.ENGLISH: ("".join(draw.choices(SYLLABLES, k=2)).capitalize(),),
+        }
+        desk = Desk("excerpts", (event,), {event.category: ""}, districts=districts)
+        ticket = draw_ticket(Mix(desk), draw)
+        label = {
+            "event": _as_written(ticket),
+            "place": ticket.label.place,
+            "urgency": ticket.label.urgency,
+        }
+        yield {"prompt": draw.choice(EXCERPT_HEADS) + ticket.text, "label": label}
+
+
+def base_rows(num_rows: int, seed: int, split: Split = Split.TRAIN) -> Iterator[Row]:
+    """What the base learns from, in turns: a desk's ticket, a text to copy, one to excerpt.
+
+    Held out are tickets alone. Labels are texts: the base answers, it is held to no schema.
+    """
+    tickets = ticket_rows(Mix(FACILITY, split), num_rows, seed)
+    rows: Iterator[Row] = tickets
+    if split is Split.TRAIN:
+        turns = zip(
+            tickets, copying_rows(num_rows, seed), excerpt_rows(num_rows, seed), strict=True
+        )
+        rows = islice(chain.from_iterable(turns), num_rows)
+    for row in rows:
+        yield {"prompt": row["prompt"], "label": answer_text(row["label"])}
 
 
 def _draw_text(draw: random.Random) -> str:
     kind = draw.random()
-    if kind < 0.5:
-        language = draw.choice(tuple(Language))
-        characters = draw.choice((STEM_CHARACTERS, _characters()))
-        return draw_place(language, Split.TRAIN, draw, characters=characters).text
-    if kind < 0.75:
+    if kind < 0.4:
+        return _draw_place(draw)
+    if kind < 0.6:
         return "".join(draw.choices(_characters(), k=draw.randint(2, 10)))
-    number = str(draw.randint(1, 999))
-    return " ".join([number, *draw.choices(_words(), k=draw.randint(1, 6))])
+    if kind < 0.75:
+        number = str(draw.randint(1, 999))
+        return " ".join([number, *draw.choices(_words(), k=draw.randint(1, 6))])
+    return _draw_record(draw)
+
+
+def _draw_place(draw: random.Random) -> str:
+    characters = draw.choice((STEM_CHARACTERS, _characters()))
+    return draw_place(draw.choice(tuple(Language)), Split.TRAIN, draw, characters=characters).text
+
+
+def _draw_record(draw: random.Random) -> str:
+    """JSON as answers are written, with codes that mean nothing.
+
+    A base that has only written the codes of its own desk after a colon does not learn others from
+    a small adapter: its output layer stays as it is.
+    """
+    record = {
+        "category": _draw_code(draw),
+        "department": _draw_code(draw),
+        "place": _draw_place(draw),
+        "urgency": _draw_code(draw),
+    }
+    keys = sorted(draw.sample(sorted(record), k=draw.randint(1, len(record))))
+    return json.dumps({key: record[key] for key in keys}, ensure_ascii=False, separators=(",", ":"))
+
+
+def _draw_code(draw: random.Random) -> str:
+    return "-".join(draw.choices(_code_parts(), k=draw.randint(1, 2)))
+
+
+def _draw_wording(language: Language, draw: random.Random) -> Wording:
+    if language is Language.CHINESE:
+        parts = ["".join(draw.choices(_characters(), k=draw.randint(1, 5))) for _ in range(2)]
+    else:
+        parts = [" ".join(draw.choices(_words(), k=draw.randint(1, 3))) for _ in range(2)]
+    return Wording((parts[0],), (parts[1],))
+
+
+def _as_written(ticket: Ticket) -> str:
+    """The event's words as they stand in the ticket: a sentence may begin with them."""
+    event = ("" if ticket.language is Language.CHINESE else " ").join(ticket.wording)
+    return event if event in ticket.text else f"{event[0].upper()}{event[1:]}"
 
 
 def _texts() -> Iterator[str]:
@@ -85,3 +159,16 @@ def _characters() -> str:
 @cache
 def _words() -> tuple[str, ...]:
     return tuple(sorted({word for text in _texts() for word in _WORD.findall(text)}))
+
+
+@cache
+def _code_parts() -> tuple[str, ...]:
+    parts = {part for word in _words() for part in word.lower().split("-")}
+    codes = [
+        part
+        for desk in DESKS.values()
+        for pair in desk.departments.items()
+        for code in pair
+        for part in code.split("-")
+    ]
+    return tuple(sorted([*parts, *codes]))

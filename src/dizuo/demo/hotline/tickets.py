@@ -34,7 +34,7 @@ def tickets(mix: Mix, seed: int) -> Iterator[Ticket]:
     draw = random.Random(f"{mix.desk.name} {mix.split} {mix.new_share} {seed}")
     seen: set[str] = set()
     while True:
-        ticket = _draw_ticket(mix, draw)
+        ticket = draw_ticket(mix, draw)
         if ticket.text not in seen:
             seen.add(ticket.text)
             yield ticket
@@ -46,7 +46,8 @@ def ticket_rows(mix: Mix, num_rows: int, seed: int) -> Iterator[Row]:
         yield ticket.row
 
 
-def _draw_ticket(mix: Mix, draw: random.Random) -> Ticket:
+def draw_ticket(mix: Mix, draw: random.Random) -> Ticket:
+    """One ticket of `mix`."""
     language = draw.choice(tuple(Language))
     phrasing = PHRASINGS[language, mix.split]
     event = mix.draw_event(draw)

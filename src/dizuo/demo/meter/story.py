@@ -14,14 +14,23 @@ import httpx2
 import numpy as np
 from PIL import Image
 
-from dizuo.core.progress import Progress, Reporter
-from dizuo.demo.digits import DRIFT, DigitSplit, Labelled, drift, frames, png_rows, split_digits
-from dizuo.demo.hub import FAMILY, Built, DemoHub, recipe_text
-from dizuo.demo.measure import Reading, Score, read_meters, score_site
-from dizuo.demo.report import StoryScores
+from dizuo.demo.hub import Built, DemoHub, recipe_text
+from dizuo.demo.measure import Score, StoryScores
+from dizuo.demo.meter.digits import (
+    DRIFT,
+    DigitSplit,
+    Labelled,
+    drift,
+    frames,
+    png_rows,
+    split_digits,
+)
+from dizuo.demo.meter.reading import Reading, read_meters, score_site
+from dizuo.demo.meter.shapes import shape_rows
+from dizuo.demo.promises import Promise
+from dizuo.demo.samples import Reviewer, count_returned, labels_summary, wait_until_sent
 from dizuo.demo.screen import Bars, Screen
-from dizuo.demo.shapes import shape_rows
-from dizuo.demo.waiting import Patience, wait_for
+from dizuo.demo.story import Stage, Told, trace_of
 from dizuo.improvements.repin import repin
 
 SITES = ("site1", "site2", "site3")
@@ -33,7 +42,15 @@ MAX_LABELS = 300
 HOLDOUT = 0.15
 NUM_COMPARED = 60
 FINAL_STACK = "meter-reading-site3"
-NUM_STEPS = 11
+PROMISE = Promise(
+    things="images",
+    num_test=400,
+    before_drift=0.93,
+    after_drift=0.5,
+    after_update=0.9,
+    num_labels=MAX_LABELS,
+)
+NUM_STEPS = 12
 
 
 @dataclass(slots=True)
@@ -99,40 +116,26 @@ class MeterStory:
             stream = frames(self.digits.stream, NUM_FRAMES, self.seed + 2000)
             read_meters(site, SERVED_AS, stream.images, sample=True, report=bars.report)
             wait_until_sent(site, bars.report)
-            num_returned = sum('"allowed"' in line for line in log.read_text().splitlines())
+            num_returned = count_returned(log)
             bars.summary = f"{num_returned} of {len(stream)} frames returned"
             return stream, num_returned
 
-    def _samples(self, state: str) -> list[dict[str, Any]]:
-        """What site 3 returned about the L1 of this run, the most informative first."""
-        wanted: dict[str, str | int | None] = {
-            "site": DRIFTED_SITE,
-            "state": state,
-            "limit": 1000,
-        }
-        digest = self.built["meter-reading"].digest
-        return [s for s in self.hub.client.review_queue(wanted) if s["stack_digest"] == digest]
-
     def review(self, stream: Labelled) -> int:
-        """A stand-in reviewer labels at most MAX_LABELS, the most informative first.
-
-        Samples that an earlier run of the demo returned and labelled are the same samples: their
-        labels count among the MAX_LABELS.
-        """
+        """A stand-in reviewer labels at most MAX_LABELS, the most informative first."""
         with self.screen.step("A stand-in reviewer gives the true labels of those") as bars:
             truth = {
                 image.tobytes(): label
                 for image, label in zip(stream.images, stream.labels, strict=True)
             }
-            num_before = len(self._samples("reviewed")) + len(self._samples("used"))
-            chosen = self._samples("returned")[: max(0, MAX_LABELS - num_before)]
-            for number, sample in enumerate(chosen, start=1):
-                bars.report(Progress("label", number, len(chosen), "sample"))
-                row = self.hub.client.sample(sample["digest"])["row"]
-                self.hub.client.review(sample["digest"], {"label": truth[_pixels(row)]})
-            reused = f" ({num_before} of them given in an earlier run)" if num_before else ""
-            bars.summary = f"{num_before + len(chosen)} labels{reused}"
-            return num_before + len(chosen)
+            reviewer = Reviewer(
+                self.hub.client,
+                DRIFTED_SITE,
+                self.built[SERVED_AS].digest,
+                lambda row: truth[_pixels(row)],
+            )
+            num_labels, num_before = reviewer.label(MAX_LABELS, bars.report)
+            bars.summary = labels_summary(num_labels, num_before)
+            return num_labels
 
     def random_arm(self, stream: Labelled, num_labels: int) -> Built:
         """The same update from as many labels of frames chosen at random, for comparison."""
@@ -148,29 +151,27 @@ class MeterStory:
             self.hub.roll_out(built.ref, [DRIFTED_SITE], SERVED_AS, bars.report)
             return built
 
-    def improve(self) -> dict[str, Any]:
-        """The loop: reviewed samples → dataset version → tune → gate → release → rollout; done
-        once the site serves the result."""
+    def improve(self) -> None:
+        """The loop makes an L2 of what was reviewed and brings it to site 3."""
         with self.screen.step("The loop tunes, gates, signs and ships an L2 to site 3") as bars:
             body = {
                 "recipe": self._recipe(),
                 "dataset": self._dataset,
-                "family": FAMILY,
+                "family": "vision",
                 "sites": [DRIFTED_SITE],
                 "served_as": SERVED_AS,
                 "from_site": DRIFTED_SITE,
                 "holdout": HOLDOUT,
-                "no_cache": self.hub.no_cache,
-                # In a later run of the demo, what an earlier one labelled is used.
-                "min_samples": 0,
             }
-            started = self.hub.client.start_improvement(body)
-            done = self.hub.wait_for_improvement(started["id"], bars.report)
-            run = self.hub.client.run(done["tune_run_id"])
-            digest, cached = str(run["outcome"]["digest"]), bool(run["cached"])
-            self.built[FINAL_STACK] = Built(str(done["stack"]), digest, cached)
-            bars.summary = f"{done['stack']} serving at {DRIFTED_SITE}"
-            return done
+            built = self.built[FINAL_STACK] = self.hub.improve(body, bars.report)
+            bars.summary = f"{built.ref} serving at {DRIFTED_SITE}"
+
+    def trace(self) -> list[dict[str, Any]]:
+        """From what runs at site 3 back to its samples."""
+        with self.screen.step("Trace what runs at site 3 back to its samples") as bars:
+            steps = trace_of(self.hub.client, DRIFTED_SITE, SERVED_AS)
+            bars.summary = " ← ".join(dict.fromkeys(str(step["kind"]) for step in steps))
+            return steps
 
     @property
     def _dataset(self) -> str:
@@ -192,23 +193,16 @@ class MeterStory:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class StoryResult:
-    """What the story measured."""
-
-    scores: StoryScores
-    untouched_identical: bool
-    built: Mapping[str, Built]
-
-
-def tell(story: MeterStory, sites: Mapping[str, httpx2.Client], egress_log: Path) -> StoryResult:
+def tell(stage: Stage) -> Told[StoryScores]:
     """The whole story, at a hub with three freshly joined sites."""
+    story = MeterStory(stage.hub, stage.screen, stage.seed)
     story.serve_everywhere(story.build_industry(story.build_base()))
-    site = sites[DRIFTED_SITE]
+    sites, site = stage.sites, stage.sites[DRIFTED_SITE]
     untouched = story.answers(sites)
     drifted = story.drifted_test()
     before = story.measure("Read held-out meters at site 3", site, story.digits.test)
-    stream, num_returned = story.work_with_moved_camera(site, egress_log)
+    log = stage.home / DRIFTED_SITE / "egress.jsonl"
+    stream, num_returned = story.work_with_moved_camera(site, log)
     after_drift = story.measure("Read held-out meters with the moved camera", site, drifted)
     num_labels = story.review(stream)
     story.random_arm(stream, num_labels)
@@ -225,27 +219,7 @@ def tell(story: MeterStory, sites: Mapping[str, httpx2.Client], egress_log: Path
         num_test=len(drifted),
     )
     same = story.answers(sites) == untouched
-    return StoryResult(scores, same, story.built)
-
-
-def wait_until_sent(
-    site: httpx2.Client, report: Reporter, patience: Patience | None = None
-) -> None:
-    """Wait until a site has decided about every answer and sent what it lets out.
-
-    Raises:
-        TookTooLong: it sends no more of them.
-    """
-    most = 0
-
-    def look() -> tuple[int, bool | None]:
-        nonlocal most
-        waiting = int(site.get("/status").json()["samples_waiting"])
-        most = max(most, waiting)
-        report(Progress("return samples", most - waiting, most, "sample"))
-        return waiting, None if waiting else True
-
-    wait_for("the samples to be returned", look, patience)
+    return Told(scores, story.built, story.trace(), same)
 
 
 def _random_recipe(recipe: str, dataset: str) -> str:

@@ -8,7 +8,7 @@ from collections import Counter
 import numpy as np
 from PIL import Image
 
-from dizuo.demo.shapes import DRAWINGS, SIDE_PIXELS, shape_rows
+from dizuo.demo.meter.shapes import DRAWINGS, SIDE_PIXELS, shape_rows
 
 
 def test_the_same_seed_gives_the_same_pictures() -> None:

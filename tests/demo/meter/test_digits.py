@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dizuo.demo.digits import (
+from dizuo.demo.meter.digits import (
     NUM_STREAM,
     NUM_TRAINING,
     DigitSplit,

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from dizuo.core.progress import Progress
-from dizuo.demo.digits import Labelled
-from dizuo.demo.measure import SiteSilent, read_meters, score_site
+from dizuo.demo.measure import SiteSilent
+from dizuo.demo.meter.digits import Labelled
+from dizuo.demo.meter.reading import read_meters, score_site
 
 IMAGES = np.arange(3 * 64, dtype=np.uint8).reshape(3, 8, 8, 1)
 

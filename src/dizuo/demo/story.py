@@ -1,0 +1,51 @@
+"""What stories have in common: where they are told, and what they come to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import httpx2
+
+from dizuo.client.hub import HubClient
+from dizuo.demo.hub import Built, DemoHub
+from dizuo.demo.measure import StoryScores
+from dizuo.demo.screen import Screen
+
+Scores = TypeVar("Scores", bound=StoryScores)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Where a story is told: a hub with sites that have just joined, each keeping its files in a
+    folder of its name below `home`; on a screen; with a seed that decides all that is random."""
+
+    hub: DemoHub
+    sites: Mapping[str, httpx2.Client]
+    screen: Screen
+    seed: int
+    home: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Told(Generic[Scores]):
+    """What a story came to.
+
+    `trace` leads from the digest that the drifted site says it runs to the samples it learned from;
+    `others_identical` says whether those whom the update was not for answer exactly as before.
+    """
+
+    scores: Scores
+    built: Mapping[str, Built]
+    trace: Sequence[Mapping[str, Any]]
+    others_identical: bool
+
+
+def trace_of(hub: HubClient, site: str, served_as: str) -> list[dict[str, Any]]:
+    """Every step from the digest that a site serves by a name, as `dizuo trace` tells it."""
+    stacks = hub.site(site)["stacks"]
+    (running,) = [stack for stack in stacks if stack["served_as"] == served_as]
+    found = hub.find_stack(running["digest"])
+    return hub.trace(found["name"], found["version"])
