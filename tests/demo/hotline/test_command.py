@@ -28,9 +28,16 @@ def test_it_prints_tickets(kind: str) -> None:
 
 
 def test_the_base_mixes_tickets_copies_and_excerpts() -> None:
-    rows = [json.loads(line) for line in run("base", "--num", "6").stdout.splitlines()]
-    assert ['"category"' in row["label"] for row in rows] == [True, False, False] * 2
-    assert ['"event"' in row["label"] for row in rows] == [False, False, True] * 2
+    lines = run("base", "--num", "8").stdout.splitlines()
+    prompts = [json.loads(line)["prompt"] for line in lines]
+    labels = [json.loads(line)["label"] for line in lines]
+    assert [prompt.endswith(label) for prompt, label in zip(prompts, labels, strict=True)] == [
+        False,
+        True,
+        False,
+        False,
+    ] * 2
+    assert ['"event"' in label for label in labels] == [False, False, False, True] * 2
 
 
 def test_the_bases_suite_has_tickets_alone() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from functools import partial
 
 from dizuo.demo.hotline.cities import DESKS, HARBIN
 from dizuo.demo.hotline.copying import (
@@ -13,9 +14,11 @@ from dizuo.demo.hotline.copying import (
     base_rows,
     copying_rows,
     excerpt_rows,
+    loose_rows,
 )
 from dizuo.demo.hotline.facility import FACILITY
 from dizuo.demo.hotline.model import Language, Split
+from dizuo.demo.hotline.phrasing import PHRASINGS
 from dizuo.demo.hotline.tickets import Mix, ticket_rows
 from dizuo.families.text.messages import answer_text
 
@@ -33,13 +36,25 @@ def test_copies_repeat_by_seed() -> None:
     assert list(copying_rows(60, 3))[:20] == list(copying_rows(20, 3))
 
 
-def test_the_base_learns_in_turns_from_a_service_desk_from_copying_and_from_excerpts() -> None:
+def test_the_base_learns_in_turns_from_four_kinds_of_rows() -> None:
     rows = list(base_rows(400, 2))
     assert len(rows) == 400
-    kinds = (ticket_rows(Mix(FACILITY), 134, 2), copying_rows(133, 2), excerpt_rows(133, 2))
+    kinds = (partial(ticket_rows, Mix(FACILITY)), copying_rows, loose_rows, excerpt_rows)
     for turn, kind in enumerate(kinds):
-        written = [{**row, "label": answer_text(row["label"])} for row in kind]
-        assert rows[turn::3] == written
+        written = [{**row, "label": answer_text(row["label"])} for row in kind(100, 2)]
+        assert rows[turn::4] == written
+
+
+def test_tickets_among_loose_words_hold_what_is_to_be_found() -> None:
+    known = {
+        text for phrasing in PHRASINGS.values() for text in (*phrasing.openings, *phrasing.tails)
+    }
+    found = 0
+    for row in loose_rows(500, 3):
+        assert row["label"]["place"] in row["prompt"]
+        assert FACILITY.departments[row["label"]["category"]] == row["label"]["department"]
+        found += any(text in row["prompt"] for text in known)
+    assert found < 25
 
 
 def test_the_base_is_asked_about_a_service_desk_that_it_has_not_seen() -> None:

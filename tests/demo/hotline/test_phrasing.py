@@ -10,7 +10,7 @@ from dizuo.demo.hotline.phrasing import PHRASINGS, URGENCY, urgency_phrases
 
 
 @pytest.mark.parametrize("language", Language)
-@pytest.mark.parametrize("part", ["bodies", "openings", "closings", "orders"])
+@pytest.mark.parametrize("part", ["bodies", "leads", "tails", "openings", "closings", "orders"])
 def test_templates_are_disjoint(language: Language, part: str) -> None:
     train, heldout = (set(getattr(PHRASINGS[language, split], part)) for split in Split)
     assert train

@@ -8,7 +8,7 @@ from itertools import islice
 import pytest
 
 from dizuo.demo.hotline.cities import DESKS, HARBIN
-from dizuo.demo.hotline.model import Desk, Language, Split, Ticket
+from dizuo.demo.hotline.model import Desk, Language, Split, Template, Ticket
 from dizuo.demo.hotline.phrasing import URGENCY
 from dizuo.demo.hotline.tickets import Mix, ticket_rows, tickets
 
@@ -40,7 +40,9 @@ def test_the_splits_share_no_text_place_template_wording_or_mix(desk: Desk) -> N
             {(one.language, one.wording) for one in drawn},
             {(one.language, one.label.category, one.urgency_phrase) for one in drawn},
         ]
-        made += [{(one.language, one.template[part]) for one in drawn} for part in range(4)]
+        for part in Template._fields:
+            written = {(one.language, getattr(one.template, part)) for one in drawn}
+            made.append({(language, text) for language, text in written if text})
         return made
 
     for seen, unseen in zip(parts(train), parts(heldout), strict=True):

@@ -6,15 +6,16 @@ import json
 import random
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from itertools import chain, islice
 
 from dizuo.demo.hotline.cities import DESKS, FESTIVAL
 from dizuo.demo.hotline.facility import FACILITY
 from dizuo.demo.hotline.model import Desk, Event, Language, Row, Split, Ticket, Wording
-from dizuo.demo.hotline.phrasing import PHRASINGS, URGENCY
+from dizuo.demo.hotline.phrasing import PHRASINGS, URGENCY, Phrasing
 from dizuo.demo.hotline.places import STEM_CHARACTERS, SYLLABLES, draw_place
-from dizuo.demo.hotline.tickets import Mix, draw_ticket, ticket_rows
+from dizuo.demo.hotline.tickets import Loosen, Mix, draw_ticket, ticket_rows
 from dizuo.families.text.messages import answer_text
 
 HEADS = ("复述：", "Repeat: ")
@@ -54,11 +55,11 @@ def excerpt_rows(num_rows: int, seed: int) -> Iterator[Row]:
         wordings = {language: _draw_wording(language, draw) for language in Language}
         event = Event(_draw_code(draw), wordings)
         districts = {
-            Language.CHINESE: ("".join(draw.choices(_characters(), k=2)) + "区",),
+            Language.CHINESE: (_draw_characters(draw, 2, 2) + "区",),
             Language.ENGLISH: ("".join(draw.choices(SYLLABLES, k=2)).capitalize(),),
         }
         desk = Desk("excerpts", (event,), {event.category: ""}, districts=districts)
-        ticket = draw_ticket(Mix(desk), draw)
+        ticket = draw_ticket(Mix(desk), draw, loose=draw.choice((None, _loosener(draw))))
         label = {
             "event": _as_written(ticket),
             "place": ticket.label.place,
@@ -67,20 +68,57 @@ def excerpt_rows(num_rows: int, seed: int) -> Iterator[Row]:
         yield {"prompt": draw.choice(EXCERPT_HEADS) + ticket.text, "label": label}
 
 
-def base_rows(num_rows: int, seed: int, split: Split = Split.TRAIN) -> Iterator[Row]:
-    """What the base learns from, in turns: a desk's ticket, a text to copy, one to excerpt.
+def loose_rows(num_rows: int, seed: int) -> Iterator[Row]:
+    """`num_rows` tickets of the service desk with loose words around what matters.
 
-    Held out are tickets alone. Labels are texts: the base answers, it is held to no schema.
+    A base that has only read one way of writing tickets finds nothing in another.
+    """
+    draw = random.Random(f"loose {seed}")
+    for _ in range(num_rows):
+        yield draw_ticket(Mix(FACILITY), draw, loose=_loosener(draw)).row
+
+
+def base_rows(num_rows: int, seed: int, split: Split = Split.TRAIN) -> Iterator[Row]:
+    """What the base learns from, in turns: a desk's ticket, a text to copy, a ticket among loose
+    words, one to excerpt.
+
+    Held out are a desk's tickets alone. Labels are texts: the base is held to no schema.
     """
     tickets = ticket_rows(Mix(FACILITY, split), num_rows, seed)
     rows: Iterator[Row] = tickets
     if split is Split.TRAIN:
-        turns = zip(
-            tickets, copying_rows(num_rows, seed), excerpt_rows(num_rows, seed), strict=True
-        )
+        kinds = (copying_rows, loose_rows, excerpt_rows)
+        turns = zip(tickets, *(kind(num_rows, seed) for kind in kinds), strict=True)
         rows = islice(chain.from_iterable(turns), num_rows)
     for row in rows:
         yield {"prompt": row["prompt"], "label": answer_text(row["label"])}
+
+
+def _loosener(draw: random.Random) -> Loosen:
+    """Puts loose words in the place of openings, closings, leads and tails."""
+
+    def loosen(phrasing: Phrasing, language: Language) -> Phrasing:
+        words = [_draw_words(language, draw) for _ in range(4)]
+        comma = "，" if language is Language.CHINESE else ", "
+        return replace(
+            phrasing,
+            openings=(words[0],),
+            closings=(words[1],),
+            leads=(words[2] + comma.rstrip(),),
+            tails=(comma + words[3],),
+        )
+
+    return loosen
+
+
+def _draw_words(language: Language, draw: random.Random) -> str:
+    if language is Language.CHINESE:
+        return _draw_characters(draw, 2, 8)
+    return " ".join(draw.choices(_words(), k=draw.randint(1, 5)))
+
+
+def _draw_characters(draw: random.Random, least: int, most: int) -> str:
+    return "".join(draw.choices(_characters(), k=draw.randint(least, most)))
 
 
 def _draw_text(draw: random.Random) -> str:
@@ -88,7 +126,7 @@ def _draw_text(draw: random.Random) -> str:
     if kind < 0.4:
         return _draw_place(draw)
     if kind < 0.6:
-        return "".join(draw.choices(_characters(), k=draw.randint(2, 10)))
+        return _draw_characters(draw, 2, 10)
     if kind < 0.75:
         number = str(draw.randint(1, 999))
         return " ".join([number, *draw.choices(_words(), k=draw.randint(1, 6))])
@@ -122,7 +160,7 @@ def _draw_code(draw: random.Random) -> str:
 
 def _draw_wording(language: Language, draw: random.Random) -> Wording:
     if language is Language.CHINESE:
-        parts = ["".join(draw.choices(_characters(), k=draw.randint(1, 5))) for _ in range(2)]
+        parts = [_draw_characters(draw, 1, 5) for _ in range(2)]
     else:
         parts = [" ".join(draw.choices(_words(), k=draw.randint(1, 3))) for _ in range(2)]
     return Wording((parts[0],), (parts[1],))
@@ -145,7 +183,8 @@ def _texts() -> Iterator[str]:
             for wording in event.wordings.values():
                 yield from (*wording.subjects, *wording.faults)
     for phrasing in PHRASINGS.values():
-        yield from (*phrasing.bodies, *phrasing.openings, *phrasing.closings)
+        yield from (*phrasing.bodies, *phrasing.leads, *phrasing.tails)
+        yield from (*phrasing.openings, *phrasing.closings)
     for levels in URGENCY.values():
         yield from (phrase for phrases in levels.values() for phrase in phrases)
 

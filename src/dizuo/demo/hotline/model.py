@@ -76,6 +76,17 @@ class Label(NamedTuple):
     place: str
 
 
+class Template(NamedTuple):
+    """What a ticket was written around, and the order of its clauses."""
+
+    body: str
+    lead: str
+    tail: str
+    opening: str
+    closing: str
+    order: str
+
+
 @dataclass(frozen=True, slots=True)
 class Ticket:
     """A ticket, its label, and what it was made of."""
@@ -84,8 +95,7 @@ class Ticket:
     label: Label
     language: Language
     place_stem: str
-    template: tuple[str, str, str, str]
-    """Body, opening, closing and order of clauses."""
+    template: Template
     wording: tuple[str, str]
     urgency_phrase: str
 

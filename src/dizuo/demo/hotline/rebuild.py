@@ -1,4 +1,4 @@
-"""`python -m dizuo.demo.hotline.rebuild`: take a base that a hub has pretrained out of its registry.
+"""`python -m dizuo.demo.hotline.rebuild`: take a pretrained base out of a hub's registry.
 
 It becomes a Hugging Face directory, as the one in `dizuo/demo/hotline/base` that the demo imports.
 """

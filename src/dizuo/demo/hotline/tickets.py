@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from dizuo.demo.hotline.model import Desk, Event, Label, Language, Row, Split, Ticket
-from dizuo.demo.hotline.phrasing import PHRASINGS, URGENCY, urgency_phrases
+from dizuo.demo.hotline.model import (
+    Desk,
+    Event,
+    Label,
+    Language,
+    Row,
+    Split,
+    Template,
+    Ticket,
+)
+from dizuo.demo.hotline.phrasing import PHRASINGS, URGENCY, Phrasing, urgency_phrases
 from dizuo.demo.hotline.places import Place, draw_place
+
+Loosen = Callable[[Phrasing, Language], Phrasing]
 
 _FOREIGN_PLACE_SHARE = 0.1
 _SPACED_MARKS = re.compile(r" ?([，。：；（）]) ?")
@@ -46,29 +57,41 @@ def ticket_rows(mix: Mix, num_rows: int, seed: int) -> Iterator[Row]:
         yield ticket.row
 
 
-def draw_ticket(mix: Mix, draw: random.Random) -> Ticket:
-    """One ticket of `mix`."""
+def draw_ticket(mix: Mix, draw: random.Random, *, loose: Loosen | None = None) -> Ticket:
+    """One ticket of `mix`; `loose` may change what is written around place, event and urgency."""
     language = draw.choice(tuple(Language))
     phrasing = PHRASINGS[language, mix.split]
+    if loose is not None:
+        phrasing = loose(phrasing, language)
     event = mix.draw_event(draw)
     wording = draw.choice(event.wordings[language].pairs(mix.split))
     level = draw.choice(tuple(URGENCY[language]))
     urgency = draw.choice(urgency_phrases(language, level, event.category, mix.split))
     place = _draw_place(language, mix, draw)
-    body, opening, closing, order = (
-        draw.choice(part)
-        for part in (phrasing.bodies, phrasing.openings, phrasing.closings, phrasing.orders)
-    )
-    clauses = {"body": body, "opening": opening, "closing": closing, "urgency": urgency}
-    clauses["body"] = _fill(body, language, place, wording, draw)
+    template = _draw_template(phrasing, draw)
+    clauses = {"opening": template.opening, "closing": template.closing, "urgency": urgency}
+    clauses["body"] = _fill(template, language, place, wording, draw)
+    texts = [clauses[name] for name in template.order.split() if clauses[name]]
     return Ticket(
-        text=_join(language, [clauses[name] for name in order.split() if clauses[name]], draw),
+        text=_join(language, texts, draw),
         label=Label(event.category, mix.desk.departments[event.category], level, place.text),
         language=language,
         place_stem=place.stem,
-        template=(body, opening, closing, order),
+        template=template,
         wording=wording,
         urgency_phrase=urgency,
+    )
+
+
+def _draw_template(phrasing: Phrasing, draw: random.Random) -> Template:
+    """One of each part; a lead and a tail every second time."""
+    return Template(
+        body=draw.choice(phrasing.bodies),
+        lead=draw.choice(("", draw.choice(phrasing.leads))),
+        tail=draw.choice(("", draw.choice(phrasing.tails))),
+        opening=draw.choice(phrasing.openings),
+        closing=draw.choice(phrasing.closings),
+        order=draw.choice(phrasing.orders),
     )
 
 
@@ -80,14 +103,19 @@ def _draw_place(language: Language, mix: Mix, draw: random.Random) -> Place:
 
 
 def _fill(
-    body: str, language: Language, place: Place, wording: tuple[str, str], draw: random.Random
+    template: Template,
+    language: Language,
+    place: Place,
+    wording: tuple[str, str],
+    draw: random.Random,
 ) -> str:
     days = draw.randint(2, 9)
     if language is Language.ENGLISH:
-        return body.format(place=place.text, event=" ".join(wording), days=days)
+        body = template.body.format(place=place.text, event=" ".join(wording), days=days)
+        return f"{template.lead} {body}{template.tail}".strip()
     spaced = f" {place.text} " if place.text.isascii() else place.text
-    filled = body.format(place=spaced, event="".join(wording), days=days)
-    return _SPACED_MARKS.sub(r"\1", filled).strip()
+    body = template.body.format(place=spaced, event="".join(wording), days=days)
+    return _SPACED_MARKS.sub(r"\1", f"{template.lead}{body}{template.tail}").strip()
 
 
 def _join(language: Language, clauses: Sequence[str], draw: random.Random) -> str:
