@@ -51,6 +51,18 @@ class Observation:
 
 
 @dataclass(frozen=True, slots=True)
+class Distribution:
+    """How likely a model finds each outcome of one choice: the next token, or the class.
+
+    `outcomes` are numbers (of tokens, of classes), the likeliest first, at least one; `logprobs`
+    the natural logarithms of their probabilities, none above 0. What is not listed shares the rest.
+    """
+
+    outcomes: tuple[int, ...]
+    logprobs: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """An engine's reply: the response body for the caller, and one observation per row."""
 
@@ -87,6 +99,24 @@ class StreamingEngine(Engine, Protocol):
     ) -> Answer:
         """As `infer`; meanwhile `emit` is told each chunk of an answer that the request wants as a
         stream, and of others None, so that it can say (False) that nobody wants the rest.
+
+        Raises:
+            UnknownStack, InvalidInput: as `infer`.
+        """
+
+
+class ForeseeingEngine(Engine, Protocol):
+    """An engine that tells how likely it finds each next outcome, whichever came before it."""
+
+    def expect(
+        self, stack: str, request: Mapping[str, Any], taken: Sequence[int], /
+    ) -> Distribution:
+        """What the stack expects next in its answer to a request of one row.
+
+        Args:
+            stack: the name it is served under.
+            request: what is asked.
+            taken: the outcomes so far, whoever chose them; a text begins with its prompt's tokens.
 
         Raises:
             UnknownStack, InvalidInput: as `infer`.

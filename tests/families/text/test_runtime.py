@@ -19,7 +19,7 @@ from dizuo.artifacts.model import StackFiles
 from dizuo.core.errors import InvalidInput
 from dizuo.families import registry
 from dizuo.families.errors import ContextOverflow, LayerRefused, UnknownStack
-from dizuo.families.golden import TRAINED_ANSWERS_NAME, probe, read_golden
+from dizuo.families.golden import probe, read_golden, read_trained_answers
 from dizuo.families.text import spec
 from dizuo.families.text.runtime import LlamaEngine, open_engine
 
@@ -86,7 +86,7 @@ def test_the_exported_stack_agrees_with_the_trained_one(
     golden = read_golden(stacks[name].top.directory)
     found = probe(engine, name, golden, registry.scorer("text"))
     assert found.num_agree == found.num_rows == 16
-    answers = read_golden(trained[name].top.directory, TRAINED_ANSWERS_NAME)
+    answers = read_trained_answers(trained[name].top.directory)
     assert probe(engine, name, answers, registry.scorer("text")).agreement >= 0.98
 
 

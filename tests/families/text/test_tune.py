@@ -32,7 +32,7 @@ from dizuo.core.digests import sha256_file
 from dizuo.core.errors import InvalidInput
 from dizuo.core.progress import Progress, silent
 from dizuo.families.base import Cancelled, Row
-from dizuo.families.golden import TRAINED_ANSWERS_NAME, read_golden
+from dizuo.families.golden import read_golden, read_trained_answers
 from dizuo.families.text import calibration, memory, tune
 from dizuo.families.text.layer import read_manifest, read_schema, read_stack
 from dizuo.families.text.lessons import divide
@@ -119,7 +119,7 @@ def test_an_adapter_has_its_files_and_pins(industry: StackFiles, scenario: Stack
 def test_held_out_rows_are_asked_first(base: StackFiles) -> None:
     rows = tickets(NUM_ROWS)
     held_out = divide(rows, 7).held_out
-    answers = read_golden(base.top.directory, TRAINED_ANSWERS_NAME)
+    answers = read_trained_answers(base.top.directory)
     asked = [row.request["requests"][0]["messages"][0]["content"] for row in answers]
     assert asked[: len(held_out)] == [row["prompt"] for row in held_out]
     assert len(asked) == NUM_ROWS

@@ -23,7 +23,9 @@ from dizuo.families.golden import (
     MAX_GOLDEN_ROWS,
     TRAINED_ANSWERS_NAME,
     ExpectedAnswer,
+    TrainedAnswer,
     write_golden,
+    write_trained_answers,
 )
 from dizuo.families.quantiles import Floats
 from dizuo.families.text import calibration, layer
@@ -173,7 +175,8 @@ def _write_answers(llama: Llama, asked: dict[str, Written], output: Path) -> Non
         for (prompt, written), sure in zip(asked.items(), fitted.confidences(seen), strict=True)
     ]
     write_golden(output / GOLDEN_NAME, rows[:MAX_GOLDEN_ROWS])
-    write_golden(output / TRAINED_ANSWERS_NAME, rows)
+    answers = [TrainedAnswer(**row.model_dump()) for row in rows]
+    write_trained_answers(output / TRAINED_ANSWERS_NAME, answers)
 
 
 def _write_manifest(facts: GgufFacts, embedding_size: int, output: Path) -> None:

@@ -7,6 +7,7 @@ that it does not know would be answered by the bare base, so only numbers given 
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ import xllamacpp
 from numpy.typing import NDArray
 
 from dizuo.core.errors import DizuoError, InvalidInput
+from dizuo.families.base import Distribution
 from dizuo.families.errors import ContextOverflow, GenerationFailed, LayerRefused
 from dizuo.families.text.calibration import TOP_LOGPROBS, Token, token_of
 from dizuo.families.text.messages import TEMPLATE_ARGUMENTS, with_system
@@ -30,7 +32,12 @@ SLOT_TOKENS = 2048
 """Prompt and answer together, unless the model was trained for less."""
 EMBEDDED_CHARACTERS = 500
 """Of a prompt's beginning; never more tokens than are read at a time."""
+NUM_EXPECTED = 100
+"""How many of the next tokens are told, the likeliest."""
 _BATCH_TOKENS = 2048
+_FORCED = "!"
+"""A character that is a token of its own in every byte-level vocabulary."""
+_FORCING = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +196,45 @@ class Llama:
         if schema is not None:
             body["grammar"] = grammar(schema)
         return body
+
+    def expect(self, ids: Sequence[int], adapters: frozenset[int]) -> Distribution:
+        """The NUM_EXPECTED likeliest tokens after those with these numbers.
+
+        One token is written to be told them, and that is always the same whole character: of a
+        token that leaves a character unfinished llama.cpp tells nothing. What it tells is the
+        model's own, before any such force.
+
+        Raises:
+            ContextOverflow: there are more tokens than the model reads.
+            GenerationFailed: llama.cpp fails.
+        """
+        told: list[Any] = []
+        body = {
+            "prompt": [list(ids)],
+            "stream": False,
+            "max_tokens": 1,
+            "logprobs": NUM_EXPECTED,
+            "logit_bias": [[_FORCED, _FORCING]],
+            "temperature": 0.0,
+            "lora": self._adapters_on(adapters),
+        }
+
+        def take(chunk: Any) -> bool:
+            told.append(chunk)
+            return False
+
+        self._server.handle_completions(body, take)
+        (chunk,) = told
+        if "error" in chunk:
+            raise _failed(chunk["error"])
+        tokens = ((chunk["choices"][0].get("logprobs") or {}).get("content") or [{}])[0]
+        likeliest = tokens.get("top_logprobs", [])
+        if not likeliest or not all(math.isfinite(one["logprob"]) for one in likeliest):
+            raise GenerationFailed("The model tells no probabilities of the next token.")
+        return Distribution(
+            tuple(one["id"] for one in likeliest),
+            tuple(min(one["logprob"], 0.0) for one in likeliest),
+        )
 
     def _adapters_on(self, numbers: frozenset[int]) -> list[dict[str, float]]:
         assert numbers <= set(range(self._num_adapters)), "numbers are given out here"

@@ -16,7 +16,7 @@ from typing import Any
 import xllamacpp
 
 from dizuo.artifacts.model import StackFiles
-from dizuo.families.base import Answer, Observation
+from dizuo.families.base import Answer, Distribution, Observation
 from dizuo.families.errors import LayerRefused, UnknownStack
 from dizuo.families.text import calibration, protocol, replies
 from dizuo.families.text.calibration import Calibration, figures
@@ -105,6 +105,21 @@ class LlamaEngine:
             float(known.confidence_percentiles(sure)[0]),
             float(known.novelty_percentiles(embedding)[0]),
         )
+
+    def expect(self, stack: str, _request: Mapping[str, Any], taken: Sequence[int]) -> Distribution:
+        """The likeliest next tokens; see `dizuo.families.base.ForeseeingEngine`.
+
+        Args:
+            stack: the name it is served under.
+            taken: the numbers of all tokens so far, those of the prompt first; a request's text is
+                not read again.
+
+        Raises:
+            UnknownStack: the engine does not hold it, or is closed.
+            ContextOverflow: there are more tokens than the model reads.
+            GenerationFailed: llama.cpp failed.
+        """
+        return self._llama.expect(taken, self._stack(stack).manner.adapters)
 
     def describe(self, stack: str) -> dict[str, Any]:
         """The model's metadata; it is asked by OpenAI's protocol under `/v1`.

@@ -24,8 +24,11 @@ from dizuo.families.text.messages import (
 )
 
 NAME = "text"
-CODE_VERSION = 1
-"""Raised when the same recipe and data would become other bytes; see `families.base.Spec`."""
+CODE_VERSION = 2
+"""Raised when the same recipe and data would become other bytes; see `families.base.Spec`.
+
+2: trained answers tell how likely the model found each token.
+"""
 PROTOCOL: Literal["open-inference", "openai"] = "openai"
 TARGETS: tuple[str, ...] = ("safetensors", "gguf-f16", "gguf-q8_0", "gguf-q4_0")
 COLUMNS: tuple[str, ...] = ("prompt", "text", "rejected", "label")
