@@ -129,6 +129,11 @@ class Spec(Protocol):
     PROTOCOL is what applications speak to its engines: `open-inference` (the Open Inference
     Protocol v2, under `/v2/models`) or `openai` (under `/v1`).
 
+    COLUMNS are what its rows may hold. Two mean the same in every family: `label`, the right
+    answer, and `rejected`, one that a reviewer turned down. A family that names `rejected` finds
+    there the model's own answer to a returned sample that the reviewer corrected. Neither is part
+    of the input: two rows that differ in nothing else are the same input.
+
     CODE_VERSION is raised whenever the same recipe on the same data would train or export to other
     bytes than before; what was built under another one is not found again.
     """

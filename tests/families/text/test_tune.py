@@ -184,7 +184,7 @@ TOO_LONG: list[Row] = [{**row, "prompt": str(row["prompt"]) * 20} for row in tic
     [
         (tickets(10), {}, "There are 10 rows; training needs at least 20"),
         (without("label", tickets(30)), {}, "Row 1 cannot be learned from: there is no label"),
-        (tickets(30), {"method": DPO}, "Row 1 cannot be learned from: there is no rejected answer"),
+        (tickets(30), {"method": DPO}, "0 of 30 rows have a rejected answer; dpo needs"),
         ([*preferences(30), *plain(1)], {"method": DPO}, "Row 31 .* plain text, and dpo"),
         ([*tickets(30), {"prompt": "", "label": " "}], {}, "Row 31 .* the label is empty"),
         ([*tickets(20), *TOO_LONG], {}, r"of \d+ rows are longer than 96 tokens"),
@@ -225,6 +225,16 @@ def test_a_few_rows_that_are_too_long_are_left_out(base: StackFiles, tmp_path: P
     learned = divide(rows, 7).learned
     assert metrics["num_too_long"] == sum(row in learned for row in TOO_LONG[:3]) > 0
     assert metrics["num_trained"] == len(learned) - metrics["num_too_long"]
+
+
+def test_preferences_leave_out_rows_without_a_rejected_answer(
+    base: StackFiles, tmp_path: Path
+) -> None:
+    rows = [*preferences(30), *tickets(12, seed=5)]
+    metrics = run(job(tmp_path, rows, base, method={**DPO, "epochs": 1})).metrics
+    assert metrics["num_trained"] == 20
+    assert metrics["num_held_out"] == 10 + 4
+    assert metrics["num_left_out"] == 8
 
 
 def test_cancelling_stops_at_once_and_what_was_done_is_not_lost(

@@ -16,6 +16,7 @@ from dizuo.families.base import Problem, Row
 from dizuo.families.text import protocol, recipe
 from dizuo.families.text.messages import (
     MAX_CHARACTERS,
+    answer_of,
     answer_text,
     prompt_of,
     prompt_text,
@@ -54,9 +55,14 @@ def check_row(row: Row) -> str:
     for column in ("label", "rejected"):
         if column in row and (fault := _answer_fault(row[column])):
             return f"the {column} {fault}"
-    if "rejected" in row and canonical_json(row["rejected"]) == canonical_json(row.get("label")):
+    if "rejected" in row and "label" in row and _said(row["rejected"]) == _said(row["label"]):
         return "the rejected answer is the label"
     return ""
+
+
+def _said(answer: Any) -> bytes:
+    """What an answer says, however it is written."""
+    return canonical_json(answer_of(answer_text(answer)))
 
 
 def _plain_fault(row: Row) -> str:
