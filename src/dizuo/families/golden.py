@@ -54,6 +54,10 @@ class TrainedAnswer(ExpectedAnswer):
     given: tuple[int, ...] = ()
     choices: tuple[Distribution, ...] = Field(default=(), max_length=MAX_CHOICES)
 
+    def golden(self) -> ExpectedAnswer:
+        """The answer as a golden set keeps it."""
+        return ExpectedAnswer(request=self.request, answer=self.answer, confidence=self.confidence)
+
     @field_validator("choices")
     @classmethod
     def _choices_hold(cls, choices: tuple[Distribution, ...]) -> tuple[Distribution, ...]:

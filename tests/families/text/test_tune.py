@@ -124,7 +124,7 @@ def test_held_out_rows_are_asked_first(base: StackFiles) -> None:
     assert asked[: len(held_out)] == [row["prompt"] for row in held_out]
     assert len(asked) == NUM_ROWS
     golden = read_golden(base.top.directory)
-    assert golden == answers[: len(golden)]
+    assert golden == tuple(row.golden() for row in answers[: len(golden)])
     assert len(golden) == 16
 
 

@@ -21,7 +21,6 @@ from dizuo.families.golden import (
     GOLDEN_NAME,
     MAX_GOLDEN_ROWS,
     TRAINED_ANSWERS_NAME,
-    ExpectedAnswer,
     TrainedAnswer,
     write_golden,
     write_trained_answers,
@@ -203,11 +202,7 @@ def _write_answers(
         )
         for question, answer, sure in zip(planned.questions, answers, confidences, strict=True)
     ]
-    golden = [
-        ExpectedAnswer(request=row.request, answer=row.answer, confidence=row.confidence)
-        for row in rows[:MAX_GOLDEN_ROWS]
-    ]
-    write_golden(output / GOLDEN_NAME, golden)
+    write_golden(output / GOLDEN_NAME, [row.golden() for row in rows[:MAX_GOLDEN_ROWS]])
     write_trained_answers(output / TRAINED_ANSWERS_NAME, rows)
 
 

@@ -15,7 +15,6 @@ from dizuo.families.golden import (
     MAX_GOLDEN_ROWS,
     MAX_TRAINED_ANSWERS,
     TRAINED_ANSWERS_NAME,
-    ExpectedAnswer,
     TrainedAnswer,
     kept,
     write_golden,
@@ -133,11 +132,7 @@ def write_answers(witness: Witness, images: Sequence[bytes], output: Path) -> No
     settings = witness.network.preprocess.settings
     longest = 2 * max(settings.height, settings.width)
     small = [_small(image, settings.channels, longest) for image in images[:MAX_GOLDEN_ROWS]]
-    golden = [
-        ExpectedAnswer(request=row.request, answer=row.answer, confidence=row.confidence)
-        for row in witness.answers(small)
-    ]
-    write_golden(output / GOLDEN_NAME, golden)
+    write_golden(output / GOLDEN_NAME, [row.golden() for row in witness.answers(small)])
     answers = witness.answers(list(images[:MAX_TRAINED_ANSWERS]))
     write_trained_answers(output / TRAINED_ANSWERS_NAME, answers)
 
