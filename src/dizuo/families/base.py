@@ -222,7 +222,14 @@ class Exporter(Protocol):
 
 
 class Importer(Protocol):
-    """`<family>/importing.py`: brings an open model in as an L0 layer. `inspect` is light."""
+    """`<family>/importing.py`: brings an open model in as an L0 layer. Light but `import_model`."""
+
+    def check_config(self, directory: Path) -> None:
+        """Look at `config.json` alone, before more of a model is fetched.
+
+        Raises:
+            ModelRefused: it describes no model of this family; says why and what to do.
+        """
 
     def inspect(self, directory: Path) -> dict[str, Any]:
         """What the directory holds (architecture, labels, number of parameters), from headers.
