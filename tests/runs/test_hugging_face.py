@@ -63,9 +63,7 @@ def bring(source: Source = SOURCE) -> Path:
     return fetch(source, commit, silent, lambda: False)
 
 
-def test_the_configuration_is_fetched_alone(
-    hub: ModelHub, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_configuration_is_fetched_alone(hub: ModelHub, monkeypatch: pytest.MonkeyPatch) -> None:
     commit = resolve(SOURCE, at_most_bytes=ROOM)
     folder = fetch_config(SOURCE, commit)
     assert [path.name for path in folder.iterdir()] == ["config.json"]
