@@ -113,6 +113,12 @@ def tokenized(**changes: Any) -> Spoil:
     return change
 
 
+def adapter_alone(folder: Path) -> None:
+    """As PEFT saves one."""
+    (folder / "config.json").rename(folder / "adapter_config.json")
+    (folder / WEIGHTS).rename(folder / "adapter_model.safetensors")
+
+
 def endless(folder: Path) -> None:
     edited("tokenizer_config.json", {"eos_token": None})(folder)
     configured(eos_token_id=None)(folder)
@@ -124,6 +130,11 @@ CASES: dict[str, tuple[Spoil, str, str]] = {
         without("config.json"),
         r"There is no config\.json in the model's folder",
         "save_pretrained",
+    ),
+    "an adapter alone": (
+        adapter_alone,
+        r"The folder holds an adapter \(adapter_config\.json\), not a whole model",
+        "merge_and_unload",
     ),
     "no weights": (without(WEIGHTS), "There are no weights in the model's folder", WEIGHTS),
     "an unsupported architecture": (
