@@ -87,7 +87,11 @@ BODIES: dict[str, tuple[Any, str, str]] = {
     ),
     "an unknown role": (says("x", "robot"), "Message 1 has the role 'robot'", "Send a list"),
     "an answer to answer": (says("x", "assistant"), "nothing to answer", "Send a list"),
-    "half a character": (says("\ud83d"), "half a character", ""),
+    "half a character": (
+        says("\ud83d"),
+        "The request body holds half a character.",
+        "both of its surrogates",
+    ),
     "a temperature that is a text": (chat(temperature="hot"), "temperature is not a number", ""),
     "a temperature that is too high": (chat(temperature=9), "temperature is not between 0", ""),
     "a length below zero": (chat(max_tokens=-1), "max_tokens is not a whole number from 1", ""),

@@ -166,7 +166,8 @@ class TuneJob:
 
     `parent` is the parent stack in the `safetensors` target, or None to start from scratch.
     `output` and `checkpoints` are folders the tuner may fill; `checkpoints` may hold those of an
-    attempt that was killed, and the result must then be the same as without the kill.
+    attempt that was killed, and the result must then be the same as without the kill. The last
+    `num_replayed` of the rows are not the task's: they keep what the parent knew.
     """
 
     name: str
@@ -178,6 +179,7 @@ class TuneJob:
     parent: StackFiles | None
     output: Path
     checkpoints: Path
+    num_replayed: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,11 +17,13 @@ import numpy as np
 from dizuo.core.errors import InvalidInput
 from dizuo.families.base import Row
 from dizuo.families.text import spec
+from dizuo.families.text.conformity import label_fault
 from dizuo.families.text.messages import (
     Message,
     answer_text,
     prompt_of,
     prompt_text,
+    row_answer,
     row_messages,
     with_system,
 )
@@ -107,6 +109,24 @@ def check_rows(rows: Sequence[Row], kind: str) -> None:
             raise InvalidInput(
                 f"Row {number} cannot be learned from: {fault}.",
                 next_step="Correct it, or leave it out of the dataset.",
+            )
+
+
+def check_labels(rows: Sequence[Row], task: AnswerTask | ExtractTask) -> None:
+    """Refuse rows whose labels are not what the task's schema says: the engine would never write
+    them.
+
+    Raises:
+        InvalidInput: one is not; says which and why.
+    """
+    if not isinstance(task, ExtractTask):
+        return
+    for number, row in enumerate(rows, start=1):
+        fault = label_fault(row_answer(row), task.schema_) if "label" in row else ""
+        if fault:
+            raise InvalidInput(
+                f"Row {number} cannot be learned from: {fault}.",
+                next_step="Correct the label, or task.schema.",
             )
 
 
