@@ -7,19 +7,20 @@ left to the engine. https://json-schema.org/draft/2020-12/json-schema-validation
 from __future__ import annotations
 
 import json
+import operator
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from dizuo.core.digests import canonical_json
 
 _SHOWN_CHARACTERS = 40
-_BOUNDS = {
-    "minimum": (lambda value, bound: value >= bound, "below"),
-    "maximum": (lambda value, bound: value <= bound, "above"),
-    "exclusiveMinimum": (lambda value, bound: value > bound, "not above"),
-    "exclusiveMaximum": (lambda value, bound: value < bound, "not below"),
+_BOUNDS: Mapping[str, tuple[Callable[[Any, Any], bool], str]] = {
+    "minimum": (operator.ge, "below"),
+    "maximum": (operator.le, "above"),
+    "exclusiveMinimum": (operator.gt, "not above"),
+    "exclusiveMaximum": (operator.lt, "not below"),
 }
 _KINDS: Mapping[str, tuple[type, ...]] = {
     "object": (dict,),
