@@ -201,7 +201,8 @@ class TuneJob:
 
     `parent` is the parent stack in the `safetensors` target, or None to start from scratch.
     `output` and `checkpoints` are folders the tuner may fill; `checkpoints` may hold those of an
-    attempt that was killed, and the result must then be the same as without the kill.
+    attempt that was killed, and the result must then be the same as without the kill. The last
+    `num_replayed` of the rows are not the task's: they keep what the parent knew.
     """
 
     name: str
@@ -213,6 +214,7 @@ class TuneJob:
     parent: StackFiles | None
     output: Path
     checkpoints: Path
+    num_replayed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +259,14 @@ class Exporter(Protocol):
 
 
 class Importer(Protocol):
-    """`<family>/importing.py`: brings an open model in as an L0 layer. `inspect` is light."""
+    """`<family>/importing.py`: brings an open model in as an L0 layer. Light but `import_model`."""
+
+    def check_config(self, directory: Path) -> None:
+        """Look at `config.json` alone, before more of a model is fetched.
+
+        Raises:
+            ModelRefused: it describes no model of this family; says why and what to do.
+        """
 
     def inspect(self, directory: Path) -> dict[str, Any]:
         """What the directory holds (architecture, labels, number of parameters), from headers.

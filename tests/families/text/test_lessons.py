@@ -14,6 +14,7 @@ from dizuo.families.text.lessons import (
     MIN_ROWS,
     Lesson,
     Reading,
+    check_labels,
     check_lengths,
     check_rows,
     divide,
@@ -181,3 +182,12 @@ def test_what_the_engine_would_embed() -> None:
     chat = [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}]
     assert embedded_text({"prompt": chat}) == "u"
     assert Lesson([1, 2], 0).num_given == 0
+
+
+def test_labels_that_the_schema_does_not_allow_are_refused() -> None:
+    rows = tickets(3)
+    check_labels([*rows, {"text": "x"}, {"prompt": "x"}], parse_task(EXTRACT))
+    rows.append({"prompt": "x", "label": '{"类别": "排水"}'})
+    with pytest.raises(InvalidInput, match='Row 4 cannot be learned from: the label lacks "地点"'):
+        check_labels(rows, parse_task(EXTRACT))
+    check_labels(rows, parse_task({}))

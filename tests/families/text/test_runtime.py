@@ -16,6 +16,7 @@ from tests.families.text.served import PROMPTS, exported, train
 from tests.families.text.tuning_factory import SCHEMA, build, tickets
 
 from dizuo.artifacts.model import StackFiles
+from dizuo.core.digests import sha256_bytes
 from dizuo.core.errors import InvalidInput
 from dizuo.families import registry
 from dizuo.families.errors import ContextOverflow, LayerRefused, UnknownStack
@@ -165,6 +166,37 @@ def test_a_callers_schema_comes_before_the_layers(engine: LlamaEngine) -> None:
         **wanted, "additionalProperties": False}}}  # fmt: skip
     (seen,) = engine.infer("scenario", chat(PROMPTS[0], response_format=held)).observations
     assert seen.answer in ({"ok": True}, {"ok": False})
+
+
+UNENFORCED: dict[str, dict[str, Any]] = {
+    "alternatives that overlap": {"oneOf": [{"type": "string"}, {"maxLength": 3}]},
+    "parts that contradict": {"allOf": [{"type": "string"}, {"type": "number"}]},
+    "a choice of nothing": {"type": "number", "enum": ["x"]},
+}
+
+
+def schema_of(part: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": {"a": part}, "required": ["a"]}
+
+
+@pytest.mark.parametrize("part", UNENFORCED.values(), ids=list(UNENFORCED))
+def test_a_schema_that_the_engine_would_leave_out_is_refused(
+    engine: LlamaEngine, part: dict[str, Any]
+) -> None:
+    wanted = {"type": "json_schema", "json_schema": {"schema": schema_of(part)}}
+    with pytest.raises(InvalidInput, match="cannot hold an answer to this schema"):
+        engine.infer("qwen", chat("x", response_format=wanted))
+
+
+def test_a_layer_whose_schema_the_engine_would_leave_out_is_refused(
+    stacks: dict[str, StackFiles], tmp_path: Path
+) -> None:
+    schema = json.dumps(schema_of(UNENFORCED["a choice of nothing"])).encode()
+    manifest = json.loads((stacks["industry"].top.directory / "layer.json").read_bytes())
+    manifest["schema"] = sha256_bytes(schema)
+    files = {"layer.json": json.dumps(manifest).encode(), "schema.json": schema}
+    with pytest.raises(LayerRefused, match="cannot hold the answers of x to its schema"):
+        open_engine({"x": change(tmp_path, stacks["industry"], -1, files)}, threads=1)
 
 
 def test_seed_stop_and_temperature(engine: LlamaEngine) -> None:

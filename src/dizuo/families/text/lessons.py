@@ -21,11 +21,13 @@ import numpy as np
 from dizuo.core.errors import InvalidInput
 from dizuo.families.base import Row
 from dizuo.families.text import spec
+from dizuo.families.text.conformity import label_fault
 from dizuo.families.text.messages import (
     Message,
     answer_text,
     prompt_of,
     prompt_text,
+    row_answer,
     row_messages,
     with_system,
 )
@@ -120,6 +122,24 @@ def check_rows(rows: Sequence[Row], kind: str) -> None:
             f"{MIN_ROWS}.",
             next_step="Correct more returned samples, or learn from the labels with kind: lora.",
         )
+
+
+def check_labels(rows: Sequence[Row], task: AnswerTask | ExtractTask) -> None:
+    """Refuse rows whose labels are not what the task's schema says: the engine would never write
+    them.
+
+    Raises:
+        InvalidInput: one is not; says which and why.
+    """
+    if not isinstance(task, ExtractTask):
+        return
+    for number, row in enumerate(rows, start=1):
+        fault = label_fault(row_answer(row), task.schema_) if "label" in row else ""
+        if fault:
+            raise InvalidInput(
+                f"Row {number} cannot be learned from: {fault}.",
+                next_step="Correct the label, or task.schema.",
+            )
 
 
 def _lack(row: Row, kind: str) -> str:

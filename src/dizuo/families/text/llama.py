@@ -38,6 +38,9 @@ _BATCH_TOKENS = 2048
 _FORCED = "!"
 """A character that is a token of its own in every byte-level vocabulary."""
 _FORCING = 1e9
+_SCHEMAS_REMEMBERED = 1000
+_FAR_LIKELIER = 100.0
+"""Added to a token's logit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +109,7 @@ class Llama:
     ) -> None:
         self.slot_tokens = min(context_tokens, SLOT_TOKENS)
         self._num_adapters = len(adapters)
+        self._tried: dict[str, bool] = {}
         for path in (model, *adapters):
             if not path.is_file():
                 raise _cannot_open(path)
@@ -144,7 +148,7 @@ class Llama:
 
         Raises:
             ContextOverflow: the prompt is too long for the model.
-            InvalidInput: llama.cpp refuses the request.
+            InvalidInput: llama.cpp refuses the request, or cannot enforce its schema.
             GenerationFailed: it fails.
         """
         written = Written()
@@ -190,10 +194,9 @@ class Llama:
             body["stop"] = list(sampling.stop)
         if sampling.seed is not None:
             body["seed"] = sampling.seed % (1 << 32)
-        schema = sampling.schema or (ANY_OBJECT if sampling.any_json else None)
-        if schema is None and ask.messages is not None and not sampling.free:
-            schema = manner.schema
+        schema = _schema(ask, manner)
         if schema is not None:
+            self._require_enforced(schema)
             body["grammar"] = grammar(schema)
         return body
 
@@ -236,6 +239,43 @@ class Llama:
             tuple(min(one["logprob"], 0.0) for one in likeliest),
         )
 
+    def _require_enforced(self, schema: Mapping[str, Any]) -> None:
+        if not self.enforces(schema):
+            raise InvalidInput(
+                "The engine cannot hold an answer to this schema.",
+                next_step="Leave out alternatives that overlap, and parts that contradict others.",
+            )
+
+    def enforces(self, schema: Mapping[str, Any]) -> bool:
+        """Whether answers are held to a schema.
+
+        llama.cpp leaves out a grammar that it cannot parse and says nothing. So each is tried once:
+        a token that no object begins with is made by far the likeliest, and must not come.
+
+        Raises:
+            GenerationFailed: llama.cpp fails.
+        """
+        text = grammar(schema)
+        if text not in self._tried:
+            if len(self._tried) >= _SCHEMAS_REMEMBERED:
+                self._tried.clear()
+            self._tried[text] = self._begins_object(text)
+        return self._tried[text]
+
+    def _begins_object(self, grammar_text: str) -> bool:
+        body = {
+            "prompt": "a",
+            "max_tokens": 1,
+            "temperature": 0,
+            "lora": self._adapters_on(frozenset()),
+            "grammar": grammar_text,
+            "logit_bias": [["x", _FAR_LIKELIER]],
+        }
+        answer = self._server.handle_completions(body)
+        if "error" in answer:
+            raise _failed(answer["error"])
+        return str(answer["choices"][0]["text"]).lstrip().startswith("{")
+
     def _adapters_on(self, numbers: frozenset[int]) -> list[dict[str, float]]:
         assert numbers <= set(range(self._num_adapters)), "numbers are given out here"
         return [
@@ -250,6 +290,15 @@ class Llama:
         if "error" in answer:
             raise _failed(answer["error"])
         return np.asarray(answer["data"][0]["embedding"], dtype=np.float32)
+
+
+def _schema(ask: Ask, manner: Manner) -> Mapping[str, Any] | None:
+    """What the answer is held to: the caller's schema, or else the layer's."""
+    sampling = ask.sampling
+    schema = sampling.schema or (ANY_OBJECT if sampling.any_json else None)
+    if schema is None and ask.messages is not None and not sampling.free:
+        schema = manner.schema
+    return schema
 
 
 def _take(chunk: Mapping[str, Any], written: Written, emit: Callable[[Piece], bool]) -> bool:

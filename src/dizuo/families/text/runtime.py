@@ -188,6 +188,7 @@ def open_engine(stacks: Mapping[str, StackFiles], *, threads: int) -> LlamaEngin
         threads=threads,
     )
     _check_width(llama, known)
+    _check_schemas(llama, known)
     return LlamaEngine(llama, known)
 
 
@@ -233,4 +234,15 @@ def _check_width(llama: Llama, stacks: Mapping[str, _Stack]) -> None:
             raise LayerRefused(
                 f"The {calibration.FILE_NAME} of {name} is for another base.",
                 next_step="Build the layer again.",
+            )
+
+
+def _check_schemas(llama: Llama, stacks: Mapping[str, _Stack]) -> None:
+    for name, stack in stacks.items():
+        schema = stack.manner.schema
+        if schema is not None and not llama.enforces(schema):
+            raise LayerRefused(
+                f"The engine cannot hold the answers of {name} to its schema.",
+                next_step="Leave out of task.schema what overlaps or contradicts itself, and build "
+                "the layer again.",
             )

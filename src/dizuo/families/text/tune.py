@@ -28,6 +28,7 @@ from dizuo.families.text.lessons import (
     Lot,
     Pair,
     Reading,
+    check_labels,
     check_lengths,
     check_rows,
     divide,
@@ -126,6 +127,7 @@ def tune(job: TuneJob, report: Reporter, cancelled: Callable[[], bool]) -> Tuned
     report(Progress("prepare", message="reading the rows and the parent"))
     method, task = parse_method(job.method), parse_task(job.task)
     check_rows(job.rows, method.kind)
+    check_labels(job.rows[: len(job.rows) - job.num_replayed], task)
     work = _Work(job, method, task, divide(job.rows, job.seed, method.kind), report, cancelled)
     if isinstance(method, PretrainMethod):
         return _pretrain(work, method)
