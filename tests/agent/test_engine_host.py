@@ -353,3 +353,7 @@ def test_a_request_is_a_json_object() -> None:
     for wrong in (b"", b"[]", b"1", b"{", b"\xff", b"[" * 100_000):
         with pytest.raises(InvalidInput, match="Open Inference Protocol"):
             parse_request(wrong, "open-inference")
+    for half in (b'{"a": "\\ud83d"}', b'{"\\udc00": 1}'):
+        with pytest.raises(InvalidInput, match="half a character"):
+            parse_request(half, "openai")
+    assert parse_request(b'{"a": "\\ud83d\\ude00"}', "openai") == {"a": "\U0001f600"}

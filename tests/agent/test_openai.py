@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -245,32 +245,65 @@ def test_a_killed_engine_is_told_so_and_comes_back(
     assert ask(client, "industry", PROMPTS[0]).choices[0].finish_reason == "stop"
 
 
+ANOTHER = "sha256:" + "1" * 64
+# what is wrong with the layer: its files as they become, what the site says
+BAD_ADAPTERS: dict[str, tuple[dict[str, Callable[[bytes], bytes]], str]] = {
+    "no adapter": ({"adapter.gguf": lambda _: b"GGUF but not really"}, "cannot open"),
+    "cut in half": ({"adapter.gguf": lambda data: data[: len(data) // 2]}, "cannot open"),
+    "of another architecture": (
+        {"adapter.gguf": lambda data: data.replace(b"qwen3", b"llama")},
+        "cannot open",
+    ),
+    "of another base": (
+        {"layer.json": lambda data: _with(data, base_weights=ANOTHER)},
+        "was made for another base",
+    ),
+}
+
+
+def _with(manifest: bytes, **changes: Any) -> bytes:
+    return json.dumps(json.loads(manifest) | changes).encode()
+
+
+@pytest.mark.parametrize("fault", BAD_ADAPTERS)
 def test_a_bad_adapter_never_takes_down_what_serves(
     agent: AgentProcess,
     hub: HubSimulator,
     client: openai.OpenAI,
     directions: dict[str, Direction],
     tmp_path: Path,
+    *,
+    fault: str,
 ) -> None:
+    changes, says = BAD_ADAPTERS[fault]
     before = ask(client, "industry", PROMPTS[0]).choices[0].message.content
-    bad = directions["industry"].model_copy(update={"served_as": "bad"})
-    broken = _with_broken_adapter(hub, bad, tmp_path)
+    name = f"bad-{list(BAD_ADAPTERS).index(fault)}"
+    broken = _spoilt(hub, directions["industry"], name, changes, tmp_path)
     good = hub.sites["site3"].desired.stacks
     desired = hub.direct("site3", *good, broken)
     error = hub.wait_for_error("site3", desired.generation)
     assert (error.step, error.code) == ("probing", "layer_refused")
-    assert "cannot open" in error.message
+    assert says in error.message
     assert ask(client, "industry", PROMPTS[0]).choices[0].message.content == before
     hub.direct("site3", *good)
     agent.wait_until_serves(hub.sites["site3"].desired.generation)
 
 
-def _with_broken_adapter(hub: HubSimulator, like: Direction, tmp_path: Path) -> Direction:
-    """A signed stack whose adapter is no adapter: signed by mistake, so only the probe can tell."""
+def _spoilt(
+    hub: HubSimulator,
+    like: Direction,
+    name: str,
+    changes: dict[str, Callable[[bytes], bytes]],
+    tmp_path: Path,
+) -> Direction:
+    """A signed stack with a top layer that is not right: signed by mistake, so only the probe can
+    tell."""
     files = unpack(hub.layout, like.digest, like.target, tmp_path / "unpacked")
-    path = files.top.directory / "adapter.gguf"
-    path.unlink()
-    path.write_bytes(b"GGUF but not really")
-    renamed = type(files)("broken", 1, "", files.target, files.layers)
+    for file, change in changes.items():
+        path = files.top.directory / file
+        data = path.read_bytes()
+        path.unlink()
+        path.write_bytes(change(data))
+    renamed = type(files)(name, 1, "", files.target, files.layers)
     (base,) = (d for d in hub.sites["site3"].desired.stacks if d.served_as == "qwen")
     return release(hub, renamed, "text", base.digest)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from dizuo.audit import store as audit_store
 from dizuo.core.errors import InvalidInput
 from dizuo.core.progress import Progress
 from dizuo.database.engine import Database
-from dizuo.datasets import service, writing
+from dizuo.datasets import columns, content, service, writing
 from dizuo.datasets.adding import Warehouse
 from dizuo.datasets.errors import (
     DatasetBusy,
@@ -92,6 +93,56 @@ def test_contradicting_labels_in_one_addition_are_refused(warehouse: Warehouse) 
     assert addition.rejects == (
         Reject("line 2", "the same input came at line 1 with another label"),
     )
+
+
+PAIR = {"prompt": "人民路积水", "label": {"类别": "排水"}, "rejected": "环境"}
+
+
+def pairs(*rows: Mapping[str, Any]) -> list[Candidate | Reject]:
+    return [Candidate(f"line {number}", row) for number, row in enumerate(rows, start=1)]
+
+
+def test_rejected_answers_may_be_of_any_kind(warehouse: Warehouse) -> None:
+    kinds: list[Any] = ["环境", {"类别": "照明"}, ["环境"], 5]
+    rows = [{**PAIR, "prompt": f"{n}号", "rejected": one} for n, one in enumerate(kinds)]
+    draft = Draft("pairs", "text", "1")
+    one = add(warehouse, draft, pairs(*rows[:2])).version
+    two = add(warehouse, replace(draft, origin="2"), pairs(*rows[2:])).version
+    assert two.num_rows == 4
+    found = {row["prompt"]: row["rejected"] for row in [*read_rows(one.pin), *read_rows(two.pin)]}
+    assert found == {row["prompt"]: row["rejected"] for row in rows}
+
+
+def test_a_rejected_answer_is_no_part_of_the_input(warehouse: Warehouse) -> None:
+    draft = Draft("pairs", "text", "1")
+    add(warehouse, draft, pairs({"prompt": PAIR["prompt"], "label": {"类别": "环境"}}))
+    two = add(warehouse, replace(draft, origin="2"), pairs(PAIR)).version
+    assert read_rows(two.pin) == [PAIR]
+    other = {**PAIR, "rejected": "照明"}
+    both = add(warehouse, Draft("more", "text", "3"), pairs(PAIR, other))
+    assert [reject.reason for reject in both.rejects] == [
+        "the same input came at line 1 with another label or rejected answer"
+    ]
+
+
+def test_tables_whose_inputs_had_rejected_answers_in_them_are_read_and_added_to(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As they were written before: a column of their own, and two answers to one input."""
+    rows = [PAIR, {**PAIR, "rejected": "照明"}, {"prompt": "路灯不亮", "label": {"类别": "照明"}}]
+    draft = Draft("pairs", "text", "1")
+    with monkeypatch.context() as before:
+        before.setattr(columns, "REJECTED_COLUMN", "none")
+        before.setattr(content, "ANSWER_COLUMNS", ("label",))
+        one = add(warehouse, draft, pairs(*rows)).version
+    assert one.num_rows == 3
+    assert len(read_rows(one.pin)) == 3
+    again = add(warehouse, replace(draft, origin="2"), pairs(*rows[:1]))
+    assert (again.version, again.num_duplicates) == (one, 1)
+    new = {"prompt": "噪音扰民", "label": {"类别": "环境"}, "rejected": "排水"}
+    more = add(warehouse, replace(draft, origin="3"), pairs(rows[1], new)).version
+    there = Counter(row["prompt"] for row in read_rows(more.pin))
+    assert there == {PAIR["prompt"]: 2, "路灯不亮": 1, "噪音扰民": 1}
 
 
 def test_the_digest_is_of_the_content_alone(warehouse: Warehouse) -> None:

@@ -116,6 +116,8 @@ def test_a_missing_value_and_null_are_the_same() -> None:
 def test_the_input_is_everything_but_the_label() -> None:
     one, other = {"text": "a", "label": "x"}, {"text": "a", "label": "y"}
     assert input_digest(one) == input_digest(other) != input_digest({"text": "b", "label": "x"})
+    assert input_digest({**one, "rejected": "z"}) == input_digest(one)
+    assert row_digest({**one, "rejected": "z"}) != row_digest(one)
     assert row_digest(one) != row_digest(other)
 
 

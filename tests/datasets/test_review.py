@@ -287,6 +287,76 @@ def test_a_sample_corrected_meanwhile_takes_the_whole_collection_back(desk: Desk
     assert labels == {"abc": "x", "def": "y"}
 
 
+CALLS = Collection("calls", "text")
+
+
+def calls(desk: Desk, *prompts: str, **changes: Any) -> list[str]:
+    return desk.receive(*({"prompt": prompt} for prompt in prompts), family="text", **changes)
+
+
+def rejected(addition: Addition) -> dict[str, Any]:
+    return {row["prompt"]: row.get("rejected") for row in read_rows(addition.version.pin)}
+
+
+@pytest.mark.parametrize(
+    ("answer", "label", "kept"),
+    [
+        ("照明", "排水", "照明"),
+        ({"类别": "照明"}, {"类别": "排水"}, {"类别": "照明"}),
+        ("我不知道", {"类别": "排水"}, "我不知道"),
+        ("排水", "排水", None),
+        ({"a": 1, "b": 2}, {"b": 2, "a": 1}, None),
+        ({"类别": "排水"}, '{"类别": "排水"}', None),
+        ("排水", " 排水 ", None),
+        ("", "排水", None),
+        (None, "排水", None),
+    ],
+)
+def test_a_corrected_answer_is_kept_as_rejected(
+    desk: Desk, answer: Any, label: Any, kept: Any
+) -> None:
+    [key] = calls(desk, "人民路积水", answer=answer)
+    desk.judge(key, label)
+    addition = desk.collect(CALLS)
+    assert rejected(addition) == {"人民路积水": kept}
+    assert desk.sample(key).state == "used"
+    (row,) = read_rows(addition.version.pin)
+    assert row["label"] == label
+
+
+def test_of_one_input_answered_twice_the_newest_wrong_answer_is_kept(desk: Desk) -> None:
+    keys = [
+        calls(desk, "人民路积水", answer=answer, taken_ms=when, stack_digest=f"sha256:{when:064}")
+        for answer, when in (("照明", 2), ("环境", 3), ("噪音", 1), ("排水", 4))
+    ]
+    for [key] in keys:
+        desk.judge(key, "排水")
+    addition = desk.collect(CALLS)
+    assert rejected(addition) == {"人民路积水": "环境"}
+    assert desk.states() == {"used": 4}
+    assert {desk.sample(key).dataset_version_id for [key] in keys} == {addition.version.id}
+
+
+def test_a_corrected_sample_replaces_the_row_of_its_input(desk: Desk) -> None:
+    [first] = calls(desk, "人民路积水", answer="照明")
+    desk.judge(first, "照明")
+    desk.collect(CALLS)
+    [second] = calls(desk, "人民路积水", answer="照明", stack_digest="sha256:" + "6" * 64)
+    desk.judge(second, "排水")
+    addition = desk.collect(CALLS)
+    assert addition.version.version == 2
+    assert [(row["label"], row["rejected"]) for row in read_rows(addition.version.pin)] == [
+        ("排水", "照明")
+    ]
+
+
+def test_a_family_that_reads_no_rejected_answers_gets_none(desk: Desk) -> None:
+    [key] = desk.receive({"text": "abc"}, answer="a")
+    desk.judge(key, "x")
+    (row,) = read_rows(desk.collect().version.pin)
+    assert row == {"text": "abc", "label": "x"}
+
+
 def test_pictures_go_the_same_way(desk: Desk) -> None:
     keys = desk.receive(*({"image": base64_of(png(seed))} for seed in range(3)), family="vision")
     for key in keys:

@@ -71,6 +71,13 @@ def test_rows_that_are_there_stay_where_they_are() -> None:
     assert sides == [Side.DUPLICATE, Side.TRAIN, Side.DUPLICATE, Side.TEST, None]
 
 
+def test_an_equal_row_is_a_duplicate_whatever_its_input_was_once_taken_for() -> None:
+    """Digests of inputs had rejected answers in them once."""
+    existing = Existing(train={digest("old"): digest("row")}, test={digest("t"): digest("held")})
+    rows, inputs = [digest("row"), digest("held"), digest("x")], [digest(n) for n in "abc"]
+    assert place_known(rows, inputs, existing) == [Side.DUPLICATE, Side.DUPLICATE, None]
+
+
 def test_without_a_share_everything_is_training() -> None:
     assert place_all([digest(1), digest(2)], [None, Side.DUPLICATE], 0.0, None) == [
         Side.TRAIN,

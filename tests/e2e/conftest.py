@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from tests.cli.door import ok
+from tests.e2e import language
 from tests.e2e.pictures import write_folder
 from tests.e2e.refusals import RunningHub
 from tests.e2e.site import RunningSite, run_site
@@ -100,4 +101,28 @@ def site(released: RunningHub, tmp_path_factory: pytest.TempPathFactory) -> Iter
     with run_site(released, tmp_path_factory.mktemp("site"), "counter") as running:
         running.direct_to("reader:1")
         running.wait_until_serves("reader:1")
+        yield running
+
+
+@pytest.fixture(scope="session")
+def speaking(hub: RunningHub, tmp_path_factory: pytest.TempPathFactory) -> RunningHub:
+    """The hub with a small language model, `tongue:1`, the same from a GGUF file, and tickets."""
+    language.bring_in(hub.home, tmp_path_factory.mktemp("language"))
+    return hub
+
+
+@pytest.fixture(scope="session")
+def talker(speaking: RunningHub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSite]:
+    """A site of that hub, which serves both language models under their names."""
+    home = ("--home", str(speaking.home))
+    names = (language.MODEL, language.GGUF_MODEL)
+    for name in names:
+        assert "passed" in ok(*home, "gate", f"{name}:1").out
+        ok(*home, "release", f"{name}:1")
+    with run_site(speaking, tmp_path_factory.mktemp("talker"), "talker") as running:
+        for name in names:
+            ok(*home, "rollout", "start", f"{name}:1", "--site", "talker", "--as", name)
+        running.wait(
+            lambda shown: shown["state"] == "serving" and len(shown["stacks"]) == len(names)
+        )
         yield running

@@ -103,6 +103,16 @@ def test_settings_and_folders_that_cannot_be(joined: Path, tmp_path: Path) -> No
             "--home",
         ),
         (
+            ("keys", "init", "--home", str(tmp_path / "file")),
+            "The home folder .* cannot be used: File exists",
+            "--home",
+        ),
+        (
+            ("keys", "renew", "--home", str(tmp_path / "file")),
+            "The home folder .* cannot be used: Not a directory",
+            "--home",
+        ),
+        (
             ("agent", "run", "--home", str(tmp_path / "nowhere")),
             "has not joined a hub",
             "dizuo agent join",

@@ -91,19 +91,40 @@ def replace(path: Path, old: str, new: str) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)  # up to thirteen hubs, one after the other
 @pytest.mark.parametrize(
-    "places",
-    [
-        [f"{BEFORE_WORK} {number}" for number in (1, 2, 2, 2, 2)],
-        [f"{IN_TRANSACTION} {number}" for number in (1, 2, 2, 2, 2, 2, 2)],
-        [AFTER_COMMIT] * 8,  # those of RULES, and the note that the site is not there yet
-        [BETWEEN_STEPS] * 5,
-        INSIDE_STEPS,
-    ],
-    ids=["before work", "in transactions", "after commits", "between steps", "inside steps"],
+    "places", [[BETWEEN_STEPS] * 5, INSIDE_STEPS], ids=["between steps", "inside steps"]
 )
 def test_killed_at_every(story: Story, places: list[str]) -> None:
     for place in places:
         story.dies(place)
+    story.ends()
+    story.assert_done_once()
+
+
+WORKED = (State.COLLECTING, State.TUNING, State.GATING, State.RELEASING, State.DIRECTING)
+"""States that are left by work; the others by what is waited for."""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    ("places", "states"),
+    [
+        ([f"{BEFORE_WORK} {number}" for number in (1, 2, 2, 2, 2)], WORKED),
+        (
+            [f"{IN_TRANSACTION} {number}" for number in (1, 2, 2, 2, 2, 2, 2)],
+            (State.AWAITING_REVIEW, *WORKED, State.ROLLING_OUT),
+        ),
+        (
+            [AFTER_COMMIT] * 8,  # those of RULES, and the note that the site is not there yet
+            (*WORKED, State.ROLLING_OUT, State.ROLLING_OUT, State.DONE),
+        ),
+    ],
+    ids=["before work", "in transactions", "after commits"],
+)
+def test_killed_in_every_state(story: Story, places: list[str], states: tuple[State, ...]) -> None:
+    for place, state in zip(places, states, strict=True):
+        story.dies(place)
+        assert story.read().state is state
     story.ends()
     story.assert_done_once()
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from dizuo.gates import decide
 from dizuo.gates.bootstrap import Interval
 from dizuo.gates.measure import Agreement, Latency
-from dizuo.gates.report import Verdict
+from dizuo.gates.report import Fidelity, Verdict
 from dizuo.gates.rules import (
     AgreementWithTrained,
     AtLeast,
@@ -127,6 +127,16 @@ def test_agreement(agree: int, verdict: Verdict) -> None:
     )
     assert found is verdict
     assert reason.startswith(f"{agree} of 100 answers agree")
+
+
+def test_an_agreement_with_figures_tells_them() -> None:
+    found = Agreement(4, 4, Fidelity(120, 0.975, 0.01234))
+    verdict, reason = decide.decide_agreement(AgreementWithTrained("table", 0.9), found)
+    assert verdict is PASS
+    assert reason == (
+        "4 of 4 answers agree (100.0%). Of 120 choices 97.5% have the same likeliest outcome;"
+        " KL divergence 0.012 nats."
+    )
 
 
 @pytest.mark.parametrize(("p95_ms", "verdict"), [(9.99, PASS), (10.0, PASS), (10.01, FAIL)])

@@ -278,6 +278,12 @@ def test_an_export_that_answers_otherwise_fails_its_agreement(bench: Bench) -> N
     model = {"answers": right_answers(ROWS, wrong=5)}
     found = only(evaluate(job(bench, AGREES, model=model), silent))
     assert (found.verdict, found.reason) == (FAIL, "45 of 50 answers agree (90.0%).")
+    assert found.fidelity is None
+    wrong = {row["text"]: row["label"] for row in ROWS[:5]}
+    assert {one.prompt: one.trained for one in found.furthest} == wrong
+    assert {(one.exported, one.confidence, one.agrees) for one in found.furthest} == {
+        ("z", 0.75, False)
+    }
 
 
 @pytest.mark.parametrize("damage", ["missing", "empty", "not json"])
@@ -290,6 +296,30 @@ def test_without_the_trained_answers_agreement_cannot_tell(bench: Bench, damage:
     found = only(evaluate(asked, silent))
     assert found.verdict is CANNOT_TELL
     assert "The trained model's answers cannot be read" in found.reason
+
+
+def test_an_engine_that_tells_none_of_the_probabilities_that_were_kept_does_not_pass(
+    bench: Bench,
+) -> None:
+    asked = job(bench, AGREES)
+    path = asked.candidate["safetensors"].top.directory / TRAINED_ANSWERS_NAME
+    kept = json.loads(path.read_bytes())
+    for row in kept["rows"]:
+        row["choices"] = [{"outcomes": [1], "logprobs": [-0.1]}]
+    path.write_text(json.dumps(kept | {"format": 2}))
+    found = only(evaluate(asked, silent))
+    assert found.verdict is CANNOT_TELL
+    assert found.reason == "The engine of table tells no probabilities."
+
+
+def test_a_prompt_is_shown_from_its_beginning(bench: Bench) -> None:
+    long = "abc" * 1000
+    candidate = {
+        target: bench.stack({}, version=3, target=target, expected={long: "a"})
+        for target in ("safetensors", "table")
+    }
+    found = only(evaluate(replace(job(bench, AGREES), candidate=candidate), silent))
+    assert found.furthest[0].prompt == long[:1000] + "…"
 
 
 def test_without_the_trained_target_agreement_cannot_tell(bench: Bench) -> None:

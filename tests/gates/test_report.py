@@ -11,9 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
+from dizuo.core.digests import sha256_json
 from dizuo.gates.errors import ReportDamaged
 from dizuo.gates.render import render
-from dizuo.gates.report import GateReport, RuleResult, Verdict, WorstExample
+from dizuo.gates.report import (
+    ComparedExample,
+    Fidelity,
+    GateReport,
+    RuleResult,
+    Verdict,
+    WorstExample,
+)
 
 DIGEST = "sha256:" + "ab" * 32
 
@@ -52,12 +60,24 @@ EXAMPLES = st.builds(
     st.text(max_size=5),
     st.floats(0, 1),
 )
+FIDELITIES = st.builds(Fidelity, st.integers(1, 9), st.floats(0, 1), st.floats(0, 9))
+COMPARED = st.builds(
+    ComparedExample,
+    st.text(max_size=9),
+    st.none() | st.text(max_size=5),
+    st.lists(st.integers()),
+    st.booleans(),
+    st.floats(0, 1),
+    st.none() | FIDELITIES,
+)
 RESULTS = st.builds(
     result,
     st.sampled_from(Verdict),
     measured=st.none() | st.floats(-1, 1),
     worst=st.lists(EXAMPLES, max_size=3).map(tuple),
     num_rows=st.integers(0, 9),
+    fidelity=st.none() | FIDELITIES,
+    furthest=st.lists(COMPARED, max_size=2).map(tuple),
 )
 
 
@@ -125,6 +145,76 @@ def test_people_see_each_rule_its_answer_and_the_worst_rows() -> None:
     assert "cannot tell" in text
     assert "line 7: answered '[bold]3', right is '8' (confidence 0.97)" in text
     assert "reader:2 has not passed: 1 of 3 gates were met." in text
+
+
+def compared(prompt: str, exported: str, fidelity: Fidelity | None) -> ComparedExample:
+    return ComparedExample(prompt, "排水", exported, exported == "排水", 0.5, fidelity)
+
+
+def test_people_see_the_rows_furthest_from_the_trained_model_also_where_the_rule_was_met() -> None:
+    text = shown(
+        gate_report(
+            result(
+                Verdict.PASS,
+                target="gguf-q4_0",
+                fidelity=Fidelity(9, 0.9, 0.2),
+                furthest=(
+                    compared("人民路\n积水", "照明", Fidelity(3, 2 / 3, 0.41234)),
+                    compared("x" * 200, "排水", None),
+                ),
+            )
+        )
+    )
+    assert "Furthest from the trained model in gguf-q4_0:" in text
+    expected = "  人民路 积水: trained '排水', exported '照明' (top-1 66.7%, KL 0.41 nats)"
+    assert expected in text
+    assert f"  {'x' * 80}…: both '排水'" in text
+
+
+OLD = {
+    "format": 1,
+    "passed": True,
+    "stack": "reader:2",
+    "stack_digest": DIGEST,
+    "family": "tally",
+    "seed": 0,
+    "created_ms": 1000,
+    "machine": {"cores": 2},
+    "rules": [
+        {
+            "rule": {"target": "onnx", "agreement_with_trained_at_least": 0.95},
+            "sentence": "onnx answers as the trained model did on at least 95.0%",
+            "verdict": "pass",
+            "reason": "50 of 50 answers agree (100.0%).",
+            "target": "onnx",
+            "measured": 1.0,
+            "low": 0.93,
+            "high": 1.0,
+            "confidence": 0.95,
+            "num_rows": 50,
+            "suite_digest": "",
+            "against": "",
+            "worst": [],
+        }
+    ],
+}
+"""A report as it was written before fidelity was told."""
+
+
+def test_a_report_of_form_1_is_read_and_keeps_its_digest() -> None:
+    found = GateReport.from_dict(json.loads(json.dumps(OLD)))
+    assert found.passed
+    assert (found.rules[0].fidelity, found.rules[0].furthest) == (None, ())
+    assert json.loads(json.dumps(found.as_dict())) == OLD
+    assert found.digest == sha256_json(OLD)
+
+
+def test_a_report_that_tells_fidelity_is_of_form_2() -> None:
+    told = gate_report(result(Verdict.PASS, fidelity=Fidelity(9, 0.9, 0.2)), result(Verdict.FAIL))
+    assert told.as_dict()["format"] == 2
+    for wrong in (told.as_dict() | {"format": 1}, OLD | {"format": 2}):
+        with pytest.raises(ReportDamaged):
+            GateReport.from_dict(wrong)
 
 
 def test_people_see_that_a_stack_without_gates_has_not_passed() -> None:

@@ -149,6 +149,9 @@ def test_a_good_stack_meets_every_kind_of_rule(built: Built) -> None:
     assert drop.against == "base:1"
     assert agreement.measured is not None
     assert agreement.measured >= 0.98
+    assert agreement.fidelity is not None
+    assert agreement.fidelity.top1_agreement >= 0.98
+    assert agreement.fidelity.mean_kl_nats < 1e-3
     assert latency.measured is not None
     assert latency.measured > 0
     assert GateReport.from_dict(report.as_dict()) == report
@@ -178,3 +181,13 @@ def test_a_base_under_the_childs_name_does_not_agree_with_the_trained_child(buil
     bare = {**built.child, "onnx": built.base["onnx"]}
     agreement = evaluate(built.job(candidate=bare), silent).rules[4]
     assert agreement.verdict is Verdict.FAIL
+    faithful = evaluate(built.job(), silent).rules[4]
+    assert agreement.fidelity is not None
+    assert faithful.fidelity is not None
+    assert agreement.fidelity.top1_agreement <= faithful.fidelity.top1_agreement
+    assert agreement.fidelity.mean_kl_nats > 10 * faithful.fidelity.mean_kl_nats
+    apart = [one.fidelity.mean_kl_nats for one in agreement.furthest if one.fidelity]
+    assert apart == sorted(apart, reverse=True)
+    assert len(apart) == 10
+    assert not agreement.furthest[0].agrees
+    assert all(one.prompt.startswith("sha256:") for one in agreement.furthest)

@@ -12,10 +12,10 @@ import pytest
 from dizuo.access import service as access
 from dizuo.access.model import CredentialRefused, Role, Surface
 from dizuo.core.files import write_json
-from dizuo.core.settings import InvalidSetting
+from dizuo.core.settings import HomeRefused, InvalidSetting
 from dizuo.database.engine import Database, DatabaseUnavailable, sqlite_url
 from dizuo.hub import home as homes
-from dizuo.hub.errors import HomeRefused, HubRunning
+from dizuo.hub.errors import HubRunning
 from dizuo.hub.settings import HubSettings
 
 

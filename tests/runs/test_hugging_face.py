@@ -15,7 +15,7 @@ from dizuo.core.progress import Progress, silent
 from dizuo.families.base import Cancelled
 from dizuo.families.errors import ModelRefused
 from dizuo.runs.errors import ModelHubSilent
-from dizuo.runs.hugging_face import Source, fetch, parse_source, resolve
+from dizuo.runs.hugging_face import Source, fetch, fetch_config, parse_source, resolve
 
 FILES = {
     "config.json": b"{}",
@@ -61,6 +61,22 @@ def move_to(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
 def bring(source: Source = SOURCE) -> Path:
     commit = resolve(source, at_most_bytes=ROOM)
     return fetch(source, commit, silent, lambda: False)
+
+
+def test_the_configuration_is_fetched_alone(hub: ModelHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit = resolve(SOURCE, at_most_bytes=ROOM)
+    folder = fetch_config(SOURCE, commit)
+    assert [path.name for path in folder.iterdir()] == ["config.json"]
+    go_offline(monkeypatch)
+    assert fetch_config(SOURCE, commit) == folder
+
+
+def test_a_model_without_configuration_is_refused(hub: ModelHub) -> None:
+    hub.repositories["acme/tiny"].pop("config.json")
+    commit = resolve(SOURCE, at_most_bytes=ROOM)
+    with pytest.raises(ModelRefused, match=r"hf://acme/tiny@main has no config\.json") as refused:
+        fetch_config(SOURCE, commit)
+    assert refused.value.next_step
 
 
 def go_offline(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,6 +223,8 @@ def test_offline_without_a_fetched_model(hub: ModelHub, monkeypatch: pytest.Monk
     go_offline(monkeypatch)
     with pytest.raises(ModelHubSilent, match="HF_HUB_OFFLINE is set"):
         resolve(SOURCE, at_most_bytes=ROOM)
+    with pytest.raises(ModelHubSilent, match="HF_HUB_OFFLINE is set"):
+        fetch_config(SOURCE, hub.commit("acme/tiny"))
     with pytest.raises(ModelHubSilent, match="HF_HUB_OFFLINE is set"):
         fetch(SOURCE, hub.commit("acme/tiny"), silent, lambda: False)
     assert hub.asked == []

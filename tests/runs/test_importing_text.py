@@ -12,6 +12,7 @@ from huggingface_hub import constants
 from tests.client.serving import served
 from tests.families.text.gguf_factory import make_checkpoint
 from tests.runs.model_hub import ModelHub
+from tests.runs.test_hugging_face import move_to
 from tests.runs.test_importing import upload
 from tests.runs.works import LONG_SECONDS, Works, open_works
 
@@ -113,25 +114,50 @@ def test_a_model_comes_from_one_place(works: Works, given: dict[str, str]) -> No
         works.admit("import", name="other", family="text", **given)
 
 
-def test_a_model_of_a_hub_is_imported_once_per_commit(
-    works: Works, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    files = {path.name: path.read_bytes() for path in checkpoint.iterdir()}
-    hub = ModelHub({"acme/tiny": files})
-    wanted: dict[str, Any] = {"source": "hf://acme/tiny", "name": "fetched", "family": "text"}
-    wanted["targets"] = ["safetensors"]
+@pytest.fixture
+def hub(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelHub]:
+    """A hub of models that this process and its workers ask."""
+    hub = ModelHub({"acme/tiny": {path.name: path.read_bytes() for path in checkpoint.iterdir()}})
     with served(hub.app()) as url:
-        monkeypatch.setattr(constants, "ENDPOINT", url)
+        move_to(url, monkeypatch)
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
         monkeypatch.setenv("HF_ENDPOINT", url)
         monkeypatch.setenv("HF_HOME", str(tmp_path))
-        run = works.run("import", **wanted)
-        assert set(works.stack(run).targets) == {"safetensors"}
-        assert works.admit("import", **wanted).cached
-        hub.repositories["acme/tiny"]["README.md"] = b"another commit"
-        changed = works.admit("import", **wanted)
-        assert not changed.cached
-        works.supervisor.wait(changed.id, LONG_SECONDS)
+        yield hub
+
+
+FROM_HUB: dict[str, Any] = {
+    "source": "hf://acme/tiny",
+    "name": "fetched",
+    "family": "text",
+    "targets": ["safetensors"],
+}
+
+
+def test_a_model_of_a_hub_is_imported_once_per_commit(works: Works, hub: ModelHub) -> None:
+    run = works.run("import", **FROM_HUB)
+    assert set(works.stack(run).targets) == {"safetensors"}
+    assert works.admit("import", **FROM_HUB).cached
+    hub.repositories["acme/tiny"]["README.md"] = b"another commit"
+    changed = works.admit("import", **FROM_HUB)
+    assert not changed.cached
+    works.supervisor.wait(changed.id, LONG_SECONDS)
+
+
+@pytest.mark.parametrize(
+    ("family", "words"),
+    [("text", "'mamba' cannot be written as GGUF"), ("vision", "'mamba' is not supported")],
+)
+def test_a_hubs_model_of_an_unknown_architecture_is_refused_before_its_weights_are_fetched(
+    works: Works, hub: ModelHub, family: str, words: str
+) -> None:
+    hub.repositories["acme/tiny"]["config.json"] = b'{"model_type": "mamba"}'
+    before = works.num_runs()
+    with pytest.raises(ModelRefused, match=words):
+        works.admit("import", source="hf://acme/tiny", name="strange", family=family)
+    assert works.num_runs() == before
+    fetched = [asked for asked in hub.asked if asked.startswith("GET") and "/resolve/" in asked]
+    assert [asked.rpartition("/")[2] for asked in fetched] == ["config.json"]
 
 
 def test_a_broken_model_is_refused_before_it_is_queued(works: Works, checkpoint: Path) -> None:

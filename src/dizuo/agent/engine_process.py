@@ -15,6 +15,7 @@ import faulthandler
 import json
 import logging
 import os
+import re
 import signal
 import socket
 import threading
@@ -35,6 +36,7 @@ from dizuo.families.base import Answer, Engine
 _WORKERS = 4
 _SIGN_OF_LIFE_SECONDS = 1.0
 _PROTOCOLS = {"open-inference": "the Open Inference Protocol", "openai": "OpenAI's protocol"}
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _log = logging.getLogger(__name__)
 
 
@@ -188,7 +190,7 @@ def parse_request(body: bytes, protocol: str) -> dict[str, Any]:
     """A request body of an inference protocol as JSON.
 
     Raises:
-        InvalidInput: it is not JSON, or not an object.
+        InvalidInput: it is not JSON, not an object, or holds text that is not Unicode.
     """
     step = f"Send a request of {_PROTOCOLS.get(protocol, protocol)}."
     try:
@@ -197,7 +199,21 @@ def parse_request(body: bytes, protocol: str) -> dict[str, Any]:
         raise InvalidInput("The request body is not JSON.", next_step=step) from error
     if not isinstance(value, dict):
         raise InvalidInput("The request body is not a JSON object.", next_step=step)
+    if _SURROGATE.search(body) and not _is_unicode(value):
+        raise InvalidInput(
+            "The request body holds half a character.",
+            next_step="Send both of its surrogates, or the character itself.",
+        )
     return value
+
+
+def _is_unicode(value: Any) -> bool:
+    """Whether JSON can be written down again: JSON may name half a surrogate pair."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except (UnicodeEncodeError, RecursionError):
+        return False
+    return True
 
 
 def main(arguments: list[str] | None = None) -> None:

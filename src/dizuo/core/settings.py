@@ -8,6 +8,8 @@ Nothing else reads the environment.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -23,6 +25,12 @@ class InvalidSetting(InvalidInput):
     """A setting has a value of the wrong type or out of bounds."""
 
     code = "invalid_setting"
+
+
+class HomeRefused(InvalidInput):
+    """The home folder cannot be used."""
+
+    code = "home_refused"
 
 
 class Settings(BaseSettings):
@@ -70,6 +78,22 @@ class Settings(BaseSettings):
             )
             for name, field in cls.model_fields.items()
         ]
+
+
+@contextmanager
+def using_home(home: Path) -> Iterator[None]:
+    """Make or write what lies in a home.
+
+    Raises:
+        HomeRefused: it is not a folder, or cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise HomeRefused(
+            f"The home folder {home} cannot be used: {error.strerror}.",
+            next_step="Choose another with --home or DIZUO_HOME.",
+        ) from error
 
 
 def _shown(default: Any) -> str:

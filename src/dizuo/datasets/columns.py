@@ -2,7 +2,8 @@
 
 A table has four columns of ours (`row_digest`, `input_digest`, `source`, `extra`) and one for each
 column that the family names and the first rows hold. All other columns travel together in `extra`
-as one JSON text, so a later import may bring columns that an earlier one did not have.
+as one JSON text, so a later import may bring columns that an earlier one did not have. So do
+rejected answers: what a model wrote instead of a JSON object may be of any kind.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import pyarrow as pa
 from dizuo.core.digests import canonical_json
 from dizuo.datasets.content import Kind, from_wire, kind_of, to_wire, whole_if_whole
 from dizuo.datasets.errors import RowRefused
-from dizuo.datasets.model import StoredRow
+from dizuo.datasets.model import REJECTED_COLUMN, StoredRow
 
 FORMAT = b"1"
 _FORMAT_KEY = b"dizuo.format"
@@ -38,7 +39,7 @@ def schema_for(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pa.
     kinds: dict[str, Kind] = {}
     for name in columns:
         value = next((row[name] for row in rows if name in row), None)
-        if value is not None and name not in _OURS:
+        if value is not None and name not in (*_OURS, REJECTED_COLUMN):
             kinds[name] = kind_of(value)
     fields = [pa.field(name, pa.large_string()) for name in _OURS]
     for name, kind in kinds.items():

@@ -17,7 +17,7 @@ from typing import Any
 
 from dizuo.core.digests import canonical_json, sha256_bytes, sha256_json
 from dizuo.datasets.errors import RowRefused
-from dizuo.datasets.model import LABEL_COLUMN
+from dizuo.datasets.model import ANSWER_COLUMNS
 
 MAX_FIELD_BYTES = 8 * 1024 * 1024
 """The most that one value may take."""
@@ -117,8 +117,8 @@ def row_digest(columns: Mapping[str, Any]) -> str:
 
 
 def input_digest(columns: Mapping[str, Any]) -> str:
-    """The digest of a normal row without its label."""
-    return row_digest({name: value for name, value in columns.items() if name != LABEL_COLUMN})
+    """The digest of a normal row without its label and rejected answer."""
+    return row_digest({name: one for name, one in columns.items() if name not in ANSWER_COLUMNS})
 
 
 def _digest_form(value: Any) -> dict[str, Any]:

@@ -10,7 +10,13 @@ from typing import Any, Self
 from dizuo.database.tables import DEFAULT_PROJECT
 
 LABEL_COLUMN = "label"
-"""The column that a reviewer fills; every other column is input."""
+"""The column that a reviewer fills."""
+
+REJECTED_COLUMN = "rejected"
+"""The column of a model's answer that a reviewer turned down, where the family reads such."""
+
+ANSWER_COLUMNS = (LABEL_COLUMN, REJECTED_COLUMN)
+"""What is said about an input; every other column is input."""
 
 TEST_SUFFIX = "-test"
 """What is added to a dataset's name for the dataset of its held-out rows."""
@@ -139,8 +145,9 @@ class Reject:
 class StoredRow:
     """One row of a table.
 
-    `row_digest` covers all its columns, `input_digest` all but the label, so two rows with equal
-    input digests are the same input.
+    `row_digest` covers all its columns, `input_digest` all but the answers (ANSWER_COLUMNS), so two
+    rows with equal input digests are the same input. Tables from before rejected answers were left
+    out hold digests with them.
     """
 
     row_digest: str

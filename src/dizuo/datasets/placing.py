@@ -67,12 +67,10 @@ class Placement:
 
     def where(self) -> dict[str, Side]:
         """Where each row lies now, train or test, by row digest; those between are left out."""
-        found = {}
-        for digest, source, side in zip(
-            self.staged.row_digests, self.staged.input_digests, self.sides, strict=True
-        ):
+        found, there = {}, self.existing.sides()
+        for digest, side in zip(self.staged.row_digests, self.sides, strict=True):
             if side is Side.DUPLICATE:
-                found[digest] = Side.TEST if source in self.existing.test else Side.TRAIN
+                found[digest] = there[digest]
             elif side is not Side.BETWEEN:
                 found[digest] = side
         return found

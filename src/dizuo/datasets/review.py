@@ -7,6 +7,7 @@ the reviewer says that it corrects the first.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,11 +24,21 @@ from dizuo.datasets import recording, samples, store
 from dizuo.datasets.adding import Warehouse, add_version
 from dizuo.datasets.content import normalise, row_digest
 from dizuo.datasets.errors import NothingReviewed, ReviewConflict, RowRefused, SampleDamaged
-from dizuo.datasets.model import LABEL_COLUMN, Addition, Candidate, Draft, Mode, Reject, Sample
+from dizuo.datasets.model import (
+    LABEL_COLUMN,
+    REJECTED_COLUMN,
+    Addition,
+    Candidate,
+    Draft,
+    Mode,
+    Reject,
+    Sample,
+)
 from dizuo.datasets.placing import Placement
 from dizuo.datasets.samples import MACHINE, SampleFilter
 from dizuo.datasets.split import Side
 from dizuo.families import registry
+from dizuo.families.base import Spec
 
 SOURCE_PREFIX = "sample:"
 """What the `source` of a row made from a sample starts with; the sample's digest follows."""
@@ -177,6 +188,10 @@ def collect(
     row is turned down (a contradicting label, near both training and held-out rows) become
     unusable.
 
+    Where the family reads rejected answers, a row carries the model's own answer as one if the
+    reviewer gave another; of several samples of one input that of the newest. An answer that was
+    confirmed leaves none.
+
     Raises:
         NothingReviewed: no sample is waiting, and none was collected under this origin before.
         ReviewConflict: a sample was reviewed anew while this ran; nothing was changed.
@@ -187,7 +202,7 @@ def collect(
     draft = _draft(collection, chosen)
     if not chosen:
         return _earlier(warehouse, draft)
-    batch = _Batch(home, chosen, actor)
+    batch = _Batch(home, chosen, actor, registry.spec(collection.family))
     return add_version(warehouse, draft, batch.records(), actor, report=report, settle=batch.settle)
 
 
@@ -216,6 +231,21 @@ def _earlier(warehouse: Warehouse, draft: Draft) -> Addition:
     return done
 
 
+def _rejected_answer(spec: Spec, columns: Mapping[str, Any], answer: Any) -> dict[str, Any]:
+    """The column that keeps a model's answer as rejected; none where the reviewer confirmed it, or
+    where the family cannot learn from it: it is empty, for example.
+
+    Raises:
+        RowRefused: it cannot be kept.
+    """
+    whole = normalise({**columns, REJECTED_COLUMN: answer})
+    if REJECTED_COLUMN not in whole or spec.check_row(whole):
+        return {}
+    if _same(answer, spec.truth(columns)):
+        return {}
+    return {REJECTED_COLUMN: whole[REJECTED_COLUMN]}
+
+
 @dataclass(slots=True)
 class _Batch:
     """The samples of one collection: first as candidates, then as used ones."""
@@ -223,20 +253,39 @@ class _Batch:
     home: Path
     chosen: Sequence[Sample]
     actor: str
+    spec: Spec
     row_digests: dict[str, str] = field(default_factory=dict)
 
     def records(self) -> Iterator[Candidate | Reject]:
-        """Each sample as a row with its label; its place is `sample:<digest>`."""
+        """Each sample as a row with its label, and with a rejected answer where there is one; its
+        place is `sample:<digest>`."""
+        rejected = self._rejected()
         for sample in self.chosen:
             place = SOURCE_PREFIX + sample.digest
             try:
-                row = samples.read_row(self.home, sample.digest)
-                columns = normalise(row | {LABEL_COLUMN: sample.label})
+                columns = self._columns(sample)
             except (RowRefused, SampleDamaged) as error:
                 yield Reject(place, error.message)
                 continue
+            columns |= rejected.get(row_digest(columns), {})
             self.row_digests[sample.digest] = row_digest(columns)
             yield Candidate(place, columns)
+
+    def _columns(self, sample: Sample) -> dict[str, Any]:
+        row = samples.read_row(self.home, sample.digest)
+        return normalise(row | {LABEL_COLUMN: sample.label})
+
+    def _rejected(self) -> dict[str, dict[str, Any]]:
+        """The rejected answer of each row, as the column to add, by the row's digest without it."""
+        found: dict[str, dict[str, Any]] = {}
+        if REJECTED_COLUMN not in self.spec.COLUMNS:
+            return found
+        for sample in sorted(self.chosen, key=lambda one: (one.taken_ms, one.digest)):
+            with suppress(RowRefused, SampleDamaged):
+                columns = self._columns(sample)
+                if added := _rejected_answer(self.spec, columns, sample.answer):
+                    found[row_digest(columns)] = added
+        return found
 
     def settle(self, session: Session, addition: Addition, placement: Placement) -> None:
         """Mark each sample as used with the version that holds it, or as unusable."""

@@ -35,6 +35,12 @@ class Existing:
     train: Mapping[str, str] = field(default_factory=dict)
     test: Mapping[str, str] = field(default_factory=dict)
 
+    def sides(self) -> dict[str, Side]:
+        """Where each row lies, by row digest."""
+        return dict.fromkeys(self.train.values(), Side.TRAIN) | dict.fromkeys(
+            self.test.values(), Side.TEST
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class NearRows:
@@ -55,10 +61,11 @@ def place_known(
     row_digests: Sequence[str], input_digests: Sequence[str], existing: Existing
 ) -> list[Side | None]:
     """Where rows go whose input is there already: an equal row is a duplicate, one with another
-    label replaces it where it lies. None for a new input."""
+    label or rejected answer replaces it where it lies. None for a new input."""
+    there = existing.sides()
     sides: list[Side | None] = []
     for row, source in zip(row_digests, input_digests, strict=True):
-        if row in (existing.train.get(source), existing.test.get(source)):
+        if row in there:
             sides.append(Side.DUPLICATE)
         elif source in existing.test:
             sides.append(Side.TEST)

@@ -20,7 +20,7 @@ from dizuo.core.progress import Progress, Reporter
 from dizuo.datasets.columns import check_kinds, from_batch, kinds_of, schema_for, to_batch
 from dizuo.datasets.content import input_digest, normalise, row_digest
 from dizuo.datasets.errors import DatasetConflict, RowRefused
-from dizuo.datasets.model import Candidate, Reject, StoredRow
+from dizuo.datasets.model import REJECTED_COLUMN, Candidate, Reject, StoredRow
 from dizuo.datasets.nearness import Vectors
 from dizuo.families.base import Spec
 
@@ -187,7 +187,8 @@ class Stage:
             place, first_digest = self._first_place[source]
             if first_digest == digest:
                 return None
-            raise RowRefused(f"the same input came at {place} with another label")
+            another = "label or rejected answer" if REJECTED_COLUMN in columns else "label"
+            raise RowRefused(f"the same input came at {place} with another {another}")
         name = f"{self._source_name}#{candidate.place}" if self._source_name else candidate.place
         return StoredRow(digest, source, name, columns)
 

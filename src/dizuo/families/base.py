@@ -51,6 +51,18 @@ class Observation:
 
 
 @dataclass(frozen=True, slots=True)
+class Distribution:
+    """How likely a model finds each outcome of one choice: the next token, or the class.
+
+    `outcomes` are numbers (of tokens, of classes), the likeliest first, at least one; `logprobs`
+    the natural logarithms of their probabilities, none above 0. What is not listed shares the rest.
+    """
+
+    outcomes: tuple[int, ...]
+    logprobs: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """An engine's reply: the response body for the caller, and one observation per row."""
 
@@ -93,11 +105,34 @@ class StreamingEngine(Engine, Protocol):
         """
 
 
+class ForeseeingEngine(Engine, Protocol):
+    """An engine that tells how likely it finds each next outcome, whichever came before it."""
+
+    def expect(
+        self, stack: str, request: Mapping[str, Any], taken: Sequence[int], /
+    ) -> Distribution:
+        """What the stack expects next in its answer to a request of one row.
+
+        Args:
+            stack: the name it is served under.
+            request: what is asked.
+            taken: the outcomes so far, whoever chose them; a text begins with its prompt's tokens.
+
+        Raises:
+            UnknownStack, InvalidInput: as `infer`.
+        """
+
+
 class Spec(Protocol):
     """`<family>/spec.py`: what the family takes and refuses. Light.
 
     PROTOCOL is what applications speak to its engines: `open-inference` (the Open Inference
     Protocol v2, under `/v2/models`) or `openai` (under `/v1`).
+
+    COLUMNS are what its rows may hold. Two mean the same in every family: `label`, the right
+    answer, and `rejected`, one that a reviewer turned down. A family that names `rejected` finds
+    there the model's own answer to a returned sample that the reviewer corrected. Neither is part
+    of the input: two rows that differ in nothing else are the same input.
 
     CODE_VERSION is raised whenever the same recipe on the same data would train or export to other
     bytes than before; what was built under another one is not found again.
@@ -166,7 +201,8 @@ class TuneJob:
 
     `parent` is the parent stack in the `safetensors` target, or None to start from scratch.
     `output` and `checkpoints` are folders the tuner may fill; `checkpoints` may hold those of an
-    attempt that was killed, and the result must then be the same as without the kill.
+    attempt that was killed, and the result must then be the same as without the kill. The last
+    `num_replayed` of the rows are not the task's: they keep what the parent knew.
     """
 
     name: str
@@ -178,6 +214,7 @@ class TuneJob:
     parent: StackFiles | None
     output: Path
     checkpoints: Path
+    num_replayed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +259,14 @@ class Exporter(Protocol):
 
 
 class Importer(Protocol):
-    """`<family>/importing.py`: brings an open model in as an L0 layer. `inspect` is light."""
+    """`<family>/importing.py`: brings an open model in as an L0 layer. Light but `import_model`."""
+
+    def check_config(self, directory: Path) -> None:
+        """Look at `config.json` alone, before more of a model is fetched.
+
+        Raises:
+            ModelRefused: it describes no model of this family; says why and what to do.
+        """
 
     def inspect(self, directory: Path) -> dict[str, Any]:
         """What the directory holds (architecture, labels, number of parameters), from headers.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dizuo.gates.bootstrap import Interval
 from dizuo.gates.measure import Agreement, Latency
-from dizuo.gates.report import Verdict
+from dizuo.gates.report import Fidelity, Verdict
 from dizuo.gates.rules import (
     AgreementWithTrained,
     AtLeast,
@@ -59,7 +59,15 @@ def decide_agreement(rule: AgreementWithTrained, found: Agreement) -> Decision:
     """Whether the share of rows that agree reaches the threshold."""
     share = found.num_agree / found.num_rows
     verdict = claim(share, share, rule.threshold)
-    return verdict, f"{found.num_agree} of {found.num_rows} answers agree ({share:.1%})."
+    agree = f"{found.num_agree} of {found.num_rows} answers agree ({share:.1%})."
+    return verdict, agree + (_choices(found.fidelity) if found.fidelity else "")
+
+
+def _choices(fidelity: Fidelity) -> str:
+    return (
+        f" Of {fidelity.num_choices} choices {fidelity.top1_agreement:.1%} have the same likeliest"
+        f" outcome; KL divergence {fidelity.mean_kl_nats:.2g} nats."
+    )
 
 
 def decide_latency(rule: LatencyAtMost, found: Latency) -> Decision:

@@ -109,6 +109,7 @@ def _answer(job: GateJob, measured: Measured, rule: Rule) -> RuleResult:
 def _agreement(rule: AgreementWithTrained, measured: Measured, blank: RuleResult) -> RuleResult:
     found = require(measured.agreement[rule.target])
     share = wilson(found.num_agree, found.num_rows, COMPARISON_CONFIDENCE)
+    blank = replace(blank, fidelity=found.fidelity, furthest=found.furthest)
     return _decided(blank, decide.decide_agreement(rule, found), share)
 
 

@@ -6,6 +6,7 @@ suite or engine costs only the rules that need it.
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import time
@@ -14,22 +15,32 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import cycle, islice
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from dizuo.artifacts.model import StackFiles
-from dizuo.core.digests import canonical_json
+from dizuo.core.digests import canonical_json, sha256_bytes
 from dizuo.core.errors import DizuoError
 from dizuo.core.progress import Progress, Reporter
 from dizuo.datasets.model import StoredRow
 from dizuo.datasets.table import iterate_rows
 from dizuo.families import registry
-from dizuo.families.base import Cancelled, Engine, Observation
-from dizuo.families.golden import TRAINED_ANSWERS_NAME, read_golden
+from dizuo.families.base import (
+    Cancelled,
+    Distribution,
+    Engine,
+    ForeseeingEngine,
+    Observation,
+)
+from dizuo.families.golden import TrainedAnswer, read_golden, read_trained_answers
 from dizuo.gates.errors import CannotMeasure
+from dizuo.gates.fidelity import ComparedRow, compare, fidelity_of, furthest
 from dizuo.gates.job import GateJob, Side, Visit, plan_visits
+from dizuo.gates.report import ComparedExample, Fidelity
 from dizuo.gates.rules import TRAINED_TARGET
 
 BATCH_ROWS = 32
+MAX_PROMPT_CHARACTERS = 1000
+"""Of a prompt that a report shows."""
 NUM_WARM_UP = 20
 NUM_TIMED = 200
 """Single-row requests that are timed, after the warm-up."""
@@ -49,10 +60,13 @@ class Suite:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """On how many rows the exported stack answers as the trained one did."""
+    """On how many rows the exported stack answers as the trained one did; how near its
+    probabilities are, if the family tells any; and the rows that are furthest from it."""
 
     num_rows: int
     num_agree: int
+    fidelity: Fidelity | None = None
+    furthest: tuple[ComparedExample, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +232,23 @@ class _Asked:
             )
         return observations
 
+    def expect(self, request: Mapping[str, Any], taken: Sequence[int]) -> Distribution:
+        """What the engine expects next.
+
+        Raises:
+            CannotMeasure: the engine failed, or told something that is no distribution.
+            Cancelled: `cancelled()` became true.
+        """
+        if self.watch.cancelled():
+            raise Cancelled
+        engine = cast(ForeseeingEngine, self.engine)
+        with family_edge(f"The {self.visit.side} failed in {self.visit.target}"):
+            told = engine.expect(self.name, request, taken)
+            numbers = zip(told.outcomes, told.logprobs, strict=True)
+            if not told.outcomes or not all(-math.inf <= one <= 0 for _, one in numbers):
+                raise CannotMeasure("The engine told something that is no distribution.")
+        return told
+
 
 def _ask(asked: _Asked, measured: Measured) -> None:
     visit = asked.visit
@@ -254,16 +285,60 @@ def _compare_with_trained(asked: _Asked) -> Agreement:
     if trained is None:
         raise CannotMeasure(f"The stack is not there in {TRAINED_TARGET}, as it was trained.")
     with family_edge("The trained model's answers cannot be read"):
-        expected = read_golden(trained.top.directory, TRAINED_ANSWERS_NAME)
-    scorer = registry.scorer(asked.job.family)
-    num_agree = 0
+        expected = read_trained_answers(trained.top.directory)
+    _require_choices(asked, expected)
+    rows = []
     for index, row in enumerate(expected):
         asked.watch.step(asked.visit, "Agreement", index, len(expected))
-        (observed,) = asked.infer(row.request, 1)
-        with family_edge("The answers cannot be compared"):
-            said = {"answer": row.answer, "confidence": row.confidence}
-            num_agree += bool(scorer.agrees(said, observed))
-    return Agreement(len(expected), num_agree)
+        rows.append(_compared(asked, row))
+    num_agree = sum(row.agrees for row in rows)
+    fidelity = fidelity_of([choice for row in rows for choice in row.choices])
+    return Agreement(len(rows), num_agree, fidelity, furthest(rows))
+
+
+def _require_choices(asked: _Asked, expected: Sequence[TrainedAnswer]) -> None:
+    """See that probabilities can be compared on every row, where one of the two tells any.
+
+    A stack that came in one form alone is that form, so there are no others to compare.
+    """
+    if TRAINED_TARGET not in asked.job.candidate:
+        return
+    told = sum(bool(row.choices) for row in expected)
+    foresees = hasattr(asked.engine, "expect")
+    if foresees and told < len(expected):
+        raise CannotMeasure(
+            f"{len(expected) - told} of the trained model's {len(expected)} answers come without"
+            " the probabilities of their choices; build the layer again."
+        )
+    if told and not foresees:
+        raise CannotMeasure(f"The engine of {asked.visit.target} tells no probabilities.")
+
+
+def _compared(asked: _Asked, row: TrainedAnswer) -> ComparedRow:
+    (observed,) = asked.infer(row.request, 1)
+    with family_edge("The answers cannot be compared"):
+        said = {"answer": row.answer, "confidence": row.confidence}
+        agrees = bool(registry.scorer(asked.job.family).agrees(said, observed))
+        prompt = _prompt(registry.spec(asked.job.family).rows(row.request, [0])[0])
+    choices, taken = [], list(row.given)
+    for trained in row.choices:
+        choices.append(compare(trained, asked.expect(row.request, taken)))
+        taken.append(trained.outcomes[0])
+    return ComparedRow(
+        prompt, row.answer, observed.answer, agrees, float(observed.confidence), tuple(choices)
+    )
+
+
+def _prompt(row: Mapping[str, Any]) -> str:
+    """The beginning of what a row asks, for people: a text as it is, else JSON in which bytes are
+    told by their digest."""
+    told = {
+        name: sha256_bytes(value) if isinstance(value, bytes) else value
+        for name, value in row.items()
+    }
+    whole = next(iter(told.values())) if len(told) == 1 else told
+    text = whole if isinstance(whole, str) else json.dumps(whole, ensure_ascii=False)
+    return text if len(text) <= MAX_PROMPT_CHARACTERS else f"{text[:MAX_PROMPT_CHARACTERS]}…"
 
 
 def _time(asked: _Asked) -> Latency:

@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from dizuo.gates.report import GateReport, RuleResult, Verdict
+from dizuo.gates.report import Fidelity, GateReport, RuleResult, Verdict
 
 _WORDS = {
     Verdict.PASS: ("met", "green"),
@@ -14,10 +14,12 @@ _WORDS = {
     Verdict.CANNOT_TELL: ("cannot tell", "yellow"),
 }
 _MAX_SHOWN = 3
+_PROMPT_CHARACTERS = 80
 
 
 def render(report: GateReport) -> RenderableType:
-    """The report as a table, a sentence, and the worst rows of the rules that were not met."""
+    """The report as a table, a sentence, and the worst rows of the rules that were not met; of
+    agreement with the trained stack always the rows that are furthest from it."""
     parts: list[RenderableType] = [_table(report)] if report.rules else []
     parts.append(Text(report.summary(), style="bold green" if report.passed else "bold red"))
     missed = [rule for rule in report.rules if not rule.passed]
@@ -31,7 +33,29 @@ def render(report: GateReport) -> RenderableType:
                 f" (confidence {example.confidence:.2f})"
             )
         )
+    parts += [line for rule in report.rules if rule.furthest for line in _furthest(rule)]
     return Group(*parts)
+
+
+def _furthest(rule: RuleResult) -> list[RenderableType]:
+    lines: list[RenderableType] = [Text(f"Furthest from the trained model in {rule.target}:")]
+    for example in rule.furthest[:_MAX_SHOWN]:
+        answers = f"trained {example.trained!r}, exported {example.exported!r}"
+        if example.trained == example.exported:
+            answers = f"both {example.trained!r}"
+        lines.append(Text(f"  {_short(example.prompt)}: {answers}{_figures(example.fidelity)}"))
+    return lines
+
+
+def _short(prompt: str) -> str:
+    line = " ".join(prompt.split())
+    return line if len(line) <= _PROMPT_CHARACTERS else f"{line[:_PROMPT_CHARACTERS]}…"
+
+
+def _figures(fidelity: Fidelity | None) -> str:
+    if fidelity is None:
+        return ""
+    return f" (top-1 {fidelity.top1_agreement:.1%}, KL {fidelity.mean_kl_nats:.2g} nats)"
 
 
 def _table(report: GateReport) -> Table:

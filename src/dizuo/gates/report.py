@@ -1,4 +1,7 @@
-"""What gating found, for machines and for the database: JSON form 1.
+"""What gating found, for machines and for the database: JSON form 2.
+
+Form 1 is the same without `fidelity` and `furthest`. A report that says nothing there is written in
+it, so reports from before keep their digests.
 
 `passed` is never stored apart from what it follows from: a report has passed when it has rules and
 every one of them passed. What could not be told has not passed.
@@ -14,7 +17,9 @@ from typing import Any, Self
 from dizuo.core.digests import sha256_json
 from dizuo.gates.errors import ReportDamaged
 
-REPORT_FORMAT = 1
+REPORT_FORMAT = 2
+_FORMAT_WITHOUT_FIDELITY = 1
+_SINCE_FORMAT_2 = ("fidelity", "furthest")
 
 
 class Verdict(StrEnum):
@@ -37,12 +42,54 @@ class WorstExample:
 
 
 @dataclass(frozen=True, slots=True)
+class Fidelity:
+    """How near the exported probabilities are to the trained ones, over `num_choices` next tokens
+    or classes; see `dizuo.gates.fidelity`.
+
+    `top1_agreement` is the share of choices with the same likeliest outcome, 0 to 1.
+    `mean_kl_nats` is the mean KL divergence, at least 0: a lower bound where not all outcomes are
+    listed.
+    """
+
+    num_choices: int
+    top1_agreement: float
+    mean_kl_nats: float
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedExample:
+    """A row that the exported stack answers or sees otherwise than the trained one did.
+
+    `prompt` is the beginning of what was asked, `trained` and `exported` are answers (JSON),
+    `confidence` is the exported stack's. `agrees` says whether the row counts as agreeing.
+    """
+
+    prompt: str
+    trained: Any
+    exported: Any
+    agrees: bool
+    confidence: float
+    fidelity: Fidelity | None = None
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Self:
+        """The example of its JSON form."""
+        return cls(**{**value, "fidelity": _fidelity(value["fidelity"])})
+
+
+def _fidelity(value: Mapping[str, Any] | None) -> Fidelity | None:
+    return None if value is None else Fidelity(**value)
+
+
+@dataclass(frozen=True, slots=True)
 class RuleResult:
     """The measured answer to one rule.
 
     `rule` is as written in the recipe, `sentence` what it asks for, `reason` what was found. `low`
     and `high` are the ends of the two-sided interval at `confidence` around `measured`, which is a
     score, a difference to the stack `against`, a share of rows that agree, or milliseconds.
+    `fidelity` and `furthest` belong to agreement with the trained stack: its figures, and the rows
+    that are furthest from it, the worst first.
     """
 
     rule: dict[str, Any]
@@ -58,6 +105,8 @@ class RuleResult:
     suite_digest: str = ""
     against: str = ""
     worst: tuple[WorstExample, ...] = ()
+    fidelity: Fidelity | None = None
+    furthest: tuple[ComparedExample, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -69,7 +118,14 @@ class RuleResult:
         """The result of its JSON form."""
         verdict = Verdict(value["verdict"])
         worst = tuple(WorstExample(**example) for example in value["worst"])
-        return cls(**{**value, "verdict": verdict, "worst": worst})
+        furthest = tuple(ComparedExample.from_dict(one) for one in value.get("furthest", ()))
+        told = {
+            "verdict": verdict,
+            "worst": worst,
+            "fidelity": _fidelity(value.get("fidelity")),
+            "furthest": furthest,
+        }
+        return cls(**{**value, **told})
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,14 +168,20 @@ class GateReport:
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON form."""
-        return {"format": REPORT_FORMAT, "passed": self.passed, **asdict(self)}
+        written = {"format": REPORT_FORMAT, "passed": self.passed, **asdict(self)}
+        if not any(rule.fidelity or rule.furthest for rule in self.rules):
+            written["format"] = _FORMAT_WITHOUT_FIDELITY
+            for rule in written["rules"]:
+                for key in _SINCE_FORMAT_2:
+                    del rule[key]
+        return written
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Self:
         """The report of its JSON form.
 
         Raises:
-            ReportDamaged: it is not form 1, or says it passed where its rules did not.
+            ReportDamaged: it is not form 1 or 2, or says it passed where its rules did not.
         """
         try:
             fields = dict(value)
@@ -128,6 +190,6 @@ class GateReport:
             report = cls(**fields)
         except (KeyError, TypeError, ValueError) as error:
             raise ReportDamaged("A gate report cannot be read.") from error
-        if form != REPORT_FORMAT or passed is not report.passed:
+        if form != report.as_dict()["format"] or passed is not report.passed:
             raise ReportDamaged("A gate report is of another form, or does not follow its rules.")
         return report

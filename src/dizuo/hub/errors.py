@@ -17,12 +17,6 @@ class CertificateRefused(InvalidInput):
     code = "certificate_refused"
 
 
-class HomeRefused(InvalidInput):
-    """The home folder cannot be used."""
-
-    code = "home_refused"
-
-
 class PortTaken(Unavailable):
     """Another program listens there, or the address is not this machine's."""
 

@@ -13,9 +13,10 @@ from typing import Any
 from dizuo.access import service as access
 from dizuo.access.model import Role, Surface
 from dizuo.core.files import write_json
+from dizuo.core.settings import HomeRefused, using_home
 from dizuo.database.engine import Database, sqlite_url
 from dizuo.database.migrate import upgrade
-from dizuo.hub.errors import HomeRefused, HubRunning
+from dizuo.hub.errors import HubRunning
 from dizuo.hub.leader import answering, exclusive_database
 from dizuo.hub.settings import HubSettings
 
@@ -35,15 +36,10 @@ def make_folders(home: Path) -> None:
             f"{home} is a site's folder.",
             next_step="Give the hub a folder of its own with --home or DIZUO_HOME.",
         )
-    try:
+    with using_home(home):
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name in _FOLDERS:
             (home / name).mkdir(mode=0o700, exist_ok=True)
-    except OSError as error:
-        raise HomeRefused(
-            f"The home folder {home} cannot be used: {error.strerror}.",
-            next_step="Choose another with --home or DIZUO_HOME.",
-        ) from error
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import typer
 from dizuo.cli.options import JsonFlag
 from dizuo.cli.output import moment, print_fields, print_json, say
 from dizuo.cli.settings_command import with_settings
-from dizuo.core.settings import Settings
+from dizuo.core.settings import Settings, using_home
 from dizuo.releases.keys import init_keys
 from dizuo.releases.renewal import renew
 
@@ -33,7 +33,8 @@ def init(settings: Settings, as_json: JsonFlag = False) -> None:
 
     Example: dizuo keys init --home ~/.dizuo
     """
-    made = init_keys(settings.home)
+    with using_home(settings.home):
+        made = init_keys(settings.home)
     if as_json:
         print_json(
             {
@@ -68,7 +69,8 @@ def renew_command(
 
     Example: dizuo keys renew --offline /media/safe/offline
     """
-    made = renew(settings.home, offline or settings.home / "keys" / "offline")
+    with using_home(settings.home):
+        made = renew(settings.home, offline or settings.home / "keys" / "offline")
     if as_json:
         print_json(asdict(made))
         return

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from dizuo.artifacts.disk import telling_full_disk
 from dizuo.core.errors import DizuoError, InvalidInput
 from dizuo.core.files import write_atomic
-from dizuo.core.progress import Progress, Reporter
+from dizuo.core.progress import Progress, Reporter, silent
 from dizuo.families.base import Cancelled
 from dizuo.families.errors import ModelRefused
 from dizuo.runs.errors import ModelHubSilent
@@ -28,10 +28,11 @@ from dizuo.runs.errors import ModelHubSilent
 if TYPE_CHECKING:
     from huggingface_hub.errors import HfHubHTTPError
 
+CONFIG = "config.json"
 FETCHED = (
     "*.safetensors",
     "model.safetensors.index.json",
-    "config.json",
+    CONFIG,
     "generation_config.json",
     "preprocessor_config.json",
     "tokenizer.json",
@@ -134,6 +135,36 @@ def _fetched_commit(source: Source) -> str | None:
     except RevisionResolutionError:
         return None
     return found.resolved if _COMMIT.fullmatch(found.resolved) else None
+
+
+def fetch_config(source: Source, commit: str) -> Path:
+    """The folder in the library's cache that holds a model's `config.json` at a commit, perhaps
+    nothing else.
+
+    Raises:
+        DiskFull: the cache has no room.
+        ModelRefused: the model has no such file; and as `resolve`.
+        ModelHubSilent: as `resolve`.
+    """
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import RemoteEntryNotFoundError
+
+    try:
+        with telling_full_disk(str(source)):
+            path = hf_hub_download(
+                source.repository,
+                CONFIG,
+                revision=commit,
+                etag_timeout=ASK_SECONDS,
+                tqdm_class=_bar(source, silent, lambda: False),
+            )
+    except RemoteEntryNotFoundError as error:
+        raise ModelRefused(
+            f"{source} has no {CONFIG}.", next_step="Import a model that Transformers can load."
+        ) from error
+    except _library_errors() as error:
+        raise _explained(source, error) from error
+    return Path(path).parent
 
 
 def fetch(source: Source, commit: str, report: Reporter, cancelled: Callable[[], bool]) -> Path:

@@ -67,7 +67,7 @@ class ImportKind:
     def check(
         self, context: RunContext, session: Session, spec: Mapping[str, Any]
     ) -> dict[str, Any] | None:
-        """Let the family inspect an archive by its headers, or ask a hub for a model's commit.
+        """Let the family inspect an archive by its headers, or a hub's model by its `config.json`.
 
         Nothing is unpickled, and of the weights nothing is unpacked or fetched: that is the run's
         work.
@@ -81,7 +81,6 @@ class ImportKind:
             ModelHubSilent: the hub of models does not answer.
         """
         asked = _asked(session, spec)
-        importer = registry.importer(asked.family)
         _targets(asked)
         require_free_name(session, asked.name, Level.L0, family=asked.family, project=asked.project)
         origin = _origin(context, asked)
@@ -90,12 +89,7 @@ class ImportKind:
         )
         if known is not None and not asked.no_cache:
             return outcome(known)
-        if origin.archive is not None:
-            place = context.home / "runs"
-            with tempfile.TemporaryDirectory(dir=place, prefix=INSPECTION_PREFIX) as folder:
-                sketch = sketch_model(origin.archive, Path(folder) / "model")
-                if sketch is not None:
-                    _check_form(asked, importer.inspect(sketch))
+        _look_into(context, asked, origin)
         return None
 
     def prepare(
@@ -189,6 +183,20 @@ def _targets(asked: ImportSpec) -> tuple[str, ...]:
     return tuple(target for target in known if target in wanted)
 
 
+def _look_into(context: RunContext, asked: ImportSpec, origin: _Origin) -> None:
+    """Let the family refuse a model by what can be told from a little of it."""
+    importer = registry.importer(asked.family)
+    if origin.archive is None:
+        source = hugging_face.parse_source(asked.source or "")
+        importer.check_config(hugging_face.fetch_config(source, origin.commit))
+        return
+    place = context.home / "runs"
+    with tempfile.TemporaryDirectory(dir=place, prefix=INSPECTION_PREFIX) as folder:
+        sketch = sketch_model(origin.archive, Path(folder) / "model")
+        if sketch is not None:
+            _check_form(asked, importer.inspect(sketch))
+
+
 def _check_form(asked: ImportSpec, found: Mapping[str, Any]) -> None:
     """Refuse targets for a model that comes in a form from which none can be made."""
     if asked.targets is not None and "target" in found:
@@ -204,7 +212,7 @@ class _Origin:
 
     digest: str
     archive: Path | None = None
-    commit: str | None = None
+    commit: str = ""
 
 
 def _origin(context: RunContext, asked: ImportSpec) -> _Origin:

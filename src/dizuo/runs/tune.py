@@ -8,7 +8,7 @@ the rest. So a recipe whose inputs were built before need not run again.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -118,8 +118,8 @@ class TuneKind:
         layout = Layout(Path(job["layout"]))
         level, family = Level(job["level"]), str(job["family"])
         parent = _unpack_parent(layout, job, workspace.scratch)
-        rows = _read(job, report)
-        tuning = _tuning(job, workspace, rows, parent)
+        rows, num_replayed = _read(job, report)
+        tuning = replace(_tuning(job, workspace, rows, parent), num_replayed=num_replayed)
         tuned = registry.tuner(family).tune(tuning, report, cancelled)
         build = Build(layout, job["name"], level, family, workspace.scratch, report, cancelled)
         stored = build.publish(tuned, parent, job["targets"])
@@ -179,15 +179,17 @@ def _tuning(
     )
 
 
-def _read(job: Mapping[str, Any], report: Reporter) -> list[Row]:
+def _read(job: Mapping[str, Any], report: Reporter) -> tuple[list[Row], int]:
+    """The rows to learn from, and how many of them, the last ones, are replayed."""
     train = DatasetPin.from_dict(job["train"])
     report(Progress("read", 0, train.num_rows, "row", train.ref))
     rows = read_rows(train)
+    num_own = len(rows)
     if job["replay"] is not None:
         pin, share = DatasetPin.from_dict(job["replay"]["pin"]), float(job["replay"]["share"])
-        rows += draw_replay(read_rows(pin), len(rows), share, seed=job["seed"])
+        rows += draw_replay(read_rows(pin), num_own, share, seed=job["seed"])
     report(Progress("read", len(rows), len(rows), "row", train.ref))
-    return rows
+    return rows, len(rows) - num_own
 
 
 def draw_replay(rows: Sequence[Row], num_train: int, share: float, *, seed: int) -> list[Row]:

@@ -21,7 +21,8 @@ from dizuo.artifacts.model import LayerDirectory, StackFiles
 from dizuo.core.errors import InvalidInput
 from dizuo.core.progress import silent
 from dizuo.families.base import Row
-from dizuo.families.golden import TRAINED_ANSWERS_NAME, probe, read_golden
+from dizuo.families.errors import ContextOverflow
+from dizuo.families.golden import probe, read_golden, read_trained_answers
 from dizuo.families.text import calibration, export, protocol, runtime, score
 from dizuo.families.text.calibration import figures
 from dizuo.families.text.examination import MAX_ASKED, plan
@@ -33,9 +34,11 @@ from dizuo.families.text.layer import (
 )
 from dizuo.families.text.lessons import Reading, divide
 from dizuo.families.text.llama import Llama, Manner
+from dizuo.families.text.messages import answer_of
 from dizuo.families.text.network import merged_model
 from dizuo.families.text.recipe import parse_task
 from dizuo.families.text.tokens import read_tokens
+from dizuo.gates.fidelity import compare
 
 TOLERANCE = 5e-3
 
@@ -61,7 +64,7 @@ def test_the_engine_gives_the_expected_answers(tmp_path: Path) -> None:
     well = {**PRETRAIN, "epochs": 15}
     base = build(tmp_path, "base", tickets(60), None, method=well)
     tuned = build(tmp_path, "tuned", tickets(30, seed=3), base, method={**LORA, "epochs": 2})
-    golden = read_golden(tuned.top.directory, TRAINED_ANSWERS_NAME)
+    golden = read_trained_answers(tuned.top.directory)
     (tmp_path / "gguf").mkdir()
     engine = runtime.open_engine({"s": exported(tuned, tmp_path / "gguf")}, threads=1)
     inside = [row for row in golden if set(row.answer) == {"类别", "地点"}]
@@ -110,6 +113,35 @@ def test_it_tells_the_same_pieces(both: tuple[StackFiles, Llama]) -> None:
             )
             np.testing.assert_allclose(ours, theirs, atol=TOLERANCE)
         np.testing.assert_allclose(figures(answer.pieces), figures(written.tokens), atol=TOLERANCE)
+
+
+def test_it_expects_the_same_next_tokens(both: tuple[StackFiles, Llama]) -> None:
+    """Also after half a character, and where the likeliest token is half of one; the token that
+    ends the answer too."""
+    trained, llama = both
+    adapters = frozenset(range(len(trained.layers) - 1))
+    halves = 0
+    tokens = read_tokens(trained.base.directory)
+    for row in read_trained_answers(trained.top.directory)[:6]:
+        taken = list(row.given)
+        assert taken == tokens.prompt(row.request["requests"][0]["messages"])
+        for choice in row.choices:
+            expected = llama.expect(taken, adapters)
+            theirs = dict(zip(expected.outcomes, expected.logprobs, strict=True))
+            for outcome, logprob in zip(choice.outcomes, choice.logprobs, strict=True):
+                assert theirs[outcome] == pytest.approx(logprob, abs=0.05)
+            assert compare(choice, expected).kl_nats < 1e-3
+            halves += tokens.spelled(choice.outcomes[0])[:1] >= b"\xc0"
+            taken.append(choice.outcomes[0])
+        spelled = b"".join(tokens.spelled(one.outcomes[0]) for one in row.choices)
+        assert answer_of(spelled.decode(errors="replace")) == row.answer
+    assert halves or len(trained.layers) > 1
+
+
+def test_more_tokens_than_it_reads_are_refused(both: tuple[StackFiles, Llama]) -> None:
+    _, llama = both
+    with pytest.raises(ContextOverflow, match="reads 128 at once"):
+        llama.expect([5] * 128, frozenset())
 
 
 def test_it_embeds_the_same(both: tuple[StackFiles, Llama]) -> None:

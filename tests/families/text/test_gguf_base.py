@@ -236,7 +236,7 @@ REFUSED: list[tuple[Callable[[Path], object], str]] = [
     (set_norm(None), "lack model.norm.weight in a Qwen3ForCausalLM"),
     (
         lambda at: change_weights(at, extra=torch.ones(1)),
-        "hold extra, which is unknown in a Qwen3ForCausalLM",
+        "hold 'extra', which is unknown in a Qwen3ForCausalLM",
     ),
     (set_norm(torch.ones(3)), "give model.norm.weight the shape (3,), not (64,)"),
     (

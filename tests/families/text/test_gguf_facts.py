@@ -86,6 +86,16 @@ def test_does_not_count_rotary_factors(tmp_path: Path) -> None:
     assert inspect_gguf(path).num_parameters == 0
 
 
+def test_as_many_embeddings_as_tokens(tmp_path: Path) -> None:
+    path = write(tmp_path / "m.gguf")
+    path.write_bytes(path.read_bytes().replace(_text("0.weight"), _text("token_embd.weight")))
+    assert refusal(path) == "m.gguf has 2 embeddings for 3 tokens."
+
+
+def _text(name: str) -> bytes:
+    return struct.pack("<Q", len(name)) + name.encode()
+
+
 def test_a_file_cut_anywhere_is_refused(exported: Path, tmp_path: Path) -> None:
     whole = exported.read_bytes()
     path = tmp_path / "cut.gguf"

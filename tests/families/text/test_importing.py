@@ -21,7 +21,7 @@ from dizuo.core.digests import sha256_file
 from dizuo.core.progress import Progress, silent
 from dizuo.families.base import TunedLayer
 from dizuo.families.errors import ModelRefused
-from dizuo.families.golden import read_golden
+from dizuo.families.golden import read_golden, read_trained_answers
 from dizuo.families.text import calibration, importing, memory, runtime
 from dizuo.families.text.export import export
 from dizuo.families.text.generated_prompts import MAX_TOKENS, PROMPTS
@@ -126,7 +126,7 @@ def test_answers_are_short_and_of_generated_prompts(imported: Imported) -> None:
     assert json.loads((imported.output / calibration.FILE_NAME).read_bytes())["source"] == (
         "generated"
     )
-    rows = read_golden(imported.output, "trained-answers.json")
+    rows = read_trained_answers(imported.output)
     assert [row.request["requests"][0]["messages"][0]["content"] for row in rows] == list(PROMPTS)
     assert {row.request["requests"][0]["max_tokens"] for row in rows} == {MAX_TOKENS}
     assert len(read_golden(imported.output)) == 16
@@ -146,7 +146,7 @@ def test_the_engine_agrees_with_the_imported_model(kind: str, tmp_path: Path) ->
     served = stack("open", [LayerDirectory(Level.L0, "open", tmp_path / "gguf")], "gguf-f16")
     engine = runtime.open_engine({"open": served}, threads=1)
     num_equal = num_alike = 0
-    for row in read_golden(found.output, "trained-answers.json"):
+    for row in read_trained_answers(found.output):
         (seen,) = engine.infer("open", row.request).observations
         # Random weights write bytes that are no characters; the engine is silent from there on.
         num_alike += characters(row.answer).startswith(characters(seen.answer))

@@ -14,6 +14,7 @@ from dizuo.families.text.lessons import (
     MIN_ROWS,
     Lesson,
     Reading,
+    check_labels,
     check_lengths,
     check_rows,
     divide,
@@ -135,11 +136,32 @@ def test_the_split_depends_on_the_seed_alone(num_rows: int) -> None:
 
 def test_rows_are_checked_for_what_a_method_needs() -> None:
     check_rows([*tickets(20), *plain(2)], "lora")
-    check_rows(preferences(20), "dpo")
+    check_rows([*preferences(20), *tickets(1)], "dpo")
     check_rows(preferences(20), "lora")
-    for rows, kind in (([*preferences(20), *tickets(1)], "dpo"), ([{"text": ""}] * 20, "pretrain")):
+    for rows, kind in (([*preferences(20), *plain(1)], "dpo"), ([{"text": ""}] * 20, "pretrain")):
         with pytest.raises(InvalidInput, match="cannot be learned from"):
             check_rows(rows, kind)
+
+
+def test_preferences_need_enough_rejected_answers() -> None:
+    with pytest.raises(InvalidInput, match="19 of 49 rows have a rejected answer") as refused:
+        check_rows([*preferences(19), *tickets(30, seed=1)], "dpo")
+    assert "kind: lora" in refused.value.next_step
+
+
+@pytest.mark.parametrize(("num_pairs", "num_others"), [(20, 0), (20, 1), (60, 300), (400, 40)])
+def test_preferences_are_learned_from_pairs_and_measured_on_all_kinds(
+    num_pairs: int, num_others: int
+) -> None:
+    rows = [*preferences(num_pairs), *tickets(num_others, seed=1)]
+    lot = divide(rows, 3, "dpo")
+    assert lot == divide(rows, 3, "dpo")
+    assert lot.answered
+    assert lot.learned
+    assert all("rejected" in row for row in lot.learned)
+    held_out = ["rejected" in row for row in lot.held_out]
+    assert held_out.count(True) == num_pairs - len(lot.learned) == len(split(num_pairs, 3)[1])
+    assert held_out.count(False) == (len(split(num_others, 3)[1]) if num_others else 0)
 
 
 def test_a_tenth_may_be_too_long() -> None:
@@ -160,3 +182,12 @@ def test_what_the_engine_would_embed() -> None:
     chat = [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}]
     assert embedded_text({"prompt": chat}) == "u"
     assert Lesson([1, 2], 0).num_given == 0
+
+
+def test_labels_that_the_schema_does_not_allow_are_refused() -> None:
+    rows = tickets(3)
+    check_labels([*rows, {"text": "x"}, {"prompt": "x"}], parse_task(EXTRACT))
+    rows.append({"prompt": "x", "label": '{"类别": "排水"}'})
+    with pytest.raises(InvalidInput, match='Row 4 cannot be learned from: the label lacks "地点"'):
+        check_labels(rows, parse_task(EXTRACT))
+    check_labels(rows, parse_task({}))

@@ -16,10 +16,11 @@ from tests.families.text.served import PROMPTS, exported, train
 from tests.families.text.tuning_factory import SCHEMA, build, tickets
 
 from dizuo.artifacts.model import StackFiles
+from dizuo.core.digests import sha256_bytes
 from dizuo.core.errors import InvalidInput
 from dizuo.families import registry
 from dizuo.families.errors import ContextOverflow, LayerRefused, UnknownStack
-from dizuo.families.golden import TRAINED_ANSWERS_NAME, probe, read_golden
+from dizuo.families.golden import probe, read_golden, read_trained_answers
 from dizuo.families.text import spec
 from dizuo.families.text.runtime import LlamaEngine, open_engine
 
@@ -86,7 +87,7 @@ def test_the_exported_stack_agrees_with_the_trained_one(
     golden = read_golden(stacks[name].top.directory)
     found = probe(engine, name, golden, registry.scorer("text"))
     assert found.num_agree == found.num_rows == 16
-    answers = read_golden(trained[name].top.directory, TRAINED_ANSWERS_NAME)
+    answers = read_trained_answers(trained[name].top.directory)
     assert probe(engine, name, answers, registry.scorer("text")).agreement >= 0.98
 
 
@@ -145,7 +146,7 @@ def test_an_answer_that_nobody_wants_ends_early(engine: LlamaEngine) -> None:
         told.append(1)
         return len(told) < 3
 
-    asked = chat(PROMPTS[0], max_tokens=90, response_format={"type": "text"}, temperature=2.0)
+    asked = chat(PROMPTS[0], max_tokens=90, response_format={"type": "text"})
     engine.stream("qwen", asked, enough)
     assert len(told) == 3
 
@@ -165,6 +166,37 @@ def test_a_callers_schema_comes_before_the_layers(engine: LlamaEngine) -> None:
         **wanted, "additionalProperties": False}}}  # fmt: skip
     (seen,) = engine.infer("scenario", chat(PROMPTS[0], response_format=held)).observations
     assert seen.answer in ({"ok": True}, {"ok": False})
+
+
+UNENFORCED: dict[str, dict[str, Any]] = {
+    "alternatives that overlap": {"oneOf": [{"type": "string"}, {"maxLength": 3}]},
+    "parts that contradict": {"allOf": [{"type": "string"}, {"type": "number"}]},
+    "a choice of nothing": {"type": "number", "enum": ["x"]},
+}
+
+
+def schema_of(part: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": {"a": part}, "required": ["a"]}
+
+
+@pytest.mark.parametrize("part", UNENFORCED.values(), ids=list(UNENFORCED))
+def test_a_schema_that_the_engine_would_leave_out_is_refused(
+    engine: LlamaEngine, part: dict[str, Any]
+) -> None:
+    wanted = {"type": "json_schema", "json_schema": {"schema": schema_of(part)}}
+    with pytest.raises(InvalidInput, match="cannot hold an answer to this schema"):
+        engine.infer("qwen", chat("x", response_format=wanted))
+
+
+def test_a_layer_whose_schema_the_engine_would_leave_out_is_refused(
+    stacks: dict[str, StackFiles], tmp_path: Path
+) -> None:
+    schema = json.dumps(schema_of(UNENFORCED["a choice of nothing"])).encode()
+    manifest = json.loads((stacks["industry"].top.directory / "layer.json").read_bytes())
+    manifest["schema"] = sha256_bytes(schema)
+    files = {"layer.json": json.dumps(manifest).encode(), "schema.json": schema}
+    with pytest.raises(LayerRefused, match="cannot hold the answers of x to its schema"):
+        open_engine({"x": change(tmp_path, stacks["industry"], -1, files)}, threads=1)
 
 
 def test_seed_stop_and_temperature(engine: LlamaEngine) -> None:

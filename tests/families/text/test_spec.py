@@ -31,6 +31,9 @@ PROMPT = "人民路12号附近积水已经三天了，请尽快处理，谢谢"
         ({"prompt": "x", "label": "x" * 2_000_001}, "the label has over"),
         ({"prompt": "x", "label": "y", "rejected": ""}, "the rejected is empty"),
         ({"prompt": "x", "label": {"a": 1}, "rejected": {"a": 1}}, "is the label"),
+        ({"prompt": "x", "label": '{"b": 2, "a": 1}', "rejected": {"a": 1, "b": 2}}, "the label"),
+        ({"prompt": "x", "label": 5, "rejected": " 5"}, "is the label"),
+        ({"prompt": "x", "rejected": "z"}, ""),
     ],
 )
 def test_rows(row: dict[str, Any], says: str) -> None:

@@ -32,7 +32,7 @@ from dizuo.core.digests import sha256_file
 from dizuo.core.errors import InvalidInput
 from dizuo.core.progress import Progress, silent
 from dizuo.families.base import Cancelled, Row
-from dizuo.families.golden import TRAINED_ANSWERS_NAME, read_golden
+from dizuo.families.golden import read_golden, read_trained_answers
 from dizuo.families.text import calibration, memory, tune
 from dizuo.families.text.layer import read_manifest, read_schema, read_stack
 from dizuo.families.text.lessons import divide
@@ -119,12 +119,12 @@ def test_an_adapter_has_its_files_and_pins(industry: StackFiles, scenario: Stack
 def test_held_out_rows_are_asked_first(base: StackFiles) -> None:
     rows = tickets(NUM_ROWS)
     held_out = divide(rows, 7).held_out
-    answers = read_golden(base.top.directory, TRAINED_ANSWERS_NAME)
+    answers = read_trained_answers(base.top.directory)
     asked = [row.request["requests"][0]["messages"][0]["content"] for row in answers]
     assert asked[: len(held_out)] == [row["prompt"] for row in held_out]
     assert len(asked) == NUM_ROWS
     golden = read_golden(base.top.directory)
-    assert golden == answers[: len(golden)]
+    assert golden == tuple(row.golden() for row in answers[: len(golden)])
     assert len(golden) == 16
 
 
@@ -184,7 +184,7 @@ TOO_LONG: list[Row] = [{**row, "prompt": str(row["prompt"]) * 20} for row in tic
     [
         (tickets(10), {}, "There are 10 rows; training needs at least 20"),
         (without("label", tickets(30)), {}, "Row 1 cannot be learned from: there is no label"),
-        (tickets(30), {"method": DPO}, "Row 1 cannot be learned from: there is no rejected answer"),
+        (tickets(30), {"method": DPO}, "0 of 30 rows have a rejected answer; dpo needs"),
         ([*preferences(30), *plain(1)], {"method": DPO}, "Row 31 .* plain text, and dpo"),
         ([*tickets(30), {"prompt": "", "label": " "}], {}, "Row 31 .* the label is empty"),
         ([*tickets(20), *TOO_LONG], {}, r"of \d+ rows are longer than 96 tokens"),
@@ -225,6 +225,16 @@ def test_a_few_rows_that_are_too_long_are_left_out(base: StackFiles, tmp_path: P
     learned = divide(rows, 7).learned
     assert metrics["num_too_long"] == sum(row in learned for row in TOO_LONG[:3]) > 0
     assert metrics["num_trained"] == len(learned) - metrics["num_too_long"]
+
+
+def test_preferences_leave_out_rows_without_a_rejected_answer(
+    base: StackFiles, tmp_path: Path
+) -> None:
+    rows = [*preferences(30), *tickets(12, seed=5)]
+    metrics = run(job(tmp_path, rows, base, method={**DPO, "epochs": 1})).metrics
+    assert metrics["num_trained"] == 20
+    assert metrics["num_held_out"] == 10 + 4
+    assert metrics["num_left_out"] == 8
 
 
 def test_cancelling_stops_at_once_and_what_was_done_is_not_lost(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +18,10 @@ from dizuo.core.errors import InvalidInput
 from dizuo.core.progress import Progress, silent
 from dizuo.families.errors import LayerRefused
 from dizuo.families.golden import (
-    GOLDEN_NAME,
-    TRAINED_ANSWERS_NAME,
+    ExpectedAnswer,
     probe,
     read_golden,
+    read_trained_answers,
 )
 from dizuo.families.vision import export, score
 from dizuo.families.vision.calibration import read, softmax
@@ -63,19 +65,32 @@ def test_adapters_change_the_answers_of_their_stack_alone(stacks: dict[str, Buil
 
 
 @pytest.mark.parametrize("name", ["base", "meter", "site", "deep"])
-@pytest.mark.parametrize("file", [GOLDEN_NAME, TRAINED_ANSWERS_NAME])
+@pytest.mark.parametrize("read", [read_golden, read_trained_answers])
 def test_exported_agrees_with_the_network_at_the_end_of_training(
-    stacks: dict[str, Built], name: str, file: str
+    stacks: dict[str, Built], name: str, read: Callable[[Path], Sequence[ExpectedAnswer]]
 ) -> None:
     """In memory the adapter is single precision; shipped, it is half: hence the tolerance of
     `score.agrees`, of which less than half is used."""
     engine = open_engine({name: stacks[name].onnx}, threads=1)
-    rows = read_golden(stacks[name].trained.top.directory, file)
+    rows = read(stacks[name].trained.top.directory)
     found = probe(engine, name, rows, score)
     assert found.agreement == 1.0
     confidences = [engine.infer(name, row.request).observations[0].confidence for row in rows]
     differences = [abs(row.confidence - c) for row, c in zip(rows, confidences, strict=True)]
     assert max(differences) < score.CONFIDENCE_TOLERANCE / 2
+
+
+@pytest.mark.parametrize("name", ["base", "site"])
+def test_exported_finds_each_class_as_likely(stacks: dict[str, Built], name: str) -> None:
+    engine = open_engine({name: stacks[name].onnx}, threads=1)
+    for row in read_trained_answers(stacks[name].trained.top.directory):
+        (choice,) = row.choices
+        assert row.given == ()
+        expected = engine.expect(name, row.request, ())
+        assert sum(map(math.exp, expected.logprobs)) == pytest.approx(1, abs=1e-4)
+        theirs = dict(zip(expected.outcomes, expected.logprobs, strict=True))
+        for outcome, logprob in zip(choice.outcomes, choice.logprobs, strict=True):
+            assert math.exp(theirs[outcome]) == pytest.approx(math.exp(logprob), abs=0.01)
 
 
 def test_layers_of_adapters_are_the_same_bytes_in_both_targets(stacks: dict[str, Built]) -> None:

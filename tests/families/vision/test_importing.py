@@ -26,7 +26,7 @@ from transformers import AutoModelForImageClassification
 from dizuo.artifacts.model import LayerDirectory, Level
 from dizuo.core.progress import Progress, silent
 from dizuo.families.errors import ModelRefused
-from dizuo.families.golden import TRAINED_ANSWERS_NAME, probe, read_golden
+from dizuo.families.golden import probe, read_trained_answers
 from dizuo.families.vision import export, score
 from dizuo.families.vision.importing import generated_images, import_model, inspect
 from dizuo.families.vision.layer import read_manifest
@@ -60,7 +60,7 @@ def test_an_imported_model_is_served_as_transformers_runs_it(
     model = save_model(tmp_path / "model", architecture)
     built = imported(model, tmp_path, architecture)
     engine = open_engine({architecture: built.onnx}, threads=1)
-    golden = read_golden(built.trained.top.directory, TRAINED_ANSWERS_NAME)
+    golden = read_trained_answers(built.trained.top.directory)
     assert probe(engine, architecture, golden, score).agreement == 1.0
     reference = AutoModelForImageClassification.from_pretrained(model).eval()
     pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
@@ -88,7 +88,7 @@ def test_an_adapter_can_be_laid_on_an_imported_model(tmp_path: Path, architectur
     run(todo)
     layers = (*base.onnx.layers, LayerDirectory(Level.L1, "child", todo.output))
     engine = open_engine({"child": stack("child", "onnx", layers)}, threads=1)
-    golden = read_golden(todo.output, TRAINED_ANSWERS_NAME)
+    golden = read_trained_answers(todo.output)
     assert probe(engine, "child", golden, score).agreement == 1.0
 
 

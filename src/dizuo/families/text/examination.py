@@ -21,13 +21,14 @@ from dizuo.families.golden import (
     GOLDEN_NAME,
     MAX_GOLDEN_ROWS,
     TRAINED_ANSWERS_NAME,
-    ExpectedAnswer,
+    TrainedAnswer,
     write_golden,
+    write_trained_answers,
 )
 from dizuo.families.quantiles import Floats
 from dizuo.families.text import calibration, score, spec
 from dizuo.families.text.adapter import read_adapter
-from dizuo.families.text.calibration import Calibration, Evidence, figures
+from dizuo.families.text.calibration import Evidence, figures
 from dizuo.families.text.generated_prompts import short
 from dizuo.families.text.generation import Answer, Writer, embed, watching
 from dizuo.families.text.layer import Manifest
@@ -138,7 +139,7 @@ def examine(
         if planned.answered
         else calibration.fit_unlabelled(evidence, path)
     )
-    _write_answers(planned, said, fitted, seen, output)
+    _write_answers(planned, answers, fitted.confidences(seen), output)
     return _scores(planned, right)
 
 
@@ -189,20 +190,20 @@ class _Examiner:
 
 
 def _write_answers(
-    planned: Examination, said: Sequence[Any], fitted: Calibration, seen: Floats, output: Path
+    planned: Examination, answers: Sequence[Answer], confidences: Floats, output: Path
 ) -> None:
     rows = [
-        ExpectedAnswer(
+        TrainedAnswer(
             request=short(spec.request([{"prompt": question.row["prompt"]}]), planned.max_tokens),
-            answer=answer,
+            answer=answer_of(answer.text),
             confidence=round(min(float(sure), 1.0), _CONFIDENCE_DIGITS),
+            given=tuple(question.ids),
+            choices=tuple(answer.choices),
         )
-        for question, answer, sure in zip(
-            planned.questions, said, fitted.confidences(seen), strict=True
-        )
+        for question, answer, sure in zip(planned.questions, answers, confidences, strict=True)
     ]
-    write_golden(output / GOLDEN_NAME, rows[:MAX_GOLDEN_ROWS])
-    write_golden(output / TRAINED_ANSWERS_NAME, rows)
+    write_golden(output / GOLDEN_NAME, [row.golden() for row in rows[:MAX_GOLDEN_ROWS]])
+    write_trained_answers(output / TRAINED_ANSWERS_NAME, rows)
 
 
 def _scores(planned: Examination, right: Any) -> dict[str, float]:

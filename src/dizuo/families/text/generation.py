@@ -16,9 +16,10 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from dizuo.families.base import Cancelled
+from dizuo.families.base import Cancelled, Distribution
+from dizuo.families.golden import MAX_CHOICES, MAX_OUTCOMES, kept
 from dizuo.families.quantiles import Floats
-from dizuo.families.text.calibration import TOP_LOGPROBS, Token, token_of
+from dizuo.families.text.calibration import Token, token_of
 from dizuo.families.text.network import Model
 from dizuo.families.text.tokens import Tokens
 
@@ -32,17 +33,24 @@ class Answer:
     """An answer as it is written: its bytes, and the pieces that the engine would tell about.
 
     `num_told` of the bytes are told: the engine keeps back the beginning of a character until the
-    rest is there, and drops it where the answer ends before.
+    rest is there, and drops it where the answer ends before. `choices` are the first MAX_CHOICES
+    tokens, that which ends the answer too, with what else could have stood there.
     """
 
     spelled: bytes = b""
     pieces: list[Token] = field(default_factory=list)
     num_told: int = 0
+    choices: list[Distribution] = field(default_factory=list)
 
     @property
     def text(self) -> str:
         """What was told."""
         return self.spelled[: self.num_told].decode("utf-8", errors="replace")
+
+    def note(self, likeliest: Sequence[int], logprobs: Sequence[float]) -> None:
+        """Note the choice of the likeliest token."""
+        if len(self.choices) < MAX_CHOICES:
+            self.choices.append(kept(likeliest, logprobs))
 
     def add(self, spelled: bytes, logprob: float, top: Sequence[float]) -> None:
         """Write one token."""
@@ -122,16 +130,15 @@ class Writer:
     ) -> Tensor:
         """Add the likeliest token to each answer that is still being written."""
         logprobs = logits.float().log_softmax(dim=-1)
-        top, chosen = logprobs.topk(min(TOP_LOGPROBS, logprobs.shape[-1]), dim=-1)
-        for index, (token, likeliest) in enumerate(
-            zip(chosen[:, 0].tolist(), top.tolist(), strict=True)
-        ):
+        top, chosen = logprobs.topk(min(MAX_OUTCOMES, logprobs.shape[-1]), dim=-1)
+        for index, (ids, likeliest) in enumerate(zip(chosen.tolist(), top.tolist(), strict=True)):
             if index not in writing:
                 continue
-            if token in self.tokens.stops:
+            answers[index].note(ids, likeliest)
+            if ids[0] in self.tokens.stops:
                 writing.discard(index)
                 continue
-            answers[index].add(self.tokens.spelled(token), likeliest[0], likeliest)
+            answers[index].add(self.tokens.spelled(ids[0]), likeliest[0], likeliest)
             rooms[index] -= 1
             if rooms[index] == 0:
                 writing.discard(index)

@@ -23,6 +23,7 @@ from dizuo.families.errors import ModelRefused
 _VERSIONS = (2, 3)
 _MAX_DIMENSIONS = 4
 _MAX_NESTING = 2
+_EMBEDDING = "token_embd.weight"
 _SCALARS: Mapping[GGUFValueType, str] = {
     GGUFValueType.UINT8: "<B",
     GGUFValueType.INT8: "<b",
@@ -69,12 +70,17 @@ class _Tensor:
         """Without padding."""
         block_size, block_bytes = gguf.GGML_QUANT_SIZES[self.type]
         if self.shape[0] % block_size:
-            raise _Malformed(f"the rows of {self.name[:80]} do not divide into blocks")
+            raise _Malformed(f"the rows of {_shown(self.name)} do not divide into blocks")
         return int(math.prod(self.shape) // block_size * block_bytes)
 
 
 class _Malformed(Exception):
     """Why a file is not a whole GGUF, one clause."""
+
+
+def _shown(name: str) -> str:
+    """A name that may be anything, on one line."""
+    return name[:80] if name and name.isprintable() else repr(name[:80])
 
 
 @dataclass(slots=True)
@@ -95,7 +101,7 @@ class _Header:
         for _ in range(num_values):
             key = self._text()
             if key in self.metadata:
-                raise _Malformed(f"it sets {key[:80]} twice")
+                raise _Malformed(f"it sets {_shown(key)} twice")
             self.metadata[key] = self._value(self._value_type(), 0)
         for _ in range(num_tensors):
             self.tensors.append(self._tensor())
@@ -145,13 +151,13 @@ class _Header:
         name = self._text()
         num_dimensions = self._scalar("<I")
         if not 1 <= num_dimensions <= _MAX_DIMENSIONS:
-            raise _Malformed(f"{name[:80]} has {num_dimensions} dimensions")
+            raise _Malformed(f"{_shown(name)} has {num_dimensions} dimensions")
         shape = tuple(self._scalar("<Q") for _ in range(num_dimensions))
         number = self._scalar("<I")
         try:
             kind = GGMLQuantizationType(number)
         except ValueError:
-            raise _Malformed(f"{name[:80]} is of the unknown type {number}") from None
+            raise _Malformed(f"{_shown(name)} is of the unknown type {number}") from None
         return _Tensor(name, shape, kind, self._scalar("<Q"))
 
 
@@ -187,14 +193,14 @@ def _check_data(header: _Header) -> None:
         raise _Malformed("its alignment is not a power of two")
     names = Counter(tensor.name for tensor in header.tensors)
     if names and max(names.values()) > 1:
-        raise _Malformed(f"it holds {names.most_common(1)[0][0][:80]} twice")
+        raise _Malformed(f"it holds {_shown(names.most_common(1)[0][0])} twice")
     start = _aligned(header.position, alignment)
     offset = 0
     for tensor in header.tensors:
         if tensor.offset != offset:
-            raise _Malformed(f"{tensor.name[:80]} does not begin where the one before it ends")
+            raise _Malformed(f"{_shown(tensor.name)} does not begin where the one before it ends")
         if start + offset + tensor.num_bytes > len(header.data):
-            raise _Malformed(f"it is cut short inside {tensor.name[:80]}")
+            raise _Malformed(f"it is cut short inside {_shown(tensor.name)}")
         offset = _aligned(offset + tensor.num_bytes, alignment)
 
 
@@ -220,6 +226,13 @@ def _facts(path: Path, header: _Header) -> GgufFacts:
         raise _refused(
             path, "has no weights, context length or vocabulary", "Import a language model."
         )
+    num_embeddings = _num_embeddings(header.tensors)
+    if num_embeddings not in (None, tokens.length):
+        raise _refused(
+            path,
+            f"has {num_embeddings:,} embeddings for {tokens.length:,} tokens",
+            "Convert it again, weights and tokenizer of one and the same model.",
+        )
     return GgufFacts(
         architecture=architecture,
         num_parameters=sum(_num_parameters(header.tensors)),
@@ -228,6 +241,11 @@ def _facts(path: Path, header: _Header) -> GgufFacts:
         has_chat_template=bool(known.get("tokenizer.chat_template")),
         tensor_types=dict(sorted(Counter(tensor.type.name for tensor in header.tensors).items())),
     )
+
+
+def _num_embeddings(tensors: list[_Tensor]) -> int | None:
+    """Rows of the embedding, which llama.cpp wants as many of as there are tokens."""
+    return next((tensor.shape[-1] for tensor in tensors if tensor.name == _EMBEDDING), None)
 
 
 def _num_parameters(tensors: list[_Tensor]) -> Iterator[int]:

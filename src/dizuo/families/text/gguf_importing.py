@@ -22,8 +22,9 @@ from dizuo.families.golden import (
     GOLDEN_NAME,
     MAX_GOLDEN_ROWS,
     TRAINED_ANSWERS_NAME,
-    ExpectedAnswer,
+    TrainedAnswer,
     write_golden,
+    write_trained_answers,
 )
 from dizuo.families.quantiles import Floats
 from dizuo.families.text import calibration, layer
@@ -165,15 +166,15 @@ def _write_answers(llama: Llama, asked: dict[str, Written], output: Path) -> Non
     path = output / calibration.FILE_NAME
     fitted = calibration.fit_unlabelled(Evidence(seen, unknown, embeddings), path)
     rows = [
-        ExpectedAnswer(
+        TrainedAnswer(
             request=request_for(prompt),
             answer=answer_of(written.text),
             confidence=round(min(float(sure), 1.0), _CONFIDENCE_DIGITS),
         )
         for (prompt, written), sure in zip(asked.items(), fitted.confidences(seen), strict=True)
     ]
-    write_golden(output / GOLDEN_NAME, rows[:MAX_GOLDEN_ROWS])
-    write_golden(output / TRAINED_ANSWERS_NAME, rows)
+    write_golden(output / GOLDEN_NAME, [row.golden() for row in rows[:MAX_GOLDEN_ROWS]])
+    write_trained_answers(output / TRAINED_ANSWERS_NAME, rows)
 
 
 def _write_manifest(facts: GgufFacts, embedding_size: int, output: Path) -> None:

@@ -49,6 +49,7 @@ _ENDS_KNOWN_BY_TEXT = (
 )
 """Tokens that llama.cpp ends an answer at by their text alone (`llama_vocab::impl::load`)."""
 
+_SENTENCEPIECE_NAME = "tokenizer.model"
 _MAX_JSON_BYTES = 200_000_000
 
 
@@ -161,6 +162,8 @@ def _read_json(path: Path, *, required: bool = True) -> dict[str, Any]:
 
 def _read_tokenizer(path: Path) -> _Tokenizer:
     """`tokenizer.json`, if it is byte-level BPE that llama.cpp can follow."""
+    if not path.is_file() and path.with_name(_SENTENCEPIECE_NAME).is_file():
+        raise _unsupported(f"is SentencePiece's ({_SENTENCEPIECE_NAME}), not byte-level BPE")
     given = _read_json(path)
     kind = (given.get("model") or {}).get("type")
     if kind != "BPE":
@@ -220,7 +223,10 @@ def _tokens(tokenizer: _Tokenizer, vocab_size: int) -> tuple[tuple[str, ...], tu
         texts[token.id] = token.content
         types[token.id] = gguf.TokenType.CONTROL if control else gguf.TokenType.USER_DEFINED
     if min(texts, default=0) < 0 or max(texts, default=0) >= vocab_size:
-        raise _refused(f"has ids that the model's {vocab_size:,} embeddings do not reach")
+        raise _refused(
+            f"has ids that the model's {vocab_size:,} embeddings do not reach",
+            "Fetch weights and tokenizer of one and the same model.",
+        )
     _check_bytes({texts[number] for number in texts if types[number] is gguf.TokenType.NORMAL})
     tokens = tuple(texts.get(number, f"[PAD{number}]") for number in range(vocab_size))
     if len(set(tokens)) < vocab_size or "" in tokens:

@@ -1,4 +1,4 @@
-"""Bringing an open language model in as a base. `inspect` is light, `import_model` heavy.
+"""Bringing an open language model in as a base. Light, but `import_model` is heavy.
 
 A folder as `save_pretrained` writes it (Llama, Qwen2, Qwen3; safetensors, in shards too) becomes a
 layer in the `safetensors` target; its weights stay as they are. A folder with one GGUF file and no
@@ -19,6 +19,7 @@ from dizuo.families.base import TunedLayer
 from dizuo.families.errors import LayerRefused, ModelRefused
 from dizuo.families.text import gguf_importing
 from dizuo.families.text.generated_prompts import MAX_TOKENS, PROMPTS
+from dizuo.families.text.gguf_architecture import read_architecture
 from dizuo.families.text.layer import (
     CHAT_TEMPLATE_NAME,
     CONFIG_NAME,
@@ -30,7 +31,7 @@ from dizuo.families.text.layer import (
     Answering,
     write_manifest,
 )
-from dizuo.families.text.model_directory import ModelDirectory, read_directory
+from dizuo.families.text.model_directory import ModelDirectory, read_config, read_directory
 from dizuo.families.text.recipe import AnswerTask
 from dizuo.families.text.weight_files import keep_file, open_tensors
 
@@ -43,6 +44,15 @@ _NUMBER_BYTES = 4
 _NUMBERS_AT_ONCE = 16 * 1024 * 1024
 _ASKED_TOKENS = 128
 """A bound of a generated prompt with its answer, for the estimate of memory."""
+
+
+def check_config(directory: Path) -> None:
+    """Refuse an architecture that llama.cpp does not have, by `config.json` alone.
+
+    Raises:
+        ModelRefused: it is one; says which there are.
+    """
+    read_architecture(read_config(directory))
 
 
 def inspect(directory: Path) -> dict[str, Any]:

@@ -3,6 +3,10 @@
 A row with a prompt is learned on its answer only, plain text on all of it. Rows with answers are
 held out of training where there are enough, so that what the model says about them is measured;
 where there are not, the beginnings of held-out texts are what it is asked.
+
+Preferences (`dpo`) are learned from rows with a rejected answer alone. Rows without one, such as
+samples whose answer a reviewer confirmed, are left out of learning, but some of them are held out
+too: what the model does right belongs to what is measured.
 """
 
 from __future__ import annotations
@@ -17,11 +21,13 @@ import numpy as np
 from dizuo.core.errors import InvalidInput
 from dizuo.families.base import Row
 from dizuo.families.text import spec
+from dizuo.families.text.conformity import label_fault
 from dizuo.families.text.messages import (
     Message,
     answer_text,
     prompt_of,
     prompt_text,
+    row_answer,
     row_messages,
     with_system,
 )
@@ -94,7 +100,8 @@ def check_rows(rows: Sequence[Row], kind: str) -> None:
     """Refuse rows that a method cannot learn from.
 
     Raises:
-        InvalidInput: there are too few, or one does not hold what the method needs; says which.
+        InvalidInput: there are too few, one does not hold what the method needs (says which), or
+            too few have a rejected answer to learn preferences from.
     """
     if len(rows) < MIN_ROWS:
         raise InvalidInput(
@@ -108,6 +115,31 @@ def check_rows(rows: Sequence[Row], kind: str) -> None:
                 f"Row {number} cannot be learned from: {fault}.",
                 next_step="Correct it, or leave it out of the dataset.",
             )
+    num_pairs = sum("rejected" in row for row in rows)
+    if kind == "dpo" and num_pairs < MIN_ROWS:
+        raise InvalidInput(
+            f"{num_pairs} of {len(rows)} rows have a rejected answer; dpo needs at least "
+            f"{MIN_ROWS}.",
+            next_step="Correct more returned samples, or learn from the labels with kind: lora.",
+        )
+
+
+def check_labels(rows: Sequence[Row], task: AnswerTask | ExtractTask) -> None:
+    """Refuse rows whose labels are not what the task's schema says: the engine would never write
+    them.
+
+    Raises:
+        InvalidInput: one is not; says which and why.
+    """
+    if not isinstance(task, ExtractTask):
+        return
+    for number, row in enumerate(rows, start=1):
+        fault = label_fault(row_answer(row), task.schema_) if "label" in row else ""
+        if fault:
+            raise InvalidInput(
+                f"Row {number} cannot be learned from: {fault}.",
+                next_step="Correct the label, or task.schema.",
+            )
 
 
 def _lack(row: Row, kind: str) -> str:
@@ -115,13 +147,14 @@ def _lack(row: Row, kind: str) -> str:
         return "it is a plain text, and dpo learns from a label and a rejected answer"
     if "text" in row:
         return ""
-    if "label" not in row:
-        return "there is no label"
-    return "there is no rejected answer" if kind == "dpo" and "rejected" not in row else ""
+    return "" if "label" in row else "there is no label"
 
 
-def divide(rows: Sequence[Row], seed: int) -> Lot:
-    """Which rows to learn from and which to hold out, by the seed alone."""
+def divide(rows: Sequence[Row], seed: int, kind: str = "") -> Lot:
+    """Which rows to learn from and which to hold out, by the seed alone; see the module for what
+    `kind: dpo` changes."""
+    if kind == "dpo":
+        return _divide_pairs(rows, seed)
     texts = [row for row in rows if "text" in row]
     answered = [row for row in rows if "text" not in row]
     enough = len(answered) >= MIN_ROWS
@@ -131,6 +164,21 @@ def divide(rows: Sequence[Row], seed: int) -> Lot:
         learned=(*(pool[index] for index in learned), *others),
         held_out=tuple(pool[index] for index in held_out),
         answered=enough,
+    )
+
+
+def _divide_pairs(rows: Sequence[Row], seed: int) -> Lot:
+    """Pairs and other rows are divided apart, so that there are pairs among what is learned."""
+    pairs = [row for row in rows if "rejected" in row]
+    others = [row for row in rows if "rejected" not in row]
+    learned, held_out = split(len(pairs), seed)
+    _, also_held_out = split(len(others), seed) if others else ((), ())
+    apart = [*(pairs[index] for index in held_out), *(others[index] for index in also_held_out)]
+    order = np.random.default_rng(seed).permutation(len(apart))  # not all of them may be asked
+    return Lot(
+        learned=tuple(pairs[index] for index in learned),
+        held_out=tuple(apart[int(index)] for index in order),
+        answered=True,
     )
 
 

@@ -7,6 +7,7 @@ that it does not know would be answered by the bare base, so only numbers given 
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ import xllamacpp
 from numpy.typing import NDArray
 
 from dizuo.core.errors import DizuoError, InvalidInput
+from dizuo.families.base import Distribution
 from dizuo.families.errors import ContextOverflow, GenerationFailed, LayerRefused
 from dizuo.families.text.calibration import TOP_LOGPROBS, Token, token_of
 from dizuo.families.text.messages import TEMPLATE_ARGUMENTS, with_system
@@ -30,7 +32,15 @@ SLOT_TOKENS = 2048
 """Prompt and answer together, unless the model was trained for less."""
 EMBEDDED_CHARACTERS = 500
 """Of a prompt's beginning; never more tokens than are read at a time."""
+NUM_EXPECTED = 100
+"""How many of the next tokens are told, the likeliest."""
 _BATCH_TOKENS = 2048
+_FORCED = "!"
+"""A character that is a token of its own in every byte-level vocabulary."""
+_FORCING = 1e9
+_SCHEMAS_REMEMBERED = 1000
+_FAR_LIKELIER = 100.0
+"""Added to a token's logit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +109,7 @@ class Llama:
     ) -> None:
         self.slot_tokens = min(context_tokens, SLOT_TOKENS)
         self._num_adapters = len(adapters)
+        self._tried: dict[str, bool] = {}
         for path in (model, *adapters):
             if not path.is_file():
                 raise _cannot_open(path)
@@ -137,7 +148,7 @@ class Llama:
 
         Raises:
             ContextOverflow: the prompt is too long for the model.
-            InvalidInput: llama.cpp refuses the request.
+            InvalidInput: llama.cpp refuses the request, or cannot enforce its schema.
             GenerationFailed: it fails.
         """
         written = Written()
@@ -183,12 +194,87 @@ class Llama:
             body["stop"] = list(sampling.stop)
         if sampling.seed is not None:
             body["seed"] = sampling.seed % (1 << 32)
-        schema = sampling.schema or (ANY_OBJECT if sampling.any_json else None)
-        if schema is None and ask.messages is not None and not sampling.free:
-            schema = manner.schema
+        schema = _schema(ask, manner)
         if schema is not None:
+            self._require_enforced(schema)
             body["grammar"] = grammar(schema)
         return body
+
+    def expect(self, ids: Sequence[int], adapters: frozenset[int]) -> Distribution:
+        """The NUM_EXPECTED likeliest tokens after those with these numbers.
+
+        One token is written to be told them, and that is always the same whole character: of a
+        token that leaves a character unfinished llama.cpp tells nothing. What it tells is the
+        model's own, before any such force.
+
+        Raises:
+            ContextOverflow: there are more tokens than the model reads.
+            GenerationFailed: llama.cpp fails.
+        """
+        told: list[Any] = []
+        body = {
+            "prompt": [list(ids)],
+            "stream": False,
+            "max_tokens": 1,
+            "logprobs": NUM_EXPECTED,
+            "logit_bias": [[_FORCED, _FORCING]],
+            "temperature": 0.0,
+            "lora": self._adapters_on(adapters),
+        }
+
+        def take(chunk: Any) -> bool:
+            told.append(chunk)
+            return False
+
+        self._server.handle_completions(body, take)
+        (chunk,) = told
+        if "error" in chunk:
+            raise _failed(chunk["error"])
+        tokens = ((chunk["choices"][0].get("logprobs") or {}).get("content") or [{}])[0]
+        likeliest = tokens.get("top_logprobs", [])
+        if not likeliest or not all(math.isfinite(one["logprob"]) for one in likeliest):
+            raise GenerationFailed("The model tells no probabilities of the next token.")
+        return Distribution(
+            tuple(one["id"] for one in likeliest),
+            tuple(min(one["logprob"], 0.0) for one in likeliest),
+        )
+
+    def _require_enforced(self, schema: Mapping[str, Any]) -> None:
+        if not self.enforces(schema):
+            raise InvalidInput(
+                "The engine cannot hold an answer to this schema.",
+                next_step="Leave out alternatives that overlap, and parts that contradict others.",
+            )
+
+    def enforces(self, schema: Mapping[str, Any]) -> bool:
+        """Whether answers are held to a schema.
+
+        llama.cpp leaves out a grammar that it cannot parse and says nothing. So each is tried once:
+        a token that no object begins with is made by far the likeliest, and must not come.
+
+        Raises:
+            GenerationFailed: llama.cpp fails.
+        """
+        text = grammar(schema)
+        if text not in self._tried:
+            if len(self._tried) >= _SCHEMAS_REMEMBERED:
+                self._tried.clear()
+            self._tried[text] = self._begins_object(text)
+        return self._tried[text]
+
+    def _begins_object(self, grammar_text: str) -> bool:
+        body = {
+            "prompt": "a",
+            "max_tokens": 1,
+            "temperature": 0,
+            "lora": self._adapters_on(frozenset()),
+            "grammar": grammar_text,
+            "logit_bias": [["x", _FAR_LIKELIER]],
+        }
+        answer = self._server.handle_completions(body)
+        if "error" in answer:
+            raise _failed(answer["error"])
+        return str(answer["choices"][0]["text"]).lstrip().startswith("{")
 
     def _adapters_on(self, numbers: frozenset[int]) -> list[dict[str, float]]:
         assert numbers <= set(range(self._num_adapters)), "numbers are given out here"
@@ -204,6 +290,15 @@ class Llama:
         if "error" in answer:
             raise _failed(answer["error"])
         return np.asarray(answer["data"][0]["embedding"], dtype=np.float32)
+
+
+def _schema(ask: Ask, manner: Manner) -> Mapping[str, Any] | None:
+    """What the answer is held to: the caller's schema, or else the layer's."""
+    sampling = ask.sampling
+    schema = sampling.schema or (ANY_OBJECT if sampling.any_json else None)
+    if schema is None and ask.messages is not None and not sampling.free:
+        schema = manner.schema
+    return schema
 
 
 def _take(chunk: Mapping[str, Any], written: Written, emit: Callable[[Piece], bool]) -> bool:

@@ -19,6 +19,8 @@ from dizuo.families.text.gguf_tokenizer import TEMPLATE_NAME, Vocabulary, read_v
 from dizuo.families.text.layer import CONFIG_NAME
 from dizuo.families.text.weight_files import check_tensors, open_tensors, weight_files
 
+_ADAPTER_NAME = "adapter_config.json"
+"""PEFT's."""
 _MAX_CONFIG_BYTES = 20_000_000
 
 
@@ -81,6 +83,11 @@ def read_config(directory: Path) -> dict[str, Any]:
             raise ValueError
         value = json.loads(path.read_bytes())
     except FileNotFoundError as error:
+        if (directory / _ADAPTER_NAME).is_file():
+            raise ModelRefused(
+                f"The folder holds an adapter ({_ADAPTER_NAME}), not a whole model.",
+                next_step="Merge it into its base with PEFT's merge_and_unload, and import that.",
+            ) from error
         raise ModelRefused(
             f"There is no {CONFIG_NAME} in the model's folder.",
             next_step="Give a folder that save_pretrained or a model hub has written.",

@@ -91,7 +91,8 @@ class LoraMethod(AdapterMethod):
 
 class DpoMethod(AdapterMethod):
     """Learns from pairs of a label and a rejected answer (Rafailov et al. 2023, *Direct Preference
-    Optimization*, equation 7); `beta` is theirs."""
+    Optimization*, equation 7); `beta` is theirs. Rows without a rejected answer, such as confirmed
+    samples, are not learned from."""
 
     kind: Literal["dpo"]
     beta: Annotated[float, Field(gt=0, le=10, strict=False)] = 0.1

@@ -16,7 +16,7 @@ from typing import Any
 import xllamacpp
 
 from dizuo.artifacts.model import StackFiles
-from dizuo.families.base import Answer, Observation
+from dizuo.families.base import Answer, Distribution, Observation
 from dizuo.families.errors import LayerRefused, UnknownStack
 from dizuo.families.text import calibration, protocol, replies
 from dizuo.families.text.calibration import Calibration, figures
@@ -106,6 +106,21 @@ class LlamaEngine:
             float(known.novelty_percentiles(embedding)[0]),
         )
 
+    def expect(self, stack: str, _request: Mapping[str, Any], taken: Sequence[int]) -> Distribution:
+        """The likeliest next tokens; see `dizuo.families.base.ForeseeingEngine`.
+
+        Args:
+            stack: the name it is served under.
+            taken: the numbers of all tokens so far, those of the prompt first; a request's text is
+                not read again.
+
+        Raises:
+            UnknownStack: the engine does not hold it, or is closed.
+            ContextOverflow: there are more tokens than the model reads.
+            GenerationFailed: llama.cpp failed.
+        """
+        return self._llama.expect(taken, self._stack(stack).manner.adapters)
+
     def describe(self, stack: str) -> dict[str, Any]:
         """The model's metadata; it is asked by OpenAI's protocol under `/v1`.
 
@@ -173,6 +188,7 @@ def open_engine(stacks: Mapping[str, StackFiles], *, threads: int) -> LlamaEngin
         threads=threads,
     )
     _check_width(llama, known)
+    _check_schemas(llama, known)
     return LlamaEngine(llama, known)
 
 
@@ -218,4 +234,15 @@ def _check_width(llama: Llama, stacks: Mapping[str, _Stack]) -> None:
             raise LayerRefused(
                 f"The {calibration.FILE_NAME} of {name} is for another base.",
                 next_step="Build the layer again.",
+            )
+
+
+def _check_schemas(llama: Llama, stacks: Mapping[str, _Stack]) -> None:
+    for name, stack in stacks.items():
+        schema = stack.manner.schema
+        if schema is not None and not llama.enforces(schema):
+            raise LayerRefused(
+                f"The engine cannot hold the answers of {name} to its schema.",
+                next_step="Leave out of task.schema what overlaps or contradicts itself, and build "
+                "the layer again.",
             )

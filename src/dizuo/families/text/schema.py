@@ -1,10 +1,14 @@
-"""The JSON schemas that an `extract` layer may carry: those llama.cpp can enforce. Light."""
+"""The JSON schemas that an `extract` layer may carry: those llama.cpp can enforce. Light.
+
+What is wrong with one part is told here. That parts contradict each other (`allOf`), or could both
+hold (`oneOf`), only the engine finds out.
+"""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dizuo.core.digests import canonical_json
@@ -19,6 +23,18 @@ _KEYWORDS = {
     "exclusiveMinimum", "exclusiveMaximum", "$defs", "$ref", "definitions",
 }  # fmt: skip
 """Those that llguidance enforces, or that say nothing about the form."""
+_ALTERNATIVES = ("anyOf", "oneOf", "allOf", "prefixItems")
+_COUNTS = ("minItems", "minLength")
+_RANGES = (
+    ("minItems", "maxItems"),
+    ("minLength", "maxLength"),
+    ("minimum", "maximum"),
+    ("exclusiveMinimum", "exclusiveMaximum"),
+)
+_FORMATS = (
+    *("date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"),
+)
+_LOOKS_AROUND = re.compile(r"\(\?<?[=!]|\(\?\(|\(\?P=|\\[1-9]")
 _TYPES = ("object", "array", "string", "number", "integer", "boolean", "null")
 
 
@@ -34,36 +50,96 @@ def schema_fault(schema: Mapping[str, Any]) -> str:
         return "the schema is not plain JSON"
     if size > MAX_SCHEMA_BYTES:
         return f"the schema has more than {MAX_SCHEMA_BYTES:,} bytes"
-    return _part_fault(schema, 0)
+    return _part_fault(schema, schema, 0)
 
 
-def _part_fault(part: Any, depth: int) -> str:
+def _part_fault(part: Any, root: Mapping[str, Any], depth: int) -> str:
     if depth > _MAX_DEPTH:
         return f"the schema is nested more than {_MAX_DEPTH} deep"
-    if isinstance(part, bool):
+    if part is True:
         return ""
     if not isinstance(part, Mapping):
         return "a part of the schema is not a mapping"
     unknown = sorted(str(key) for key in part if key not in _KEYWORDS)
     if unknown:
         return f"the schema's keyword {unknown[0][:40]!r} cannot be enforced by the engine"
-    if fault := _value_fault(part):
-        return fault
-    return next((fault for below in _below(part) if (fault := _part_fault(below, depth + 1))), "")
+    faults = (
+        _type_fault(part),
+        _text_fault(part),
+        _range_fault(part),
+        _choice_fault(part),
+        _object_fault(part),
+        _reference_fault(part, root),
+        *(_part_fault(below, root, depth + 1) for below in _below(part)),
+    )
+    return next((fault for fault in faults if fault), "")
 
 
-def _value_fault(part: Mapping[str, Any]) -> str:
-    types = part.get("type", [])
-    if any(one not in _TYPES for one in ([types] if isinstance(types, str) else types)):
-        return f"the schema's type {str(types)[:40]!r} is none of JSON's"
-    pattern = part.get("pattern")
+def _type_fault(part: Mapping[str, Any]) -> str:
+    types = part.get("type", _TYPES)
+    types = [types] if isinstance(types, str) else types
+    if not isinstance(types, Sequence) or not types or any(one not in _TYPES for one in types):
+        return f"the schema's type {str(part['type'])[:40]!r} is none of JSON's"
+    return ""
+
+
+def _text_fault(part: Mapping[str, Any]) -> str:
+    pattern, form = part.get("pattern", ""), part.get("format", _FORMATS[0])
     try:
-        re.compile(pattern if pattern is not None else "")
+        re.compile(pattern)
     except (re.error, TypeError, RecursionError):
         return f"the schema's pattern {str(pattern)[:40]!r} is no regular expression"
-    reference = part.get("$ref", "#/$defs/")
-    if not isinstance(reference, str) or not re.match(r"#/(\$defs|definitions)/", reference):
+    if _LOOKS_AROUND.search(pattern):
+        return f"the schema's pattern {pattern[:40]!r} looks around or back; the engine cannot"
+    if form not in _FORMATS:
+        return f"the schema's format {str(form)[:40]!r} cannot be enforced by the engine"
+    return ""
+
+
+def _range_fault(part: Mapping[str, Any]) -> str:
+    for low, high in _RANGES:
+        counts = low in _COUNTS
+        for key in (low, high):
+            value = part.get(key, 0)
+            whole = type(value) is int and value >= 0
+            if not (whole if counts else type(value) in (int, float)):
+                return (
+                    f"the schema's {key} is not a {'whole number from 0' if counts else 'number'}"
+                )
+        if low in part and high in part and part[low] > part[high]:
+            return f"the schema's {low} is above its {high}"
+    return ""
+
+
+def _choice_fault(part: Mapping[str, Any]) -> str:
+    for key in ("enum", *_ALTERNATIVES):
+        if key in part and not (isinstance(part[key], list) and part[key]):
+            return f"the schema's {key} is not a list of at least one"
+    return ""
+
+
+def _object_fault(part: Mapping[str, Any]) -> str:
+    properties, required = part.get("properties", {}), part.get("required", [])
+    if not isinstance(properties, Mapping):
+        return "the schema's properties are not a mapping"
+    if not isinstance(required, list) or not all(isinstance(name, str) for name in required):
+        return "the schema's required is not a list of names"
+    missing = sorted(set(required) - set(properties))
+    if missing and part.get("additionalProperties") is False:
+        return f"the schema requires {missing[0][:40]!r} and does not allow it"
+    return ""
+
+
+def _reference_fault(part: Mapping[str, Any], root: Mapping[str, Any]) -> str:
+    reference = part.get("$ref")
+    if reference is None:
+        return ""
+    found = re.fullmatch(r"#/(\$defs|definitions)/([^/]+)", str(reference))
+    known = root.get(found[1]) if found else None
+    if found is None or not isinstance(known, Mapping) or found[2] not in known:
         return "a $ref of the schema does not lead to its own $defs"
+    if isinstance(known[found[2]], Mapping) and "$ref" in known[found[2]]:
+        return "a $ref of the schema leads to another $ref"
     return ""
 
 
@@ -72,12 +148,13 @@ def _below(part: Mapping[str, Any]) -> list[Any]:
     for key in ("properties", "$defs", "definitions"):
         value = part.get(key, {})
         found += list(value.values()) if isinstance(value, Mapping) else [value]
-    for key in ("anyOf", "oneOf", "allOf", "prefixItems"):
+    for key in _ALTERNATIVES:
         value = part.get(key, [])
         found += value if isinstance(value, list) else [value]
-    for key in ("items", "additionalProperties"):
-        if key in part:
-            found.append(part[key])
+    if "items" in part:
+        found.append(part["items"])
+    if part.get("additionalProperties", False) is not False:
+        found.append(part["additionalProperties"])
     return found
 
 
@@ -94,7 +171,7 @@ def grammar(schema: Mapping[str, Any]) -> str:
     """The llguidance grammar that holds an answer to a schema, without spaces between its parts.
 
     llama.cpp is built with llguidance here; one that it cannot parse is left out silently, so only
-    schemas without a `schema_fault` may come.
+    schemas without a `schema_fault` may come, and `Llama.enforces` tries them.
     """
     compact = {"whitespace_flexible": False, "item_separator": ",", "key_separator": ":"}
     held = {**schema, "x-guidance": compact}

@@ -16,6 +16,7 @@ from dizuo.families.base import Problem, Row
 from dizuo.families.text import protocol, recipe
 from dizuo.families.text.messages import (
     MAX_CHARACTERS,
+    answer_of,
     answer_text,
     prompt_of,
     prompt_text,
@@ -24,8 +25,11 @@ from dizuo.families.text.messages import (
 )
 
 NAME = "text"
-CODE_VERSION = 1
-"""Raised when the same recipe and data would become other bytes; see `families.base.Spec`."""
+CODE_VERSION = 2
+"""Raised when the same recipe and data would become other bytes; see `families.base.Spec`.
+
+2: trained answers tell how likely the model found each token.
+"""
 PROTOCOL: Literal["open-inference", "openai"] = "openai"
 TARGETS: tuple[str, ...] = ("safetensors", "gguf-f16", "gguf-q8_0", "gguf-q4_0")
 COLUMNS: tuple[str, ...] = ("prompt", "text", "rejected", "label")
@@ -51,9 +55,14 @@ def check_row(row: Row) -> str:
     for column in ("label", "rejected"):
         if column in row and (fault := _answer_fault(row[column])):
             return f"the {column} {fault}"
-    if "rejected" in row and canonical_json(row["rejected"]) == canonical_json(row.get("label")):
+    if "rejected" in row and "label" in row and _said(row["rejected"]) == _said(row["label"]):
         return "the rejected answer is the label"
     return ""
+
+
+def _said(answer: Any) -> bytes:
+    """What an answer says, however it is written."""
+    return canonical_json(answer_of(answer_text(answer)))
 
 
 def _plain_fault(row: Row) -> str:

@@ -8,6 +8,7 @@ such; an answer ends with the token that ends the assistant's turn.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -179,8 +180,9 @@ def _rendered(
             list(messages), tokenize=False, add_generation_prompt=prompted, **TEMPLATE_ARGUMENTS
         )
     except Exception as error:  # Jinja raises what a template does wrong
+        reason = re.split(r"\n|\. |\.$", str(error))[0]
         raise LayerRefused(
-            f"The base's chat template cannot write these messages: {str(error)[:200]}.",
+            f"The base's chat template cannot write these messages: {reason[:200]}.",
             next_step="Check the roles and their order against the model's documentation.",
         ) from error
     return text

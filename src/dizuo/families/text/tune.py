@@ -28,6 +28,7 @@ from dizuo.families.text.lessons import (
     Lot,
     Pair,
     Reading,
+    check_labels,
     check_lengths,
     check_rows,
     divide,
@@ -126,7 +127,8 @@ def tune(job: TuneJob, report: Reporter, cancelled: Callable[[], bool]) -> Tuned
     report(Progress("prepare", message="reading the rows and the parent"))
     method, task = parse_method(job.method), parse_task(job.task)
     check_rows(job.rows, method.kind)
-    work = _Work(job, method, task, divide(job.rows, job.seed), report, cancelled)
+    check_labels(job.rows[: len(job.rows) - job.num_replayed], task)
+    work = _Work(job, method, task, divide(job.rows, job.seed, method.kind), report, cancelled)
     if isinstance(method, PretrainMethod):
         return _pretrain(work, method)
     if job.parent is None:
@@ -215,6 +217,7 @@ def _plan(work: _Work, tokens: Tokens, architecture: Architecture) -> _Plan:
         {
             "num_trained": float(len(learned) - num_too_long),
             "num_held_out": float(len(work.lot.held_out)),
+            "num_left_out": float(len(work.job.rows) - len(learned) - len(work.lot.held_out)),
             "num_too_long": float(num_too_long),
             "estimated_bytes": float(needed.total),
         },

@@ -85,7 +85,7 @@ def check_tensors(tensors: Tensors, architecture: Architecture) -> None:
     found = {name for name in tensors.slices if not name.endswith(_COMPUTED_ANEW)} - ignored
     if found != expected.keys():
         missing, extra = sorted(expected.keys() - found), sorted(found - expected.keys())
-        reason = f"lack {missing[0]}" if missing else f"hold {extra[0][:80]}, which is unknown"
+        reason = f"lack {missing[0]}" if missing else f"hold {extra[0][:80]!r}, which is unknown"
         raise _refused(f"{reason} in a {architecture.class_name}")
     for name, shape in expected.items():
         if tensors.shape(name) != shape:

@@ -89,6 +89,14 @@ def softmax(logits: Floats) -> Floats:
     return np.asarray(powers / powers.sum(axis=-1, keepdims=True), dtype=np.float32)
 
 
+def likeliest(probabilities: Floats) -> tuple[list[int], list[float]]:
+    """The numbers of the classes, the likeliest first, and the logarithms of their probabilities,
+    from those of one row, shape (classes)."""
+    order = np.argsort(-probabilities, kind="stable")
+    logprobs = np.log(np.clip(probabilities[order], np.finfo(np.float32).tiny, 1))
+    return order.tolist(), logprobs.tolist()
+
+
 def _distance(embeddings: Floats, means: Floats, scales: Floats) -> Floats:
     """min over classes of sqrt(mean((e - mean)² · scale²)), by the expanded square."""
     rows, centres = embeddings * scales, means * scales

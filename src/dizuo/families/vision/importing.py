@@ -1,4 +1,4 @@
-"""Bringing an open image classifier in as a base. `inspect` is light, `import_model` heavy."""
+"""Bringing an open image classifier in as a base. Light, but `import_model` is heavy."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from dizuo.families.vision.model_directory import (
     PROCESSOR_NAME,
     SUPPORTED,
     ModelDirectory,
+    read_config,
     read_directory,
 )
 
@@ -27,6 +28,15 @@ if TYPE_CHECKING:
 _NUM_GENERATED = 64
 _GENERATED_SIDE = 32
 _KEPT_TO_OURSELVES = ("_name_or_path", "auto_map", "dtype", "torch_dtype", "transformers_version")
+
+
+def check_config(directory: Path) -> None:
+    """Refuse what is not one of the image classifiers that are supported, by `config.json` alone.
+
+    Raises:
+        ModelRefused: it is not; says why and what to do.
+    """
+    read_config(directory)
 
 
 def inspect(directory: Path) -> dict[str, Any]:

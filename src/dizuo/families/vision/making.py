@@ -15,12 +15,14 @@ from dizuo.families.golden import (
     MAX_GOLDEN_ROWS,
     MAX_TRAINED_ANSWERS,
     TRAINED_ANSWERS_NAME,
-    ExpectedAnswer,
+    TrainedAnswer,
+    kept,
     write_golden,
+    write_trained_answers,
 )
 from dizuo.families.vision import calibration
 from dizuo.families.vision.adapter import Adapter, write_adapter
-from dizuo.families.vision.calibration import Calibration
+from dizuo.families.vision.calibration import Calibration, likeliest
 from dizuo.families.vision.imaging import decode, encode_png, shrink_to
 from dizuo.families.vision.layer import (
     ADAPTER_FORMAT,
@@ -109,16 +111,17 @@ class Witness:
     tuned: Calibration
     labels: tuple[str, ...]
 
-    def answers(self, images: Sequence[bytes]) -> list[ExpectedAnswer]:
-        """What it answers to each picture."""
+    def answers(self, images: Sequence[bytes]) -> list[TrainedAnswer]:
+        """What it answers to each picture, and how likely it finds each class."""
         pictures = Pictures(images, [0] * len(images), self.network.preprocess)
         evidence = examine(self.network, pictures, range(len(images)))
         probabilities = self.tuned.probabilities(evidence.logits)
         return [
-            ExpectedAnswer(
+            TrainedAnswer(
                 request=bytes_request([image]),
                 answer=self.labels[int(row.argmax())],
                 confidence=round(min(float(row.max()), 1.0), _CONFIDENCE_DIGITS),
+                choices=(kept(*likeliest(row)),),
             )
             for image, row in zip(images, probabilities, strict=True)
         ]
@@ -129,8 +132,9 @@ def write_answers(witness: Witness, images: Sequence[bytes], output: Path) -> No
     settings = witness.network.preprocess.settings
     longest = 2 * max(settings.height, settings.width)
     small = [_small(image, settings.channels, longest) for image in images[:MAX_GOLDEN_ROWS]]
-    write_golden(output / GOLDEN_NAME, witness.answers(small))
-    write_golden(output / TRAINED_ANSWERS_NAME, witness.answers(list(images[:MAX_TRAINED_ANSWERS])))
+    write_golden(output / GOLDEN_NAME, [row.golden() for row in witness.answers(small)])
+    answers = witness.answers(list(images[:MAX_TRAINED_ANSWERS]))
+    write_trained_answers(output / TRAINED_ANSWERS_NAME, answers)
 
 
 def _small(image: bytes, num_channels: int, longest_side: int) -> bytes:

@@ -64,6 +64,24 @@ def read_directory(path: Path) -> ModelDirectory:
     """
     if not path.is_dir():
         raise ModelRefused(f"{path} is not a folder.", next_step="Give the folder of a model.")
+    config = read_config(path)
+    weights = _weight_files(path)
+    return ModelDirectory(
+        path=path,
+        config=config,
+        labels=_labels(config),
+        weights=weights,
+        num_parameters=sum(_count_parameters(file) for file in weights),
+        preprocessing=_preprocessing(path, config),
+    )
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The `config.json` of an image classifier that is supported.
+
+    Raises:
+        ModelRefused: there is none, or it describes something else.
+    """
     config = _read_json(path, CONFIG_NAME)
     if not config.get("model_type"):
         raise ModelRefused(
@@ -77,15 +95,7 @@ def read_directory(path: Path) -> ModelDirectory:
             next_step=f"Supported: {', '.join(sorted(SUPPORTED))}.",
         )
     _check_class(config, SUPPORTED[architecture])
-    weights = _weight_files(path)
-    return ModelDirectory(
-        path=path,
-        config=config,
-        labels=_labels(config),
-        weights=weights,
-        num_parameters=sum(_count_parameters(file) for file in weights),
-        preprocessing=_preprocessing(path, config),
-    )
+    return config
 
 
 def _check_class(config: Mapping[str, Any], wanted: str) -> None:

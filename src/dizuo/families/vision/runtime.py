@@ -19,11 +19,11 @@ from onnxruntime.capi import onnxruntime_pybind11_state as pybind
 from pydantic import ValidationError
 
 from dizuo.artifacts.model import StackFiles
-from dizuo.families.base import Answer, Observation
+from dizuo.families.base import Answer, Distribution, Observation
 from dizuo.families.errors import LayerRefused, UnknownStack
 from dizuo.families.vision import calibration
 from dizuo.families.vision.adapter import Floats, compose, read_adapter
-from dizuo.families.vision.calibration import Calibration
+from dizuo.families.vision.calibration import Calibration, likeliest
 from dizuo.families.vision.imaging import Picture, centre_crop
 from dizuo.families.vision.layer import (
     ADAPTER_NAME,
@@ -86,6 +86,20 @@ class OnnxEngine:
             response(request, chosen.served, chosen.labels, probabilities),
             _observations(chosen, embeddings, probabilities),
         )
+
+    def expect(self, stack: str, request: Mapping[str, Any], _taken: Sequence[int]) -> Distribution:
+        """How likely each class is, for a request of one picture: the only choice there is.
+
+        Raises:
+            UnknownStack: the engine does not hold it, or is closed.
+            InvalidInput: the request does not have the family's form.
+        """
+        chosen = self._stack(stack)
+        _embeddings, logits = self._run(
+            chosen, request_pictures(request, self._preprocessing.channels)
+        )
+        outcomes, logprobs = likeliest(chosen.calibration.probabilities(logits)[0])
+        return Distribution(tuple(outcomes), tuple(logprobs))
 
     def describe(self, stack: str) -> dict[str, Any]:
         """The model's Open Inference Protocol metadata.

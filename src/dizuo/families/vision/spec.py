@@ -17,10 +17,11 @@ from dizuo.families.vision.imaging import decode, encode_png
 from dizuo.families.vision.protocol import bytes_request, request_images
 
 NAME = "vision"
-CODE_VERSION = 2
+CODE_VERSION = 3
 """Raised when the same recipe and data would become other bytes; see `families.base.Spec`.
 
 2: 16-bit grey pictures are scaled, not clipped; a last batch of one row is left out of pretraining.
+3: trained answers tell how likely the model found each class.
 """
 PROTOCOL: Literal["open-inference", "openai"] = "open-inference"
 TARGETS: tuple[str, ...] = ("safetensors", "onnx")
