@@ -144,3 +144,19 @@ def test_small_work_takes_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     finally:
         torch.set_num_threads(before)
     assert teaching.threads_for is threads_for
+
+
+def test_rows_of_about_one_length_share_a_batch_in_an_order_that_can_be_repeated() -> None:
+    lengths = [5 + (37 * n) % 90 for n in range(1000)]
+    sampler = teaching._ByLength(lengths, 10, 3)
+    first = list(sampler)
+    assert sorted(first) == list(range(1000))
+    batches = [[lengths[index] for index in first[at : at + 10]] for at in range(0, 1000, 10)]
+    assert sum(max(batch) for batch in batches) * 10 < 1.1 * sum(lengths)
+    sampler.set_epoch(1)
+    second = list(sampler)
+    assert second != first
+    again = teaching._ByLength(lengths, 10, 3)
+    assert list(again) == first
+    again.set_epoch(1)
+    assert list(again) == second

@@ -37,6 +37,7 @@ LORA: Mapping[str, Any] = {
     "learning_rate": 1e-2,
     "batch_size": 16,
     "max_length": 96,
+    "group_by_length": True,
 }
 DPO: Mapping[str, Any] = {**LORA, "kind": "dpo", "learning_rate": 2e-3}
 SCHEMA: Mapping[str, Any] = {

@@ -45,8 +45,9 @@ class Schedule(RecipePart):
     """How long and how fast to learn, for every method.
 
     The learning rate rises over `warmup` of the steps and falls along a cosine to zero. Rows are
-    cut at `max_length` tokens; `packing` puts several into one. One optimiser step learns from
-    `batch_size` times `gradient_accumulation` rows.
+    cut at `max_length` tokens; `packing` puts several into one, `group_by_length` puts rows of
+    about the same length into one batch, so that less of it is padding. One optimiser step learns
+    from `batch_size` times `gradient_accumulation` rows.
     """
 
     epochs: Annotated[float, Field(gt=0, le=1000, strict=False)]
@@ -59,6 +60,7 @@ class Schedule(RecipePart):
     weight_decay: Annotated[float, Field(ge=0, le=1, strict=False)] = 0.0
     max_grad_norm: Annotated[float, Field(gt=0, le=100, strict=False)] = 1.0
     packing: bool = False
+    group_by_length: bool = False
     precision: Literal["auto", "fp32", "bf16"] = "auto"
 
 
