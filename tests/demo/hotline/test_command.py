@@ -37,7 +37,7 @@ def test_the_base_mixes_tickets_copies_and_excerpts() -> None:
         False,
         False,
     ] * 2
-    assert ['"event"' in label for label in labels] == [False, False, False, True] * 2
+    assert [label.startswith('{"place"') for label in labels] == [False, False, False, True] * 2
 
 
 def test_the_bases_suite_has_tickets_alone() -> None:

@@ -1,4 +1,4 @@
-"""Copying and excerpting: what makes a small base able to write what it has never read."""
+"""Copying and finding: what makes a small base able to write what it has never read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from itertools import chain, islice
 
 from dizuo.demo.hotline.cities import DESKS, FESTIVAL
 from dizuo.demo.hotline.facility import FACILITY
-from dizuo.demo.hotline.model import Desk, Event, Language, Row, Split, Ticket, Wording
+from dizuo.demo.hotline.model import Desk, Event, Language, Row, Split, Wording
 from dizuo.demo.hotline.phrasing import PHRASINGS, URGENCY, Phrasing
 from dizuo.demo.hotline.places import STEM_CHARACTERS, SYLLABLES, draw_place
 from dizuo.demo.hotline.tickets import Loosen, Mix, draw_ticket, ticket_rows
@@ -20,6 +20,27 @@ from dizuo.families.text.messages import answer_text
 
 HEADS = ("复述：", "Repeat: ")
 EXCERPT_HEADS = ("摘录：", "Excerpt: ")
+_FRAMES = {
+    Language.CHINESE: (
+        "{before}，{place}{after}，{event}",
+        "{before}在{place}，{event}{after}",
+        "{before}：{place}；{after}：{event}",
+        "{event}，{before}：{place}",
+        "{event}{before}，{place}{after}",
+        "（{place}）{before}{event}",
+        "{before}是{place}，{after}，{event}",
+    ),
+    Language.ENGLISH: (
+        "{before} {place} {after} {event}",
+        "{before}, {event} {after} {place}",
+        "{event}, {before} {place}",
+        "{before}: {place}; {after}: {event}",
+        "({place}) {before} {event}",
+        "{place} {before} {event} {after}",
+        "{event} {before}: {place}, {after}",
+    ),
+}
+"""How loose words may stand around a place and an event."""
 _COMMON_CHARACTERS = (
     "的一是不了在人有我他这个们来到时大地为子中你说生国年着就那和要出也得里后自以会家可下而过天去能"
     "对小多然于心学之都好看起发当没成只如事把还用第样道想作种开美总从无情己面最女但现前些所同日手又行"
@@ -45,10 +66,9 @@ def copying_rows(num_rows: int, seed: int) -> Iterator[Row]:
 
 
 def excerpt_rows(num_rows: int, seed: int) -> Iterator[Row]:
-    """`num_rows` tickets whose events are loose words: copy what happened, where, how urgent.
+    """`num_rows` tickets whose events are loose words: note the place and the urgency alone.
 
-    Whoever has read these finds the event in a ticket by how tickets are phrased, not by knowing
-    the event: that is what an adapter for another desk builds on.
+    Whoever has read these finds a place in a ticket whatever it is about.
     """
     draw = random.Random(f"excerpts {seed}")
     for _ in range(num_rows):
@@ -60,11 +80,7 @@ def excerpt_rows(num_rows: int, seed: int) -> Iterator[Row]:
         }
         desk = Desk("excerpts", (event,), {event.category: ""}, districts=districts)
         ticket = draw_ticket(Mix(desk), draw, loose=draw.choice((None, _loosener(draw))))
-        label = {
-            "event": _as_written(ticket),
-            "place": ticket.label.place,
-            "urgency": ticket.label.urgency,
-        }
+        label = {"place": ticket.label.place, "urgency": ticket.label.urgency}
         yield {"prompt": draw.choice(EXCERPT_HEADS) + ticket.text, "label": label}
 
 
@@ -80,7 +96,7 @@ def loose_rows(num_rows: int, seed: int) -> Iterator[Row]:
 
 def base_rows(num_rows: int, seed: int, split: Split = Split.TRAIN) -> Iterator[Row]:
     """What the base learns from, in turns: a desk's ticket, a text to copy, a ticket among loose
-    words, one to excerpt.
+    words, one to find a place in.
 
     Held out are a desk's tickets alone. Labels are texts: the base is held to no schema.
     """
@@ -95,17 +111,21 @@ def base_rows(num_rows: int, seed: int, split: Split = Split.TRAIN) -> Iterator[
 
 
 def _loosener(draw: random.Random) -> Loosen:
-    """Puts loose words in the place of openings, closings, leads and tails."""
+    """Puts loose words in the place of openings, closings, leads, tails, and of half the bodies."""
 
     def loosen(phrasing: Phrasing, language: Language) -> Phrasing:
-        words = [_draw_words(language, draw) for _ in range(4)]
+        opening, closing, lead, tail, before, after = (
+            _draw_words(language, draw) for _ in range(6)
+        )
         comma = "，" if language is Language.CHINESE else ", "
+        frame = draw.choice(_FRAMES[language]).replace("{before}", before)
         return replace(
             phrasing,
-            openings=(words[0],),
-            closings=(words[1],),
-            leads=(words[2] + comma.rstrip(),),
-            tails=(comma + words[3],),
+            bodies=draw.choice((phrasing.bodies, (frame.replace("{after}", after),))),
+            openings=(opening,),
+            closings=(closing,),
+            leads=(lead + comma.rstrip(),),
+            tails=(comma + tail,),
         )
 
     return loosen
@@ -164,12 +184,6 @@ def _draw_wording(language: Language, draw: random.Random) -> Wording:
     else:
         parts = [" ".join(draw.choices(_words(), k=draw.randint(1, 3))) for _ in range(2)]
     return Wording((parts[0],), (parts[1],))
-
-
-def _as_written(ticket: Ticket) -> str:
-    """The event's words as they stand in the ticket: a sentence may begin with them."""
-    event = ("" if ticket.language is Language.CHINESE else " ").join(ticket.wording)
-    return event if event in ticket.text else f"{event[0].upper()}{event[1:]}"
 
 
 def _texts() -> Iterator[str]:
