@@ -63,9 +63,7 @@ class _Telling:
 
 def demo(
     *,
-    story: Annotated[
-        StoryName | None, typer.Option(help="Tell one story; both if left out.")
-    ] = None,
+    story: Annotated[StoryName, typer.Option(help="Which story to tell.")] = StoryName.METER,
     seed: Annotated[int, typer.Option(help="Decides all that is random.")] = 1,
     folder: Annotated[Path, typer.Option(help="Where the demo keeps its hub and sites.")] = Path(
         ".dizuo-demo"
@@ -76,7 +74,7 @@ def demo(
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Build every layer anew.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Run the whole loop with real parts: a hub, its sites, and two stories.
+    """Run the whole loop with real parts: a hub, its sites, and a story.
 
     meter: a camera is mounted differently, and a vision model learns to read meters again.
     hotline: a city's telephone hears of things it never heard of, and a language model learns them.
@@ -86,10 +84,8 @@ def demo(
     """
     for number in _ENDINGS:
         signal.signal(number, _leave)  # so that a killed demo still ends what it started
-    names = list(StoryName) if story is None else [story]
-    sites = [site for name in names for site in _STORIES[name].SITES]
-    num_steps = _STEP_START + sum(_STORIES[name].NUM_STEPS for name in names)
-    screen = Screen(console(stderr=as_json), num_steps)
+    sites = _STORIES[story].SITES
+    screen = Screen(console(stderr=as_json), _STEP_START + _STORIES[story].NUM_STEPS)
     home = (folder / f"seed-{seed}").resolve()
     with ExitStack() as running:
         fleet = running.enter_context(Fleet(home / "logs"))
@@ -98,8 +94,7 @@ def demo(
             bars.summary = town.hub.url
         hub = DemoHub(town.hub, home / "scratch", no_cache)
         telling = _Telling()
-        for name in names:
-            telling.tell(name, Stage(hub, town.sites, screen, seed, home))
+        telling.tell(story, Stage(hub, town.sites, screen, seed, home))
         report = _report(town, telling, screen.seconds, seed)
         report.write(REPORT)
         _show(screen, report, as_json=as_json)

@@ -32,7 +32,7 @@ CHANGED, OTHER = "harbin-hotline", "shenzhen-hotline"
 RETURNED = "harbin-calls"
 """The dataset of what the loop's reviewer labelled."""
 BASE = "hotline-base"
-TARGETS = ("safetensors", "gguf-q8_0")
+TARGETS = ("safetensors", "gguf-f16")
 NUM_GOVERNMENT = 6400
 NUM_CITY = 1200
 NUM_SUITE = 300
