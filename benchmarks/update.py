@@ -157,8 +157,8 @@ def _stage(layout: Layout, stack: Shipped) -> None:
 
 
 def conclude(plan: Plan, measured: Sequence[Measured], about: Mapping[str, Any]) -> Result:
-    """The ratio of bytes at the rank that the aim speaks of, or at the first that was measured, with
-    half floats; and the best of all."""
+    """The ratio of bytes at the rank that the aim speaks of, or at the first that was measured,
+    with half floats; and the best of all."""
     figures = [one.as_dict() for one in measured]
     halves = [one for one in figures if one["kept_as"] == "f16"]
     at_aim = [one for one in halves if one["rank"] == AIM_RANK]

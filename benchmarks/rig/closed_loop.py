@@ -17,6 +17,8 @@ import psutil
 from dizuo.core.errors import DizuoError
 
 _TIMEOUT_SECONDS = 300.0
+_TICK_SECONDS = 0.01
+"""The least processor time that the system tells of."""
 
 
 class CallFailed(DizuoError):
@@ -92,7 +94,7 @@ def ask_all(posts: Sequence[Post], num_callers: int, pid: int) -> Throughput:
     return Throughput(
         num_requests=len(posts),
         requests_per_second=len(posts) / wall,
-        requests_per_cpu_second=len(posts) / cpu,
+        requests_per_cpu_second=len(posts) / max(cpu, _TICK_SECONDS),
         p50_seconds=float(np.percentile(seconds, 50)),
         p95_seconds=float(np.percentile(seconds, 95)),
         answers=tuple(answers),

@@ -36,6 +36,7 @@ from dizuo.families.text.layer import (
     read_manifest,
     write_manifest,
 )
+from dizuo.families.text.llama import SLOT_TOKENS
 from dizuo.families.text.making import (
     Below,
     base_manifest,
@@ -231,3 +232,8 @@ def chats(names: Sequence[str], num: int, num_tokens: int) -> list[dict[str, Any
         }
         for number, row in enumerate(tickets(num))
     ]
+
+
+def context_tokens(architecture: str) -> int:
+    """What the engine lets an answer of this base and its prompt take together."""
+    return min(ARCHITECTURES[architecture]["max_position_embeddings"], SLOT_TOKENS)
