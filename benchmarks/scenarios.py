@@ -113,7 +113,7 @@ def main(
     ] = "qwen3-0.1b",
     scenarios: Annotated[list[int] | None, typer.Option(min=1, max=100)] = None,
     *,
-    requests: Annotated[int, typer.Option(min=1, help="For each figure.")] = 96,
+    requests: Annotated[int, typer.Option(min=1, help="For each figure.")] = 64,
     tokens: Annotated[int, typer.Option(min=1, max=1024, help="Of each answer.")] = 16,
     callers: Annotated[int, typer.Option(min=1, max=64, help="Requests at the same time.")] = 48,
     repeats: Annotated[int, typer.Option(min=1, help="Turns.")] = 1,
@@ -202,8 +202,9 @@ def _posts(plan: Plan, urls: Mapping[str, str]) -> list[Post]:
 def _ask(plan: Plan, urls: Mapping[str, str], pid: int, side: Side) -> None:
     one = dict([min(urls.items())])
     ask_all(_posts(plan, urls)[: len(urls)], plan.num_callers, pid)  # warms up
-    side.single.append(ask_all(_posts(plan, one), plan.num_callers, pid))
-    side.mixed.append(ask_all(_posts(plan, urls), plan.num_callers, pid))
+    single = ask_all(_posts(plan, one), plan.num_callers, pid)
+    side.single.append(single)
+    side.mixed.append(single if urls == one else ask_all(_posts(plan, urls), plan.num_callers, pid))
 
 
 def _ask_shared(plan: Plan, models: _Models, count: int, side: Side) -> None:
