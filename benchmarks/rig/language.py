@@ -113,9 +113,9 @@ class Built:
         return Below(self.manifests[0], tuple(digests))
 
 
-def tickets(num_rows: int) -> list[Row]:
-    """Tickets of the demo's hotline in Harbin, always the same ones."""
-    return list(ticket_rows(Mix(DESKS["harbin"]), num_rows, seed=1))
+def tickets(num_rows: int, seed: int = 1) -> list[Row]:
+    """Tickets of the demo's hotline in Harbin; the same seed makes the same ones."""
+    return list(ticket_rows(Mix(DESKS["harbin"]), num_rows, seed))
 
 
 @cache
@@ -156,7 +156,7 @@ def _saved(
     _, architecture = read_config(output)
     answering = Answering(max_tokens=_MAX_TOKENS)
     write_manifest(output, base_manifest(architecture, answering, output))
-    _write_evidence(architecture.hidden_size, output, seed=0)
+    _write_evidence(architecture.hidden_size, output, _seed(folder))
     return _built(LayerDirectory(Level.L0, folder.name, output), None)
 
 
@@ -166,15 +166,20 @@ def random_layer(
     """A layer of random numbers in the real format, on every linear weight of the blocks."""
     output = folder / "safetensors"
     output.mkdir(parents=True)
-    random = np.random.default_rng(crc32(folder.name.encode()))
+    random = np.random.default_rng(_seed(folder))
     adapter = _random_adapter(below, rank, random)
     answering = Answering(max_tokens=_MAX_TOKENS)
     manifest = write_adapter_layer(
         adapter, below.below, answering, output, schema=None, adapter_dtype=dtype
     )
     write_manifest(output, manifest)
-    _write_evidence(manifest.hidden_size, output, seed=rank)
+    _write_evidence(manifest.hidden_size, output, _seed(folder))
     return _built(LayerDirectory(level, folder.name, output), below)
+
+
+def _seed(folder: Path) -> int:
+    """Another one for each layer's name, so that no two layers share a file."""
+    return crc32(folder.name.encode())
 
 
 def _random_adapter(below: Built, rank: int, random: np.random.Generator) -> Adapter:
@@ -199,7 +204,7 @@ def _write_evidence(size: int, output: Path, seed: int) -> None:
     calibration.fit_unlabelled(evidence, output / calibration.FILE_NAME)
     golden = [
         ExpectedAnswer(request=spec.request([row]), answer=row["label"], confidence=0.5)
-        for row in tickets(MAX_GOLDEN_ROWS)
+        for row in tickets(MAX_GOLDEN_ROWS, seed)
     ]
     write_golden(output / GOLDEN_NAME, golden)
 
