@@ -32,6 +32,9 @@ bench: $(STAMP) ## every figure in docs/benchmarks.md
 	$(BIN)/python -m benchmarks.check_in --sites 10000
 	$(BIN)/python -m benchmarks.vision_scenarios
 	$(BIN)/python -m benchmarks.vision_update
+	$(BIN)/python -m benchmarks.update
+	$(BIN)/python -m benchmarks.scenarios
+	$(BIN)/python -m benchmarks.runtime
 
 lock: ## renew requirements.lock from pyproject.toml
 	rm -rf build/lock && $(PYTHON) -m venv build/lock
