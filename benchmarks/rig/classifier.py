@@ -54,6 +54,9 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "vit-small": Architecture(
         "vit", {"hidden_size": 384, "num_attention_heads": 6, "intermediate_size": 1536}
     ),
+    "vit-base": Architecture(
+        "vit", {"hidden_size": 768, "num_attention_heads": 12, "intermediate_size": 3072}
+    ),
     "resnet-toy": Architecture(
         "resnet", {**_RESNET, "hidden_sizes": [8, 16], "depths": [1, 1], "embedding_size": 8}, 32
     ),

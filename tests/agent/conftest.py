@@ -33,7 +33,8 @@ def scales_family(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     patch = pytest.MonkeyPatch()
     for folder in (str(PLUGINS), str(site)):
         patch.syspath_prepend(folder)
-    patch.setenv("PYTHONPATH", os.pathsep.join((str(PLUGINS), str(site))))
+    paths = (str(PLUGINS), str(site), os.environ.get("PYTHONPATH", ""))
+    patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
     registry.family_packages.cache_clear()
     yield
     patch.undo()

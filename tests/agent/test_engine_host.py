@@ -97,6 +97,17 @@ def test_it_answers_many_at_once_and_each_its_own(
     asyncio.run(scenario())
 
 
+def test_an_engine_gets_as_many_calls_at_once_as_it_says(
+    plan: Callable[..., EnginePlan], tmp_path: Path
+) -> None:
+    async def scenario() -> None:
+        limits = replace(LIMITS, requests_in_flight=9)
+        async with running(plan(gathers=9), tmp_path, limits) as host:
+            assert await asyncio.gather(*(side(host, 1) for _ in range(9))) == ["high"] * 9
+
+    asyncio.run(scenario())
+
+
 def test_observations_come_back_as_they_were(
     plan: Callable[..., EnginePlan], tmp_path: Path
 ) -> None:

@@ -15,10 +15,10 @@ from benchmarks.rig.classifier import build_base, crops, random_layer
 from benchmarks.rig.holding import Holding
 from benchmarks.rig.merged import plain_graph, write_merged
 from benchmarks.rig.open_loop import Outcome
+from benchmarks.rig.shipping import Fetching, Pair
 from benchmarks.vision_scenarios import Plan as ScenariosPlan
 from benchmarks.vision_scenarios import SidesDiffer, require_alike
 from benchmarks.vision_scenarios import conclude as conclude_scenarios
-from benchmarks.vision_update import Fetching, Pair
 from benchmarks.vision_update import conclude as conclude_update
 
 from dizuo.artifacts.model import Level

@@ -2,10 +2,11 @@
 
 The agent starts it as `python -m dizuo.agent.engine_process --fd N` with one end of a socket pair
 and speaks `dizuo.agent.frames` over it. The first call is `open`; after it come any number of
-`infer` calls, answered by a few worker threads in the order they finish; `cancel` says that nobody
-wants an answer any more. An engine that makes its answers bit by bit shows a sign of life at least
-every second, so that the agent can tell a long answer from a hung one. When the socket closes, for
-whatever reason, the process ends: an agent that was killed leaves no engine behind.
+`infer` calls, answered in the order they finish by as many threads as the engine takes calls at
+once; `cancel` says that nobody wants an answer any more. An engine that makes its answers bit by
+bit shows a sign of life at least every second, so that the agent can tell a long answer from a hung
+one. When the socket closes, for whatever reason, the process ends: an agent that was killed leaves
+no engine behind.
 """
 
 from __future__ import annotations
@@ -31,9 +32,8 @@ from dizuo.agent.frames import Frame, error_header, read_frame
 from dizuo.artifacts.model import LayerDirectory, Level, StackFiles
 from dizuo.core.errors import DizuoError, InvalidInput
 from dizuo.families import registry
-from dizuo.families.base import Answer, Engine
+from dizuo.families.base import CALLS_AT_ONCE, Answer, Engine
 
-_WORKERS = 4
 _SIGN_OF_LIFE_SECONDS = 1.0
 _PROTOCOLS = {"open-inference": "the Open Inference Protocol", "openai": "OpenAI's protocol"}
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -92,6 +92,7 @@ class EngineServer:
         self._incoming = incoming
         self._outgoing = outgoing
         self._write_lock = threading.Lock()
+        self._workers = _workers(1)
         self._engine: Engine | None = None
         self._stacks: Mapping[str, StackFiles] = {}
         self._protocol = ""
@@ -100,15 +101,14 @@ class EngineServer:
 
     def serve(self) -> None:
         """Read calls until the other end is gone."""
-        workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="call")
         while (frame := read_frame(self._incoming)) is not None:
             if frame.header["call"] == "cancel":
                 if unwanted := self._unwanted.get(frame.header["id"]):
                     unwanted.set()
                 continue
             self._unwanted[frame.header["id"]] = threading.Event()
-            workers.submit(self._answer, frame)
-        workers.shutdown(wait=False, cancel_futures=True)
+            self._workers.submit(self._answer, frame)
+        self._workers.shutdown(wait=False, cancel_futures=True)
 
     def _answer(self, frame: Frame) -> None:
         number = frame.header["id"]
@@ -142,6 +142,7 @@ class EngineServer:
         self._engine = runtime.open_engine(plan.stacks, threads=plan.threads)
         self._stacks = plan.stacks
         self._protocol = registry.spec(plan.family).PROTOCOL
+        self._workers = _workers(getattr(self._engine, "calls_at_once", CALLS_AT_ONCE))
         described = {name: self._engine.describe(name) for name in plan.stacks}
         return Frame({"described": described})
 
@@ -173,6 +174,10 @@ class EngineServer:
             return not unwanted.is_set()
 
         return tell
+
+
+def _workers(number: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(number, thread_name_prefix="call")
 
 
 def _stamped(response: dict[str, Any], name: str, files: StackFiles) -> dict[str, Any]:

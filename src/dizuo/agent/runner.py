@@ -218,7 +218,7 @@ def open_agent(settings: AgentSettings, enrolment: Enrolment) -> Iterator[Agent]
     home = AgentHome(settings.home)
     egress_log = EgressLog(home.egress_log, now_ms)
     outbox = Outbox(home.outbox)
-    sampler = _sampler(settings, home, egress_log, outbox)
+    sampler = make_sampler(settings, home, egress_log, outbox)
     layout = Layout(home.layout)
     state = SiteState(home, now_ms, settings.egress_policy)
     slots = Slots()
@@ -239,9 +239,15 @@ def open_agent(settings: AgentSettings, enrolment: Enrolment) -> Iterator[Agent]
         yield Agent(settings, state, slots, updater, HubClient(edge), outbox, sampler, egress_log)
 
 
-def _sampler(
+def make_sampler(
     settings: AgentSettings, home: AgentHome, egress_log: EgressLog, outbox: Outbox
 ) -> Sampler:
+    """The sampler that the settings ask for, with the budget that `home` keeps.
+
+    Raises:
+        UnknownEgressPolicy, UnknownScore: a setting names what is not installed.
+        HomeDamaged: the budget's file cannot be read.
+    """
     rules = SamplerRules(
         scores=load_scores(settings.sampler_scores),
         thresholds=Thresholds(settings.uncertain_at_most, settings.novel_at_least),

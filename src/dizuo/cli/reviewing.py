@@ -35,7 +35,7 @@ def list_samples(
     limit: Annotated[int, typer.Option(help="How many at most.", min=1, max=1000)] = 100,
     as_json: JsonFlag = False,
 ) -> None:
-    """List samples, those that can teach most first.
+    """List samples: a fair draw of what was unsure or new first, then what was kept at random.
 
     Example: dizuo review ls --site site3 --limit 20
     """

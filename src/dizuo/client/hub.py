@@ -131,7 +131,7 @@ class HubClient(AbstractContextManager["HubClient"]):
     # review
 
     def review_queue(self, params: Params | None = None) -> list[Json]:
-        """Returned samples, the most informative first.
+        """Returned samples, a fair draw of what was unsure or new first; then those kept at random.
 
         Args:
             params: perhaps `state`, `site`, `reason`, `served_as`, `limit`, `offset`.

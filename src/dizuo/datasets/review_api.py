@@ -24,7 +24,7 @@ def list_queue(
     database: DatabaseDep,
     query: Annotated[QueueQuery, Query()],
 ) -> Json:
-    """Samples, the most informative first, and how many there are in each state."""
+    """Samples in the order of `samples.queue`, and how many there are in each state."""
     wanted = SampleFilter(
         site=query.site,
         reason=query.reason,

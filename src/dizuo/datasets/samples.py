@@ -211,9 +211,13 @@ def queue(
     session: Session, wanted: SampleFilter, *, limit: int = 100, offset: int = 0
 ) -> list[Sample]:
     """Samples, the most informative first: those the model was unsure of or found new before those
-    taken at random, and the lowest confidence first."""
+    taken at random, and each of the two in the order of their digests.
+
+    However far a reviewer gets, what was labelled is then a fair draw of what was unsure or new.
+    The least confident first would be a poor sample of it; see docs/decisions/0304.
+    """
     chance = case((SampleRow.reason == "control", 1), else_=0)
-    query = _select(wanted).order_by(chance, SampleRow.confidence, SampleRow.digest)
+    query = _select(wanted).order_by(chance, SampleRow.digest)
     rows = session.scalars(query.limit(min(limit, MAX_LISTED)).offset(offset))
     return [store.to_sample(row) for row in rows]
 

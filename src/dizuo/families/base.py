@@ -70,8 +70,14 @@ class Answer:
     observations: tuple[Observation, ...]
 
 
+CALLS_AT_ONCE = 4
+"""How many calls an engine takes at once that does not say."""
+
+
 class Engine(Protocol):
-    """One base with a fixed set of stacks on it. Calls may come from several threads."""
+    """One base with a fixed set of stacks on it. Calls may come from several threads: as many at
+    once as its attribute `calls_at_once` says, or CALLS_AT_ONCE where it has none. Further ones
+    wait in the order they came."""
 
     def infer(self, stack: str, request: Mapping[str, Any]) -> Answer:
         """Answer a request with the stack served under this name.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -22,9 +23,11 @@ from dizuo.families import registry
 from dizuo.families.errors import ContextOverflow, LayerRefused, UnknownStack
 from dizuo.families.golden import probe, read_golden, read_trained_answers
 from dizuo.families.text import spec
+from dizuo.families.text.llama import CALLS_PER_TURN, SLOTS
 from dizuo.families.text.runtime import LlamaEngine, open_engine
 
 NUM_MIXED = 300
+PATIENCE_SECONDS = 60
 NAMES = ("qwen", "industry", "scenario", "other")
 
 
@@ -70,7 +73,7 @@ def test_mixed_requests_equal_a_fresh_engine_for_each_stack_token_by_token(
         fresh.close()
     draw = random.Random(1)
     asked = [(draw.choice(NAMES), draw.choice(PROMPTS)) for _ in range(NUM_MIXED)]
-    with ThreadPoolExecutor(4) as callers:
+    with ThreadPoolExecutor(16) as callers:
         answered = list(callers.map(lambda one: tokens(engine, *one), asked))
     for one, found in zip(asked, answered, strict=True):
         assert [token for token, _ in found] == [token for token, _ in alone[one]], one
@@ -78,6 +81,54 @@ def test_mixed_requests_equal_a_fresh_engine_for_each_stack_token_by_token(
             assert mixed == pytest.approx(single, abs=0.02)
     # The stacks do answer differently, or the above would say nothing.
     assert len({str(alone[name, PROMPTS[0]]) for name in NAMES}) == len(NAMES)
+
+
+def test_a_stack_that_is_asked_without_end_leaves_the_others_their_turn(
+    engine: LlamaEngine,
+) -> None:
+    enough = threading.Event()
+    answers: list[str] = []
+
+    def ask_on() -> None:
+        while not enough.is_set():
+            engine.infer("industry", chat(PROMPTS[0]))
+            answers.append("industry")
+
+    with ThreadPoolExecutor(3 * SLOTS) as callers:
+        busy = [callers.submit(ask_on) for _ in range(3 * SLOTS)]
+        try:
+            for name in ("scenario", "other", "qwen"):
+                before = len(answers)
+                engine.infer(name, chat(PROMPTS[0]))
+                # What was being answered, and what its turn let in beside it.
+                assert len(answers) - before <= 2 * (CALLS_PER_TURN + SLOTS)
+        finally:
+            enough.set()
+    assert all(one.exception() is None for one in busy)
+    assert answers
+
+
+def test_an_answer_that_nobody_waits_for_any_more_is_not_begun(engine: LlamaEngine) -> None:
+    writing, told = threading.Event(), []
+    left = threading.Event()
+
+    def hold(_chunk: Mapping[str, Any] | None) -> bool:
+        writing.set()
+        return not left.wait(timeout=PATIENCE_SECONDS)
+
+    def leave(chunk: Mapping[str, Any] | None) -> bool:
+        told.append(chunk)
+        left.set()
+        return False
+
+    free = {"response_format": {"type": "text"}, "max_tokens": 90}
+    with ThreadPoolExecutor(1) as callers:
+        held = callers.submit(engine.stream, "industry", chat(PROMPTS[0], **free), hold)
+        assert writing.wait(timeout=PATIENCE_SECONDS)
+        answer = engine.stream("scenario", chat(PROMPTS[0]), leave)
+        held.result()
+    assert told == [None]
+    assert answer.response["usage"]["completion_tokens"] == 0
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -25,6 +25,7 @@ from dizuo.families.text.calibration import TOP_LOGPROBS, Token, token_of
 from dizuo.families.text.messages import TEMPLATE_ARGUMENTS, with_system
 from dizuo.families.text.protocol import Ask
 from dizuo.families.text.schema import ANY_OBJECT, grammar
+from dizuo.families.text.turns import Turns
 
 SLOTS = 4
 """Answers that are written at the same time."""
@@ -34,7 +35,11 @@ EMBEDDED_CHARACTERS = 500
 """Of a prompt's beginning; never more tokens than are read at a time."""
 NUM_EXPECTED = 100
 """How many of the next tokens are told, the likeliest."""
+CALLS_PER_TURN = 2 * SLOTS
+"""Answers of one set of adapters that are begun while those of another wait."""
 _BATCH_TOKENS = 2048
+_EMBEDDING = "embedding"
+"""The kind of turn; those of answers are sets of adapters."""
 _FORCED = "!"
 """A character that is a token of its own in every byte-level vocabulary."""
 _FORCING = 1e9
@@ -92,7 +97,8 @@ class Manner:
 
 
 class Llama:
-    """A base with adapters, open. Calls may come from any number of threads.
+    """A base with adapters, open. Calls may come from any number of threads; those with the same
+    adapters are answered together, see `Turns`.
 
     Args:
         model: the GGUF file of the base.
@@ -110,6 +116,7 @@ class Llama:
         self.slot_tokens = min(context_tokens, SLOT_TOKENS)
         self._num_adapters = len(adapters)
         self._tried: dict[str, bool] = {}
+        self._turns = Turns(SLOTS, CALLS_PER_TURN)
         for path in (model, *adapters):
             if not path.is_file():
                 raise _cannot_open(path)
@@ -138,13 +145,20 @@ class Llama:
         wanted.api_keys = [secrets.token_urlsafe(32)]
         return wanted
 
-    def write(self, ask: Ask, manner: Manner, emit: Callable[[Piece], bool]) -> Written:
+    def write(
+        self,
+        ask: Ask,
+        manner: Manner,
+        emit: Callable[[Piece], bool],
+        waits: Callable[[], bool] = lambda: True,
+    ) -> Written:
         """Write one answer.
 
         Args:
             ask: the question.
             manner: whose answer it is.
             emit: told each piece as it is written; False ends the answer there.
+            waits: told every second before it begins; False gives it up.
 
         Raises:
             ContextOverflow: the prompt is too long for the model.
@@ -162,10 +176,15 @@ class Llama:
                 failures.append(error)
             return written.cancelled or bool(failures)
 
-        if ask.messages is None:
-            self._server.handle_completions(self._body(ask, manner), take)
-        else:
-            self._server.handle_chat_completions(self._body(ask, manner), take)
+        handle = (
+            self._server.handle_completions
+            if ask.messages is None
+            else self._server.handle_chat_completions
+        )
+        with self._turns.turn(manner.adapters, waits) as admitted:
+            written.cancelled = not admitted
+            if admitted:
+                handle(self._body(ask, manner), take)
         if failures:
             raise failures[0]
         return written
@@ -226,7 +245,8 @@ class Llama:
             told.append(chunk)
             return False
 
-        self._server.handle_completions(body, take)
+        with self._turns.turn(adapters, lambda: True):
+            self._server.handle_completions(body, take)
         (chunk,) = told
         if "error" in chunk:
             raise _failed(chunk["error"])
@@ -286,7 +306,8 @@ class Llama:
     def embed(self, text: str) -> NDArray[np.float32]:
         """The bare base's embedding of a text, unit norm, shape (d)."""
         body = {"input": text[:EMBEDDED_CHARACTERS] or " "}
-        answer = self._server.handle_embeddings(body)
+        with self._turns.turn(_EMBEDDING, lambda: True, next_turn=True):
+            answer = self._server.handle_embeddings(body)
         if "error" in answer:
             raise _failed(answer["error"])
         return np.asarray(answer["data"][0]["embedding"], dtype=np.float32)

@@ -34,6 +34,8 @@ from dizuo.families.text.messages import answer_of, prompt_text
 from dizuo.families.text.protocol import Ask
 
 Emit = Callable[[Mapping[str, Any] | None], bool]
+_CALLS_AT_ONCE = 64
+"""Many more than are answered at once, so that some of them are for the same adapters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,9 @@ class _Stack:
 
 class LlamaEngine:
     """Stacks on one base; see `dizuo.families.base.StreamingEngine`."""
+
+    calls_at_once = _CALLS_AT_ONCE
+    """See `dizuo.families.base.Engine`."""
 
     def __init__(self, llama: Llama, stacks: Mapping[str, _Stack]) -> None:
         self._llama = llama
@@ -74,7 +79,8 @@ class LlamaEngine:
             return self._batch(chosen, protocol.batch_of(request), emit)
         ask = protocol.ask_of(request)
         reply = replies.Reply(chosen.identity, ask, f"chatcmpl-{uuid.uuid4().hex}", _seconds())
-        written = self._llama.write(ask, chosen.manner, _telling(reply, ask, emit))
+        telling = _telling(reply, ask, emit)
+        written = self._llama.write(ask, chosen.manner, telling, lambda: emit(None))
         seen = self._observe(chosen, ask, written)
         if ask.stream:
             for chunk in reply.last_chunks(written, seen):
@@ -83,7 +89,9 @@ class LlamaEngine:
 
     def _batch(self, stack: _Stack, asks: Sequence[Ask], emit: Emit) -> Answer:
         def one(ask: Ask) -> tuple[Observation, dict[str, Any]]:
-            written = self._llama.write(ask, stack.manner, lambda _piece: emit(None))
+            written = self._llama.write(
+                ask, stack.manner, lambda _piece: emit(None), lambda: emit(None)
+            )
             seen = self._observe(stack, ask, written)
             reply = replies.Reply(stack.identity, ask, f"chatcmpl-{uuid.uuid4().hex}", _seconds())
             return seen, reply.whole(written, seen)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import threading
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -17,14 +18,22 @@ from .spec import values
 
 
 class ScalesEngine:
+    """A layer that `gathers` N answers only N calls at once."""
+
     def __init__(self, offset: float, layers: Mapping[str, dict[str, Any]]) -> None:
         self._offset = offset
         self._layers = layers
+        self._gathering: threading.Barrier | None = None
+        if num_calls := max((layer.get("gathers", 0) for layer in layers.values()), default=0):
+            self.calls_at_once = num_calls
+            self._gathering = threading.Barrier(num_calls, timeout=10)
 
     def infer(self, stack: str, request: Mapping[str, Any]) -> Answer:
         if stack not in self._layers:
             raise UnknownStack(f"No stack {stack!r}.")
         layer = self._layers[stack]
+        if self._gathering is not None:
+            self._gathering.wait()
         found = values(request)
         if layer.get("slow_at", found[0]) in found:
             time.sleep(layer.get("seconds", 0))
