@@ -151,8 +151,8 @@ def test_other_promises_that_are_broken_are_told(which: int) -> None:
     sites[which]["bytes_last_update"] = 90_001
     name = sites[which]["name"]
     wrong = [{"kind": "site", "id": name, "digest": "sha256:" + "cd" * 32}]
-    traces = {("trace", "text_trace")[which]: wrong}
-    report = replace(REPORT, sites=sites, untouched_sites_identical=False, **traces)
+    changes: dict[str, Any] = {("trace", "text_trace")[which]: wrong, "sites": sites}
+    report = replace(REPORT, untouched_sites_identical=False, **changes)
     told = report.broken_promises()
     assert len(told) == 4
     assert sum(name in sentence for sentence in told) == 3

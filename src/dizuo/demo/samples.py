@@ -54,7 +54,7 @@ class Reviewer:
     truth: Callable[[Mapping[str, Any]], Any]
 
     def label(self, most: int, report: Reporter) -> tuple[int, int]:
-        """Label the most informative samples, until `most` are labelled.
+        """Label the samples that the queue gives first, until `most` are labelled.
 
         Samples that an earlier run of the demo returned and labelled are the same samples: their
         labels count.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from collections.abc import Callable, Iterator
 from functools import partial
 
 from dizuo.demo.hotline.cities import DESKS, HARBIN, SHENZHEN
@@ -17,7 +18,7 @@ from dizuo.demo.hotline.copying import (
     loose_rows,
 )
 from dizuo.demo.hotline.facility import FACILITY
-from dizuo.demo.hotline.model import Language, Split
+from dizuo.demo.hotline.model import Language, Row, Split
 from dizuo.demo.hotline.phrasing import PHRASINGS
 from dizuo.demo.hotline.tickets import Mix, ticket_rows
 from dizuo.families.text.messages import answer_text
@@ -39,7 +40,13 @@ def test_copies_repeat_by_seed() -> None:
 def test_the_base_learns_in_turns_from_four_kinds_of_rows() -> None:
     rows = list(base_rows(400, 2))
     assert len(rows) == 400
-    kinds = (partial(ticket_rows, Mix(FACILITY)), copying_rows, loose_rows, excerpt_rows)
+    tickets = partial(ticket_rows, Mix(FACILITY))
+    kinds: tuple[Callable[[int, int], Iterator[Row]], ...] = (
+        tickets,
+        copying_rows,
+        loose_rows,
+        excerpt_rows,
+    )
     for turn, kind in enumerate(kinds):
         written = [{**row, "label": answer_text(row["label"])} for row in kind(100, 2)]
         assert rows[turn::4] == written

@@ -149,7 +149,7 @@ class HotlineStory:
             return num_returned
 
     def review(self) -> int:
-        """A stand-in reviewer labels at most MAX_LABELS, the most informative first."""
+        """A stand-in reviewer labels at most MAX_LABELS, in the queue's order."""
         with self.stage.screen.step("A stand-in reviewer notes what those were about") as bars:
             truth = {row["prompt"]: row["label"] for row in self.calls}
             reviewer = Reviewer(

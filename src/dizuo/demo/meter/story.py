@@ -121,7 +121,7 @@ class MeterStory:
             return stream, num_returned
 
     def review(self, stream: Labelled) -> int:
-        """A stand-in reviewer labels at most MAX_LABELS, the most informative first."""
+        """A stand-in reviewer labels at most MAX_LABELS, in the queue's order."""
         with self.screen.step("A stand-in reviewer gives the true labels of those") as bars:
             truth = {
                 image.tobytes(): label
