@@ -33,7 +33,7 @@ RETURNED = "harbin-calls"
 """The dataset of what the loop's reviewer labelled."""
 BASE = "hotline-base"
 TARGETS = ("safetensors", "gguf-f16")
-NUM_GOVERNMENT = 6400
+NUM_GOVERNMENT = 19200
 NUM_CITY = 1200
 NUM_SUITE = 300
 NUM_CALLS = 1500
