@@ -125,12 +125,15 @@ def test_review_from_queue_to_dataset(
         sample({"text": text}, confidence=confidence)
         for text, confidence in zip(["abc", "def", "ghi"], [0.9, 0.2, 0.4], strict=True)
     ]
+    sent.append(sample({"text": "jkl"}, reason="control"))
     samples.receive(database, home, "site3", sent)
     queue = client.get("/api/v1/review?site=site3").json()
-    assert [item["confidence"] for item in queue["items"]] == [0.2, 0.4, 0.9]
-    assert queue["counts"] == {"returned": 3}
-    first, second, third = (item["digest"] for item in queue["items"])
-    assert client.get(f"/api/v1/review/{first}").json()["row"] == {"text": "def"}
+    unsure, control = sorted(one.digest for one in sent[:3]), sent[3].digest
+    assert [item["digest"] for item in queue["items"]] == [*unsure, control]
+    assert queue["counts"] == {"returned": 4}
+    first, second, third = unsure
+    row = next(one.row for one in sent if one.digest == first)
+    assert client.get(f"/api/v1/review/{first}").json()["row"] == row
 
     for digest, label in ((first, "x"), (second, "y")):
         judged = client.post(f"/api/v1/review/{digest}", json={"label": label})
@@ -148,6 +151,7 @@ def test_review_from_queue_to_dataset(
     used = client.get("/api/v1/review?state=used").json()["items"]
     assert {item["dataset_version_id"] for item in used} == {made.json()["versions"][0]["id"]}
     assert client.get("/api/v1/review?state=all&limit=2").json()["counts"] == {
+        "returned": 1,
         "unusable": 1,
         "used": 2,
     }
