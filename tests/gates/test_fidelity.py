@@ -88,6 +88,17 @@ def row(prompt: str, *kl_nats: float, agrees: bool = True, confidence: float = 0
     return ComparedRow(prompt, "a", "a" if agrees else "b", agrees, confidence, choices)
 
 
+def test_what_was_taken_need_not_be_what_both_find_likeliest() -> None:
+    """A grammar forces the first outcome, and the probabilities stay the model's own."""
+    trained = Distribution((7, 1, 2), (math.log(0.1), math.log(0.6), math.log(0.3)))
+    exported = Distribution((1, 2, 7), (math.log(0.6), math.log(0.3), math.log(0.1)))
+    found = compare(trained, exported)
+    assert found.same
+    assert found.kl_nats == pytest.approx(0)
+    other = Distribution((7, 1, 2), (math.log(0.6), math.log(0.3), math.log(0.1)))
+    assert not compare(trained, other).same
+
+
 def test_the_figures_are_means_over_choices() -> None:
     assert fidelity_of(row("x", 0.0, 0.5, 1.0, 2.5).choices) == Fidelity(4, 0.5, 1.0)
     assert fidelity_of(()) is None

@@ -47,8 +47,9 @@ class ExpectedAnswer(BaseModel):
 class TrainedAnswer(ExpectedAnswer):
     """Also how the model in memory chose that answer.
 
-    The first outcome of each of `choices` is the one it took. `given` are the outcomes before the
-    first choice that an engine must be told beside the request: a prompt's tokens.
+    The first outcome of each of `choices` is the one it took: the likeliest that was allowed, and
+    all outcomes have their own probabilities, whether allowed or not. `given` are the outcomes
+    before the first choice that an engine must be told beside the request: a prompt's tokens.
     """
 
     given: tuple[int, ...] = ()
@@ -144,7 +145,7 @@ def read_trained_answers(layer: Path) -> tuple[TrainedAnswer, ...]:
 
 
 def kept(outcomes: Sequence[int], logprobs: Sequence[float]) -> Distribution:
-    """What is kept of a choice, given its likeliest outcomes, the likeliest first."""
+    """What is kept of a choice, given the outcome that was taken, then the likeliest others."""
     chosen = [
         (outcome, round(min(logprob, 0.0), _LOGPROB_DIGITS))
         for place, (outcome, logprob) in enumerate(

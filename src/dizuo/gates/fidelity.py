@@ -13,6 +13,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from dizuo.families.base import Distribution
 from dizuo.gates.report import ComparedExample, Fidelity
 
@@ -55,8 +57,12 @@ class ComparedRow:
 
 def compare(trained: Distribution, exported: Distribution) -> ComparedChoice:
     """One choice as the trained model and the exported one see it."""
-    same = trained.outcomes[0] == exported.outcomes[0]
+    same = _likeliest(trained) == _likeliest(exported)
     return ComparedChoice(same, divergence_at_least(trained, exported))
+
+
+def _likeliest(distribution: Distribution) -> int:
+    return distribution.outcomes[int(np.argmax(distribution.logprobs))]
 
 
 def divergence_at_least(trained: Distribution, exported: Distribution) -> float:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
 from dizuo.demo.hotline.cities import DESKS, HARBIN, SHENZHEN
 from dizuo.demo.hotline.copying import (
     EXCERPT_HEADS,
+    FRONT_DESK,
     HEADS,
     base_rows,
     copying_rows,
     excerpt_rows,
     loose_rows,
+    unknown_rows,
 )
 from dizuo.demo.hotline.facility import FACILITY
 from dizuo.demo.hotline.model import Language, Row, Split
@@ -37,19 +39,31 @@ def test_copies_repeat_by_seed() -> None:
     assert list(copying_rows(60, 3))[:20] == list(copying_rows(20, 3))
 
 
-def test_the_base_learns_in_turns_from_four_kinds_of_rows() -> None:
-    rows = list(base_rows(400, 2))
-    assert len(rows) == 400
-    tickets = partial(ticket_rows, Mix(FACILITY))
-    kinds: tuple[Callable[[int, int], Iterator[Row]], ...] = (
-        tickets,
-        copying_rows,
-        loose_rows,
-        excerpt_rows,
-    )
-    for turn, kind in enumerate(kinds):
-        written = [{**row, "label": answer_text(row["label"])} for row in kind(100, 2)]
-        assert rows[turn::4] == written
+def test_the_base_learns_in_turns_from_five_kinds_of_rows() -> None:
+    rows = list(base_rows(600, 2))
+    assert len(rows) == 600
+    kinds: Mapping[Callable[[int, int], Iterator[Row]], slice] = {
+        partial(ticket_rows, Mix(FACILITY)): slice(0, None, 6),
+        copying_rows: slice(1, None, 6),
+        unknown_rows: slice(2, None, 3),
+        loose_rows: slice(3, None, 6),
+        excerpt_rows: slice(4, None, 6),
+    }
+    for kind, turns in kinds.items():
+        found = rows[turns]
+        wanted = kind(len(found), 2)
+        assert found == [{**row, "label": answer_text(row["label"])} for row in wanted]
+
+
+def test_what_the_desk_does_not_know_is_noted_as_it_is_written() -> None:
+    rows = list(unknown_rows(600, 3))
+    for row in rows:
+        said, label = row["prompt"].lower(), row["label"]
+        assert label["category"].lower() in said
+        assert label["place"].lower() in said
+        assert label["department"] == FRONT_DESK
+        assert label["category"] not in FACILITY.departments
+    assert len({row["label"]["category"] for row in rows}) > 590
 
 
 def test_tickets_among_loose_words_hold_what_is_to_be_found() -> None:

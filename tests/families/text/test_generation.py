@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from tests.families.text.tuning_factory import tickets
 
 from dizuo.artifacts.model import StackFiles
+from dizuo.core.errors import InvalidInput
 from dizuo.families.base import Cancelled
 from dizuo.families.text.generation import Answer, Writer, embed, watching, whole
+from dizuo.families.text.holding import Rule
 from dizuo.families.text.messages import row_messages
 from dizuo.families.text.network import Model, merged_model
 from dizuo.families.text.tokens import Tokens, read_tokens
@@ -93,6 +98,40 @@ def test_batches_with_a_cache_write_what_a_plain_loop_writes(model: Model, token
         assert answer.text == text
         np.testing.assert_allclose([p.logprob for p in answer.pieces], logprobs, atol=1e-4)
         assert all(piece.entropy >= 0 for piece in answer.pieces)
+
+
+def schema_of(**properties: Any) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "required": list(properties),
+        "properties": properties,
+    }
+
+
+def test_what_is_held_is_the_likeliest_that_the_schema_allows(model: Model, tokens: Tokens) -> None:
+    """An untrained model, so that nothing but the grammar makes it JSON."""
+    prompts = [tokens.prompt(row_messages(row)) for row in tickets(6)]
+    rule = Rule(tokens, schema_of(a={"enum": ["x", "yes", "é"]}, b={"type": "boolean"}))
+    writer = Writer(model, tokens, max_tokens=40, window=100, rule=rule)
+    for prompt, answer in zip(prompts, writer.answers(prompts, ignore), strict=True):
+        said = json.loads(answer.text)
+        assert said["a"] in ("x", "yes", "é")
+        assert said["b"] in (True, False)
+        ids = list(prompt)
+        for choice, piece in zip(answer.choices, answer.pieces, strict=False):
+            with torch.no_grad():
+                likely = model(input_ids=torch.tensor([ids])).logits[0, -1].log_softmax(dim=-1)
+            assert float(likely[choice.outcomes[0]]) == pytest.approx(piece.logprob, abs=1e-4)
+            assert choice.outcomes[int(np.argmax(choice.logprobs))] == int(likely.argmax())
+            ids.append(choice.outcomes[0])
+        assert answer.choices[-1].outcomes[0] == tokens.end_of_turn
+
+
+def test_a_schema_that_cannot_be_enforced_is_refused(tokens: Tokens) -> None:
+    schema = schema_of(a={"allOf": [{"type": "string"}, {"type": "number"}]})
+    with pytest.raises(InvalidInput, match=r"cannot be held to task\.schema: "):
+        Rule(tokens, schema)
 
 
 def test_embeddings_do_not_depend_on_their_neighbours(model: Model, tokens: Tokens) -> None:

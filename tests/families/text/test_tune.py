@@ -20,6 +20,7 @@ from tests.families.text.tuning_factory import (
     EXTRACT,
     LORA,
     PRETRAIN,
+    SCHEMA,
     job,
     plain,
     preferences,
@@ -176,6 +177,13 @@ def without(key: str, rows: Sequence[Row]) -> list[Row]:
     return [{name: value for name, value in row.items() if name != key} for row in rows]
 
 
+UNENFORCED: Mapping[str, Any] = {
+    **SCHEMA,
+    "properties": {
+        **SCHEMA["properties"],
+        "类别": {"oneOf": [{"type": "string"}, {"maxLength": 3}]},
+    },
+}
 TOO_LONG: list[Row] = [{**row, "prompt": str(row["prompt"]) * 20} for row in tickets(9)]
 
 
@@ -189,10 +197,11 @@ TOO_LONG: list[Row] = [{**row, "prompt": str(row["prompt"]) * 20} for row in tic
         ([*tickets(30), {"prompt": "", "label": " "}], {}, "Row 31 .* the label is empty"),
         ([*tickets(20), *TOO_LONG], {}, r"of \d+ rows are longer than 96 tokens"),
         (tickets(30), {"method": {**LORA, "max_length": 512}}, "reads at most 128 tokens"),
+        (tickets(30), {"task": {**EXTRACT, "schema": UNENFORCED}}, r"be held to task\.schema: "),
     ],
     ids=[
         "too few", "no label", "no rejected", "text for dpo", "an empty label", "too long",
-        "longer than the base reads",
+        "longer than the base reads", "alternatives that overlap",
     ],
 )  # fmt: skip
 def test_what_cannot_be_trained_on(

@@ -20,6 +20,7 @@ from dizuo.families.text.messages import answer_text
 
 HEADS = ("复述：", "Repeat: ")
 EXCERPT_HEADS = ("摘录：", "Excerpt: ")
+FRONT_DESK = "front-desk"
 _FRAMES = {
     Language.CHINESE: (
         "{before}，{place}{after}，{event}",
@@ -94,17 +95,44 @@ def loose_rows(num_rows: int, seed: int) -> Iterator[Row]:
         yield draw_ticket(Mix(FACILITY), draw, loose=_loosener(draw)).row
 
 
+def unknown_rows(num_rows: int, seed: int) -> Iterator[Row]:
+    """`num_rows` tickets of the service desk about loose words: what it does not know it notes as
+    it is written, for the front desk.
+
+    A base that has only read about known events passes over all others, and is slow to learn new
+    ones.
+    """
+    draw = random.Random(f"unknown {seed}")
+    for _ in range(num_rows):
+        wordings = {language: _draw_wording(language, draw, 3, 2) for language in Language}
+        desk = Desk("unknown", (Event("", wordings),), {"": FRONT_DESK})
+        ticket = draw_ticket(Mix(desk), draw, loose=draw.choice((None, _loosen_ends(draw))))
+        space = " " if ticket.language is Language.ENGLISH else ""
+        yield {
+            "prompt": ticket.text,
+            "label": {**ticket.row["label"], "category": space.join(ticket.wording)},
+        }
+
+
 def base_rows(num_rows: int, seed: int, split: Split = Split.TRAIN) -> Iterator[Row]:
-    """What the base learns from, in turns: a desk's ticket, a text to copy, a ticket among loose
-    words, one to find a place in.
+    """What the base learns from, in turns: a desk's ticket, a text to copy, an unknown event, a
+    ticket among loose words, one to find a place in, another unknown event.
 
     Held out are a desk's tickets alone. Labels are texts: the base is held to no schema.
     """
     tickets = ticket_rows(Mix(FACILITY, split), num_rows, seed)
     rows: Iterator[Row] = tickets
     if split is Split.TRAIN:
-        kinds = (copying_rows, loose_rows, excerpt_rows)
-        turns = zip(tickets, *(kind(num_rows, seed) for kind in kinds), strict=True)
+        unknown = unknown_rows(2 * num_rows, seed)
+        turns = zip(
+            tickets,
+            copying_rows(num_rows, seed),
+            unknown,
+            loose_rows(num_rows, seed),
+            excerpt_rows(num_rows, seed),
+            unknown,
+            strict=True,
+        )
         rows = islice(chain.from_iterable(turns), num_rows)
     for row in rows:
         yield {"prompt": row["prompt"], "label": answer_text(row["label"])}
@@ -129,6 +157,18 @@ def _loosener(draw: random.Random) -> Loosen:
         )
 
     return loosen
+
+
+def _loosen_ends(draw: random.Random) -> Loosen:
+    """Puts loose words in the place of openings and closings, so that an event can be told from
+    them."""
+    loosen = _loosener(draw)
+
+    def loosen_ends(phrasing: Phrasing, language: Language) -> Phrasing:
+        loose = loosen(phrasing, language)
+        return replace(phrasing, openings=loose.openings, closings=loose.closings)
+
+    return loosen_ends
 
 
 def _draw_words(language: Language, draw: random.Random) -> str:
@@ -178,11 +218,15 @@ def _draw_code(draw: random.Random) -> str:
     return "-".join(draw.choices(_code_parts(), k=draw.randint(1, 2)))
 
 
-def _draw_wording(language: Language, draw: random.Random) -> Wording:
+def _draw_wording(
+    language: Language, draw: random.Random, most_characters: int = 5, most_words: int = 3
+) -> Wording:
+    """An event of two parts, of at most so many characters or words each."""
     if language is Language.CHINESE:
-        parts = [_draw_characters(draw, 1, 5) for _ in range(2)]
+        parts = [_draw_characters(draw, 1, most_characters) for _ in range(2)]
     else:
-        parts = [" ".join(draw.choices(_words(), k=draw.randint(1, 3))) for _ in range(2)]
+        counts = [draw.randint(1, most_words) for _ in range(2)]
+        parts = [" ".join(draw.choices(_words(), k=count)) for count in counts]
     return Wording((parts[0],), (parts[1],))
 
 

@@ -31,7 +31,8 @@ from dizuo.families.text.adapter import read_adapter
 from dizuo.families.text.calibration import Evidence, figures
 from dizuo.families.text.generated_prompts import short
 from dizuo.families.text.generation import Answer, Writer, embed, watching
-from dizuo.families.text.layer import Manifest
+from dizuo.families.text.holding import Rule
+from dizuo.families.text.layer import Manifest, read_schema
 from dizuo.families.text.lessons import Lot, Question, Reading, embedded_text
 from dizuo.families.text.llama import EMBEDDED_CHARACTERS, SLOT_TOKENS
 from dizuo.families.text.messages import answer_of
@@ -103,6 +104,21 @@ class Subject:
         top = self.adapters[-1][1] if self.adapters else self.base_manifest
         return top.answering.max_tokens
 
+    @property
+    def rule(self) -> Rule | None:
+        """What the top layer's answers are held to, if anything.
+
+        Raises:
+            LayerRefused: its schema is not the one that its manifest names.
+            InvalidInput: the schema cannot be enforced.
+        """
+        folder, top = self.base, self.base_manifest
+        if self.adapters:
+            path, top = self.adapters[-1]
+            folder = path.parent
+        schema = read_schema(folder, top)
+        return None if schema is None else Rule(self.tokens, schema)
+
 
 def examine(
     planned: Examination,
@@ -172,7 +188,7 @@ class _Examiner:
         """The answer to every question."""
         planned, subject = self.planned, self.subject
         most = planned.max_tokens or subject.max_tokens
-        writer = Writer(model, subject.tokens, most, planned.window)
+        writer = Writer(model, subject.tokens, most, planned.window, subject.rule)
         before = len(planned.learned) + len(planned.questions)
         return writer.answers([one.ids for one in planned.questions], self._watch(before))
 

@@ -1,8 +1,9 @@
 """What a model in memory answers, and how it embeds prompts, as the engine does it. Heavy.
 
-llama.cpp tells log-probabilities by text piece: of a character that is several tokens only the last
-one is told, and the token that ends the answer is not. Prompts are embedded by the mean of the
-final norm's outputs over their tokens, with unit length (its pooling `MEAN`).
+An answer that a schema holds takes the likeliest token that the grammar allows. llama.cpp tells
+log-probabilities by text piece: of a character that is several tokens only the last one is told,
+and the token that ends the answer is not. Prompts are embedded by the mean of the final norm's
+outputs over their tokens, with unit length (its pooling `MEAN`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from dizuo.families.base import Cancelled, Distribution
 from dizuo.families.golden import MAX_CHOICES, MAX_OUTCOMES, kept
 from dizuo.families.quantiles import Floats
 from dizuo.families.text.calibration import Token, token_of
+from dizuo.families.text.holding import Hold, Rule
 from dizuo.families.text.network import Model
 from dizuo.families.text.tokens import Tokens
 
@@ -47,10 +49,11 @@ class Answer:
         """What was told."""
         return self.spelled[: self.num_told].decode("utf-8", errors="replace")
 
-    def note(self, likeliest: Sequence[int], logprobs: Sequence[float]) -> None:
-        """Note the choice of the likeliest token."""
+    def note(self, taken: int, logprob: float, likeliest: dict[int, float]) -> None:
+        """Note the choice of a token among the likeliest ones."""
         if len(self.choices) < MAX_CHOICES:
-            self.choices.append(kept(likeliest, logprobs))
+            told = {taken: logprob} | likeliest
+            self.choices.append(kept(list(told), list(told.values())))
 
     def add(self, spelled: bytes, logprob: float, top: Sequence[float]) -> None:
         """Write one token."""
@@ -74,13 +77,15 @@ def whole(spelled: bytes) -> bool:
 class Writer:
     """A model with what it reads and writes by.
 
-    `max_tokens` bounds an answer, `window` prompt and answer together.
+    `max_tokens` bounds an answer, `window` prompt and answer together; `rule` is what every answer
+    is held to, if anything.
     """
 
     model: Model
     tokens: Tokens
     max_tokens: int
     window: int
+    rule: Rule | None = None
 
     def answers(self, prompts: Sequence[Sequence[int]], watch: Watch) -> list[Answer]:
         """The likeliest answer to each prompt, token by token; prompts of like length share a
@@ -108,6 +113,7 @@ class Writer:
         ids, mask = _padded(prompts, self.tokens, self.model.device, left=True)
         cache = DynamicCache()
         rooms = [min(self.max_tokens, self.window - len(prompt)) for prompt in prompts]
+        holds = [self.rule.hold() if self.rule else None for _ in prompts]
         writing = {index for index, room in enumerate(rooms) if room > 0}
         while writing:
             tick()
@@ -121,28 +127,40 @@ class Writer:
                 use_cache=True,
                 logits_to_keep=1,
             ).logits[:, -1]
-            chosen = self._take(logits, answers, rooms, writing)
+            chosen = self._take(logits.float(), answers, holds, rooms, writing)
             ids = chosen[:, None]
             mask = torch.cat([mask, torch.ones_like(mask[:, :1])], dim=1)
 
     def _take(
-        self, logits: Tensor, answers: Sequence[Answer], rooms: list[int], writing: set[int]
+        self,
+        logits: Tensor,
+        answers: Sequence[Answer],
+        holds: Sequence[Hold | None],
+        rooms: list[int],
+        writing: set[int],
     ) -> Tensor:
-        """Add the likeliest token to each answer that is still being written."""
-        logprobs = logits.float().log_softmax(dim=-1)
-        top, chosen = logprobs.topk(min(MAX_OUTCOMES, logprobs.shape[-1]), dim=-1)
-        for index, (ids, likeliest) in enumerate(zip(chosen.tolist(), top.tolist(), strict=True)):
-            if index not in writing:
-                continue
-            answers[index].note(ids, likeliest)
-            if ids[0] in self.tokens.stops:
+        """Add the likeliest token that is allowed to each answer that is still being written."""
+        logprobs = logits.log_softmax(dim=-1)
+        top, likeliest = logprobs.topk(min(MAX_OUTCOMES, logprobs.shape[-1]), dim=-1)
+        chosen = likeliest[:, 0].clone()
+        for index in sorted(writing):
+            hold = holds[index]
+            if hold is not None:
+                chosen[index] = hold.take(logprobs[index])
+        told = logprobs.gather(1, chosen[:, None])[:, 0].tolist()
+        for index in sorted(writing):
+            taken, logprob, ends = int(chosen[index]), told[index], top[index].tolist()
+            answers[index].note(
+                taken, logprob, dict(zip(likeliest[index].tolist(), ends, strict=True))
+            )
+            if taken in self.tokens.stops:
                 writing.discard(index)
                 continue
-            answers[index].add(self.tokens.spelled(ids[0]), likeliest[0], likeliest)
+            answers[index].add(self.tokens.spelled(taken), logprob, ends)
             rooms[index] -= 1
             if rooms[index] == 0:
                 writing.discard(index)
-        return chosen[:, 0]
+        return chosen
 
 
 @torch.no_grad()

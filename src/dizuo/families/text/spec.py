@@ -25,10 +25,10 @@ from dizuo.families.text.messages import (
 )
 
 NAME = "text"
-CODE_VERSION = 2
+CODE_VERSION = 3
 """Raised when the same recipe and data would become other bytes; see `families.base.Spec`.
 
-2: trained answers tell how likely the model found each token.
+2: trained answers tell how likely the model found each token. 3: they are held to the schema.
 """
 PROTOCOL: Literal["open-inference", "openai"] = "openai"
 TARGETS: tuple[str, ...] = ("safetensors", "gguf-f16", "gguf-q8_0", "gguf-q4_0")

@@ -16,6 +16,7 @@ from dizuo.families.base import TunedLayer, TuneJob
 from dizuo.families.text import examination, memory
 from dizuo.families.text.examination import Examination, Subject
 from dizuo.families.text.gguf_architecture import Architecture, read_architecture
+from dizuo.families.text.holding import Rule
 from dizuo.families.text.layer import (
     ADAPTER_NAME,
     MANIFEST_NAME,
@@ -190,9 +191,12 @@ def _plan(work: _Work, tokens: Tokens, architecture: Architecture) -> _Plan:
     """What will be taught and asked.
 
     Raises:
-        InvalidInput: rows are too long, or there is too little memory.
+        InvalidInput: rows are too long, there is too little memory, or the task's schema cannot be
+            enforced.
     """
     method, learned = work.method, work.lot.learned
+    if isinstance(work.task, ExtractTask):
+        Rule(tokens, work.task.schema_)
     if method.max_length > architecture.context_length:
         raise InvalidInput(
             f"method.max_length is {method.max_length}, but the base reads at most "
