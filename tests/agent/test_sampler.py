@@ -116,6 +116,8 @@ def test_a_sample_says_what_the_contract_asks(site: Site) -> None:
         (Observation("low", 0.5, 0.0501, 0.0), False),
         (Observation("low", 0.5, 1.0, 0.98), True),
         (Observation("low", 0.5, 1.0, 0.9799), False),
+        (Observation("low", 0.5, 1.0, None), False),
+        (Observation("low", 0.5, 0.05, None), True),
     ],
 )
 def test_thresholds_are_closed(site: Site, observation: Observation, kept: bool) -> None:

@@ -50,8 +50,9 @@ class Novelty:
     reason: Literal["uncertain", "novel"] = "novel"
 
     def keeps(self, observation: Observation, thresholds: Thresholds) -> bool:
-        """Whether the distance lies in the highest percentiles."""
-        return observation.novelty_percentile >= thresholds.novel_at_least
+        """Whether the distance was looked at and lies in the highest percentiles."""
+        seen = observation.novelty_percentile
+        return seen is not None and seen >= thresholds.novel_at_least
 
 
 uncertainty: SamplerScore = Uncertainty()

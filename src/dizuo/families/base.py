@@ -41,13 +41,14 @@ class Observation:
 
     `answer` is JSON; `confidence` is calibrated, 0 to 1; the percentiles say where this row lies
     among the held-out rows the layer was calibrated on, 0 to 1: a low `confidence_percentile` means
-    unusually unsure, a high `novelty_percentile` unusually far from what was learned.
+    unusually unsure, a high `novelty_percentile` unusually far from what was learned; None where
+    the engine had no time to look.
     """
 
     answer: Any
     confidence: float
     confidence_percentile: float
-    novelty_percentile: float
+    novelty_percentile: float | None
 
 
 @dataclass(frozen=True, slots=True)

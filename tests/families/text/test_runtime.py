@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from tests.families.text.served import PROMPTS, exported, train
 from tests.families.text.tuning_factory import SCHEMA, build, tickets
@@ -23,8 +24,9 @@ from dizuo.families import registry
 from dizuo.families.errors import ContextOverflow, LayerRefused, UnknownStack
 from dizuo.families.golden import probe, read_golden, read_trained_answers
 from dizuo.families.text import spec
-from dizuo.families.text.llama import CALLS_PER_TURN, SLOTS
+from dizuo.families.text.llama import CALLS_PER_TURN, EMBEDDED_WHEN_BUSY, SLOTS
 from dizuo.families.text.runtime import LlamaEngine, open_engine
+from dizuo.families.text.turns import Turns
 
 NUM_MIXED = 300
 PATIENCE_SECONDS = 60
@@ -281,9 +283,20 @@ def test_what_is_far_from_what_was_learned_looks_new(engine: LlamaEngine) -> Non
 
     def novelty(texts: Sequence[str]) -> float:
         seen = [engine.infer("scenario", chat(text)).observations[0] for text in texts]
-        return sum(one.novelty_percentile for one in seen) / len(seen)
+        return float(np.mean([one.novelty_percentile for one in seen]))
 
     assert novelty(PROMPTS) + 0.2 < novelty(odd)
+
+
+def test_one_prompt_in_a_few_is_looked_at_while_others_wait(
+    engine: LlamaEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Turns, "taken", lambda _self: True)
+    short = chat(PROMPTS[0], max_tokens=1)
+    seen = [engine.infer("scenario", short).observations[0] for _ in range(2 * EMBEDDED_WHEN_BUSY)]
+    looked = [one.novelty_percentile for one in seen if one.novelty_percentile is not None]
+    assert len(looked) == 2
+    assert all(0 <= one.confidence <= 1 for one in seen)
 
 
 @pytest.mark.parametrize(

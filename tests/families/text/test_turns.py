@@ -56,6 +56,17 @@ def test_calls_of_one_kind_share_the_places() -> None:
     assert hall.admitted == "aaa"
 
 
+def test_it_is_taken_while_a_call_is_inside_or_waits() -> None:
+    hall = Hall()
+    assert not hall.turns.taken()
+    hall.come("ab")
+    assert hall.turns.taken()
+    hall.leave()
+    assert hall.turns.taken()
+    hall.leave()
+    assert not hall.turns.taken()
+
+
 def test_another_kind_waits_until_the_places_are_free() -> None:
     hall = Hall()
     hall.come("aab")

@@ -11,6 +11,7 @@ import math
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,9 @@ SLOT_TOKENS = 2048
 """Prompt and answer together, unless the model was trained for less."""
 EMBEDDED_CHARACTERS = 500
 """Of a prompt's beginning; never more tokens than are read at a time."""
+EMBEDDED_WHEN_BUSY = 16
+"""One prompt in so many is embedded while other calls want llama.cpp, since that costs as much as
+reading it once more; a site that is never idle still finds what is new."""
 NUM_EXPECTED = 100
 """How many of the next tokens are told, the likeliest."""
 CALLS_PER_TURN = 2 * SLOTS
@@ -117,6 +121,7 @@ class Llama:
         self._num_adapters = len(adapters)
         self._tried: dict[str, bool] = {}
         self._turns = Turns(SLOTS, CALLS_PER_TURN)
+        self._busy_texts = count(1)
         for path in (model, *adapters):
             if not path.is_file():
                 raise _cannot_open(path)
@@ -302,6 +307,13 @@ class Llama:
             {"id": number, "scale": float(number in numbers)}
             for number in range(self._num_adapters)
         ]
+
+    def embed_if_free(self, text: str) -> NDArray[np.float32] | None:
+        """As `embed` where no other call wants llama.cpp; else None but for one text in
+        EMBEDDED_WHEN_BUSY."""
+        if self._turns.taken() and next(self._busy_texts) % EMBEDDED_WHEN_BUSY:
+            return None
+        return self.embed(text)
 
     def embed(self, text: str) -> NDArray[np.float32]:
         """The bare base's embedding of a text, unit norm, shape (d)."""

@@ -106,12 +106,13 @@ class LlamaEngine:
         known = stack.calibration
         sure = known.confidences(figures(written.tokens)[None])
         text = prompt_text(ask.messages) if ask.messages is not None else str(ask.prompt)
-        embedding = self._llama.embed(text)[None]
+        embedding = self._llama.embed_if_free(text)
+        new = None if embedding is None else float(known.novelty_percentiles(embedding[None])[0])
         return Observation(
             answer_of(written.text),
             float(sure[0]),
             float(known.confidence_percentiles(sure)[0]),
-            float(known.novelty_percentiles(embedding)[0]),
+            new,
         )
 
     def expect(self, stack: str, _request: Mapping[str, Any], taken: Sequence[int]) -> Distribution:

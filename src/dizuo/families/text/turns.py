@@ -99,6 +99,11 @@ class Turns:
             self._num_inside -= 1
             self._admit()
 
+    def taken(self) -> bool:
+        """Whether a call is inside or waits."""
+        with self._lock:
+            return self._num_inside > 0 or bool(self._waiting)
+
     def _admit(self) -> None:
         """Let in whoever may go now."""
         while self._waiting and self._num_inside < self._places:
