@@ -20,7 +20,7 @@ import typer
 from numpy.typing import NDArray
 from sklearn.isotonic import isotonic_regression
 
-from benchmarks.rig import meters
+from benchmarks.rig import hotline, meters
 from benchmarks.rig.drifts import Drift
 from benchmarks.rig.learning import right_answers
 from benchmarks.rig.machine import machine
@@ -45,7 +45,10 @@ _ENDS = ((1 - _CONFIDENCE) / 2, (1 + _CONFIDENCE) / 2)
 Right = NDArray[np.bool_]
 """Which held-out rows were answered right: shape (seeds, rows), or (seeds, sizes, rows)."""
 
-FAMILIES: Mapping[str, Callable[[int, Path], Iterator[Drift]]] = {"vision": meters.drifts}
+FAMILIES: Mapping[str, Callable[[int, Path], Iterator[Drift]]] = {
+    "vision": meters.drifts,
+    "text": hotline.drifts,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dizuo.artifacts.model import LayerDirectory, StackFiles
+from dizuo.artifacts.model import LayerDirectory, Level, StackFiles
 from dizuo.core.digests import sha256_bytes
 from dizuo.core.progress import silent
 from dizuo.demo.hub import recipe_text
@@ -88,6 +88,22 @@ class Course:
             checkpoints=folder / "checkpoints",
             num_replayed=len(replayed),
         )
+
+
+def import_base(family: str, directory: Path, target: str, folder: Path) -> Stack:
+    """A model's directory as the base of a stack, imported and exported as a hub does it.
+
+    Raises:
+        ModelRefused: it cannot become a layer.
+    """
+    forms = {}
+    for name in (_TRAINED, target):
+        (folder / name).mkdir(parents=True)
+        layer = LayerDirectory(Level.L0, folder.name, folder / name)
+        forms[name] = StackFiles(folder.name, 1, sha256_bytes(folder.name.encode()), name, (layer,))
+    registry.importer(family).import_model(directory, folder / _TRAINED, silent)
+    registry.exporter(family).export(forms[_TRAINED], target, folder / target, silent)
+    return Stack(family, forms[_TRAINED], forms[target])
 
 
 def _on_top(recipe: Recipe, target: str, folder: Path, below: StackFiles | None) -> StackFiles:
