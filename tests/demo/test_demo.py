@@ -48,11 +48,13 @@ def report_of(folder: Path, seed: int) -> dict[str, Any]:
     """The report of a demo that ended well; it holds itself to what it promises."""
     report: dict[str, Any] = json.loads((folder / "demo-report.json").read_text(encoding="utf-8"))
     assert (report["format"], report["seed"]) == (1, seed)
-    assert [site["state"] for site in report["sites"]] == ["serving"] * 3
-    kinds = [step["kind"] for step in report["trace"]]
-    assert kinds[:3] == ["site", "release", "stack"]
-    assert "sample" in kinds
-    assert all({"kind", "id", "digest"} <= set(step) for step in report["trace"])
+    assert [site["state"] for site in report["sites"]] == ["serving"] * 4
+    assert report["text"]["num_test"] >= 500
+    for trace in (report["trace"], report["text_trace"]):
+        kinds = [step["kind"] for step in trace]
+        assert kinds[:3] == ["site", "release", "stack"]
+        assert "sample" in kinds
+        assert all({"kind", "id", "digest"} <= set(step) for step in trace)
     return report
 
 
@@ -93,7 +95,7 @@ def test_the_demo_and_a_second_run_that_builds_nothing_again_and_is_kept(tmp_pat
     first = report_of(tmp_path, 1)
     assert not any(first["cached"].values())
     assert "Installing" not in said
-    assert "[13/13]" in said
+    assert "[27/27]" in said
 
     said = run(tmp_path, *DIZUO, "demo", "--keep")
     (line,) = re.findall(r"End them with: kill ([\d ]+)", said)
@@ -110,7 +112,7 @@ def test_the_demo_and_a_second_run_that_builds_nothing_again_and_is_kept(tmp_pat
 def assert_kept(said: str, pids: list[int]) -> None:
     """Everything that a kept demo names answers where it says, as the process it says."""
     told = re.findall(r"^  (\w+) +(http://\S+)  \(process (\d+)\)$", said, re.MULTILINE)
-    assert [name for name, _, _ in told] == ["hub", "site1", "site2", "site3"]
+    assert [name for name, _, _ in told] == ["hub", "site1", "site2", "site3", "hotline"]
     assert [int(pid) for _, _, pid in told] == pids
     for name, address, _ in told:
         path = "api/v1/health" if name == "hub" else "v2/health/ready"

@@ -63,7 +63,9 @@ class _Telling:
 
 def demo(
     *,
-    story: Annotated[StoryName, typer.Option(help="Which story to tell.")] = StoryName.METER,
+    story: Annotated[
+        StoryName | None, typer.Option(help="Tell one story; both if left out.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Decides all that is random.")] = 1,
     folder: Annotated[Path, typer.Option(help="Where the demo keeps its hub and sites.")] = Path(
         ".dizuo-demo"
@@ -74,7 +76,7 @@ def demo(
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Build every layer anew.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Run the whole loop with real parts: a hub, its sites, and a story.
+    """Run the whole loop with real parts: a hub, its sites, and two stories.
 
     meter: a camera is mounted differently, and a vision model learns to read meters again.
     hotline: a city's telephone hears of things it never heard of, and a language model learns them.
@@ -84,8 +86,10 @@ def demo(
     """
     for number in _ENDINGS:
         signal.signal(number, _leave)  # so that a killed demo still ends what it started
-    sites = _STORIES[story].SITES
-    screen = Screen(console(stderr=as_json), _STEP_START + _STORIES[story].NUM_STEPS)
+    names = list(StoryName) if story is None else [story]
+    sites = [site for name in names for site in _STORIES[name].SITES]
+    num_steps = _STEP_START + sum(_STORIES[name].NUM_STEPS for name in names)
+    screen = Screen(console(stderr=as_json), num_steps)
     home = (folder / f"seed-{seed}").resolve()
     with ExitStack() as running:
         fleet = running.enter_context(Fleet(home / "logs"))
@@ -94,7 +98,8 @@ def demo(
             bars.summary = town.hub.url
         hub = DemoHub(town.hub, home / "scratch", no_cache)
         telling = _Telling()
-        telling.tell(story, Stage(hub, town.sites, screen, seed, home))
+        for name in names:
+            telling.tell(name, Stage(hub, town.sites, screen, seed, home))
         report = _report(town, telling, screen.seconds, seed)
         report.write(REPORT)
         _show(screen, report, as_json=as_json)
