@@ -19,6 +19,9 @@ from dizuo.gates.report import GateReport
 from dizuo.improvements.model import IMPROVEMENT_MACHINE, State
 from dizuo.sites.rollout_model import EntryState, RolloutState
 
+Begun = Sequence[dict[str, Any]]
+"""Runs that were submitted."""
+
 _ON_THE_WAY = (RolloutState.PENDING, RolloutState.PROGRESSING)
 
 
@@ -134,20 +137,23 @@ class DemoHub:
         Raises:
             BuildFailed: the run failed, or a gate was not passed.
         """
-        (built,) = self.build_all([recipe], report)
+        (built,) = self.finish(self.begin([recipe]), report)
         return built
 
-    def build_all(self, recipes: Sequence[str], report: Reporter) -> list[Built]:
-        """Run recipes that do not need each other, and their gates, side by side.
+    def begin(self, recipes: Sequence[str]) -> Begun:
+        """Start recipes that do not need each other; they run side by side."""
+        bodies = [
+            {"kind": "tune", "recipe": recipe, "no_cache": self.no_cache} for recipe in recipes
+        ]
+        return [self.client.submit_run(body) for body in bodies]
+
+    def finish(self, begun: Begun, report: Reporter) -> list[Built]:
+        """Wait for recipes that were begun, and run their gates side by side.
 
         Raises:
             BuildFailed: a run failed, or a gate was not passed.
         """
-        bodies = [
-            {"kind": "tune", "recipe": recipe, "no_cache": self.no_cache} for recipe in recipes
-        ]
-        runs = [self.client.submit_run(body) for body in bodies]
-        built = [self._stack_of(self._follow(run, report)) for run in runs]
+        built = [self._stack_of(self._follow(run, report)) for run in begun]
         self._gate(built, report)
         return built
 

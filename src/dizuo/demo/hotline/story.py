@@ -18,7 +18,7 @@ from dizuo.demo.hotline.cities import HARBIN, SHENZHEN
 from dizuo.demo.hotline.government import GOVERNMENT
 from dizuo.demo.hotline.model import Row, Split
 from dizuo.demo.hotline.tickets import Mix, ticket_rows
-from dizuo.demo.hub import Built, recipe_text
+from dizuo.demo.hub import Begun, Built, recipe_text
 from dizuo.demo.measure import Score, StoryScores
 from dizuo.demo.promises import Promise
 from dizuo.demo.samples import Reviewer, count_returned, labels_summary, wait_until_sent
@@ -29,6 +29,7 @@ from dizuo.improvements.repin import repin
 SITE = "hotline"
 SITES = (SITE,)
 CHANGED, OTHER = "harbin-hotline", "shenzhen-hotline"
+RANDOM = f"{CHANGED}-random"
 RETURNED = "harbin-calls"
 """The dataset of what the loop's reviewer labelled."""
 BASE = "hotline-base"
@@ -99,7 +100,8 @@ class HotlineStory:
                 suite = Mix(desk, Split.HELDOUT)
                 versions |= self._add(f"{desk.name}-test", suite, NUM_SUITE, bars)
                 recipes.append(repin(recipe_text(name, industry), versions))
-            return self._note(bars, self.stage.hub.build_all(recipes, bars.report))
+            hub = self.stage.hub
+            return self._note(bars, hub.finish(hub.begin(recipes), bars.report))
 
     def _add(self, name: str, mix: Mix, num_rows: int, bars: Bars) -> dict[str, int]:
         rows = ticket_rows(mix, num_rows, self.stage.seed)
@@ -162,23 +164,11 @@ class HotlineStory:
             bars.summary = labels_summary(num_labels, num_before)
             return num_labels
 
-    def random_arm(self, num_labels: int) -> None:
-        """The same update from as many labels of calls chosen at random, for comparison."""
-        title = f"For comparison: an L2 from {num_labels} random labels"
-        with self.stage.screen.step(title) as bars:
-            order = np.random.default_rng(self.stage.seed + 3000).permutation(len(self.calls))
-            rows = [self.calls[index] for index in islice(order.tolist(), num_labels)]
-            name = f"{self._dataset}-random"
-            versions = self.stage.hub.add_rows(name, rows, bars.report, holdout=HOLDOUT)
-            recipe = repin(_random_recipe(self._recipe(), self._dataset), versions)
-            built = self.stage.hub.build(recipe, bars.report)
-            self._note(bars, [built])
-            self.stage.hub.client.release(built.ref)
-            self.stage.hub.roll_out(built.ref, [SITE], CHANGED, bars.report)
-
-    def improve(self) -> None:
-        """The loop makes a new L2 of what was reviewed and brings it to the site."""
+    def improve(self, num_labels: int) -> Begun:
+        """The loop makes a new L2 of what was reviewed and brings it to the site. Beside it another
+        one begins, from as many labels of calls chosen at random."""
         with self.stage.screen.step("The loop tunes, gates, signs and ships a new L2") as bars:
+            begun = self.stage.hub.begin([self._random_recipe(num_labels, bars)])
             body = {
                 "recipe": self._recipe(),
                 "dataset": self._dataset,
@@ -190,6 +180,22 @@ class HotlineStory:
             }
             built = self.built[f"{CHANGED}-winter"] = self.stage.hub.improve(body, bars.report)
             bars.summary = f"{built.ref} serving at {SITE}"
+            return begun
+
+    def serve_random_arm(self, begun: Begun) -> None:
+        """Serve the other one too, under a name of its own."""
+        title = "For comparison: serve an L2 from as many random labels beside it"
+        with self.stage.screen.step(title) as bars:
+            (built,) = self._note(bars, self.stage.hub.finish(begun, bars.report))
+            self.stage.hub.client.release(built.ref)
+            self.stage.hub.roll_out(built.ref, [SITE], RANDOM, bars.report)
+
+    def _random_recipe(self, num_labels: int, bars: Bars) -> str:
+        order = np.random.default_rng(self.stage.seed + 3000).permutation(len(self.calls))
+        rows = [self.calls[index] for index in islice(order.tolist(), num_labels)]
+        name = f"{self._dataset}-random"
+        versions = self.stage.hub.add_rows(name, rows, bars.report, holdout=HOLDOUT)
+        return repin(_random_recipe(self._recipe(), self._dataset), versions)
 
     @property
     def _dataset(self) -> str:
@@ -225,10 +231,10 @@ def tell(stage: Stage) -> Told[HotlineScores]:
     num_returned = story.work_in_winter()
     after_drift = story.measure("Read held-out tickets of the winter", CHANGED, winter)
     num_labels = story.review()
-    story.random_arm(num_labels)
-    random_arm = story.measure("Read them with the random arm's L2", CHANGED, winter)
-    story.improve()
+    begun = story.improve(num_labels)
     after_update = story.measure("Read them with the loop's L2", CHANGED, winter)
+    story.serve_random_arm(begun)
+    random_arm = story.measure("Read them with the L2 from random labels", RANDOM, winter)
     other_score = story.measure("Read held-out tickets of Shenzhen", OTHER, other)
     scores = HotlineScores(
         before_drift=before,
