@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from threading import Barrier
 from typing import Any
 
 import httpx2
@@ -46,6 +47,19 @@ def test_tickets_read_of_all_are_told() -> None:
     bodies = [json.loads(request.content) for request in asked]
     assert {(body["model"], body["temperature"]) for body in bodies} == {("city", 0)}
     assert not any("dizuo-sample" in request.headers for request in asked)
+
+
+def test_callers_ask_at_once_and_answers_keep_their_order() -> None:
+    both = Barrier(2, timeout=30)
+
+    def content(prompt: str) -> str:
+        both.wait()
+        return json.dumps(prompt)
+
+    rows = [*ROWS, *ROWS][:4]
+    with site([], content) as client:
+        notes = read_tickets(client, "city", rows, sample=False, callers=2)
+    assert [note.label for note in notes] == [row["prompt"] for row in rows]
 
 
 def test_a_ticket_is_right_where_the_whole_json_is_and_is_not_sampled() -> None:

@@ -41,6 +41,8 @@ from dizuo.families.text.teaching import threads_for
 from dizuo.families.text.tokens import Tokens
 
 MAX_ASKED = 256
+MAX_COMPARED = 128
+"""Of these, those that a gate asks the exported stack again."""
 MAX_EMBEDDED = 1024
 _STEP_ROWS = 32
 _CONFIDENCE_DIGITS = 6
@@ -219,7 +221,7 @@ def _write_answers(
         for question, answer, sure in zip(planned.questions, answers, confidences, strict=True)
     ]
     write_golden(output / GOLDEN_NAME, [row.golden() for row in rows[:MAX_GOLDEN_ROWS]])
-    write_trained_answers(output / TRAINED_ANSWERS_NAME, rows)
+    write_trained_answers(output / TRAINED_ANSWERS_NAME, rows[:MAX_COMPARED])
 
 
 def _scores(planned: Examination, right: Any) -> dict[str, float]:
