@@ -46,7 +46,7 @@ def test_the_base_learns_in_turns_from_five_kinds_of_rows() -> None:
         partial(ticket_rows, Mix(FACILITY)): slice(0, None, 6),
         copying_rows: slice(1, None, 6),
         unknown_rows: slice(2, None, 3),
-        loose_rows: slice(3, None, 6),
+        partial(loose_rows, Mix(FACILITY)): slice(3, None, 6),
         excerpt_rows: slice(4, None, 6),
     }
     for kind, turns in kinds.items():
@@ -71,7 +71,7 @@ def test_tickets_among_loose_words_hold_what_is_to_be_found() -> None:
         text for phrasing in PHRASINGS.values() for text in (*phrasing.openings, *phrasing.tails)
     }
     found = 0
-    for row in loose_rows(500, 3):
+    for row in loose_rows(Mix(FACILITY), 500, 3):
         assert row["label"]["place"] in row["prompt"]
         assert FACILITY.departments[row["label"]["category"]] == row["label"]["department"]
         found += any(text in row["prompt"] for text in known)

@@ -173,5 +173,20 @@ DEPARTMENTS: Mapping[str, str] = MappingProxyType(
     }
 )
 
-GOVERNMENT = Desk("government", EVENTS, DEPARTMENTS)
+_CHINESE_DISTRICTS = "东城区|西城区|江北区|河东区|和平区|中山区|高新区|鼓楼区|海淀区|天河区"
+_ENGLISH_DISTRICTS = (
+    "Dongcheng|Xicheng|Jiangbei|Hedong|Heping|Zhongshan|Gaoxin|Gulou|Haidian|Tianhe"
+)
+
+GOVERNMENT = Desk(
+    "government",
+    EVENTS,
+    DEPARTMENTS,
+    districts=MappingProxyType(
+        {
+            Language.CHINESE: tuple(_CHINESE_DISTRICTS.split("|")),
+            Language.ENGLISH: tuple(_ENGLISH_DISTRICTS.split("|")),
+        }
+    ),
+)
 """Any city, as L1 learns it."""
