@@ -11,11 +11,12 @@ from pathlib import Path
 from benchmarks.rig.drifts import Drift
 from benchmarks.rig.learning import Course, import_base
 from dizuo.demo.hotline.cities import HARBIN
+from dizuo.demo.hotline.copying import varied_rows
 from dizuo.demo.hotline.government import GOVERNMENT, event
 from dizuo.demo.hotline.model import Desk, Language, Split
 from dizuo.demo.hotline.phrasing import Phrasing
 from dizuo.demo.hotline.story import NEW_SHARE, NUM_CITY, NUM_GOVERNMENT
-from dizuo.demo.hotline.tickets import Loosen, Mix, draw_ticket, ticket_rows
+from dizuo.demo.hotline.tickets import Loosen, Mix, draw_ticket
 from dizuo.families.base import Row
 
 NUM_TEST = 400
@@ -145,9 +146,9 @@ def drifts(seed: int, folder: Path) -> Iterator[Drift]:
     with as_file(files("dizuo.demo.hotline").joinpath("base")) as committed:
         base = import_base("text", committed, _TARGET, folder / "base")
     industry = Course("government", _TARGET, base).learn(
-        list(ticket_rows(Mix(GOVERNMENT), NUM_GOVERNMENT, seed)), folder / "government"
+        list(varied_rows(Mix(GOVERNMENT), NUM_GOVERNMENT, seed)), folder / "government"
     )
-    usual = list(ticket_rows(Mix(HARBIN), NUM_CITY, seed))
+    usual = list(varied_rows(Mix(HARBIN), NUM_CITY, seed))
     stack = Course("harbin-hotline", _TARGET, industry).learn(usual, folder / "harbin")
     for name, change in CHANGES.items():
         yield Drift(

@@ -10,6 +10,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from dizuo.demo.hotline.__main__ import make
+from dizuo.demo.hotline.copying import FRONT_DESK
 
 SAMPLE = Path(__file__).parents[3] / "examples" / "hotline" / "harbin-200.jsonl"
 
@@ -27,17 +28,14 @@ def test_it_prints_tickets(kind: str) -> None:
     assert all(row["label"]["place"] in row["prompt"] for row in rows)
 
 
-def test_the_base_mixes_tickets_copies_and_excerpts() -> None:
-    lines = run("base", "--num", "8").stdout.splitlines()
-    prompts = [json.loads(line)["prompt"] for line in lines]
-    labels = [json.loads(line)["label"] for line in lines]
-    assert [prompt.endswith(label) for prompt, label in zip(prompts, labels, strict=True)] == [
-        False,
-        True,
-        False,
-        False,
-    ] * 2
-    assert [label.startswith('{"place"') for label in labels] == [False, False, False, True] * 2
+def test_the_base_mixes_tickets_copies_unknown_events_and_excerpts() -> None:
+    rows = [json.loads(line) for line in run("base", "--num", "12").stdout.splitlines()]
+    copied = [row["prompt"].endswith(row["label"]) for row in rows]
+    unknown = [FRONT_DESK in row["label"] for row in rows]
+    excerpts = [row["label"].startswith('{"place"') for row in rows]
+    assert copied == [False, True, False, False, False, False] * 2
+    assert unknown == [False, False, True, False, False, True] * 2
+    assert excerpts == [False, False, False, False, True, False] * 2
 
 
 def test_the_bases_suite_has_tickets_alone() -> None:

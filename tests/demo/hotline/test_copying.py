@@ -18,6 +18,7 @@ from dizuo.demo.hotline.copying import (
     excerpt_rows,
     loose_rows,
     unknown_rows,
+    varied_rows,
 )
 from dizuo.demo.hotline.facility import FACILITY
 from dizuo.demo.hotline.model import Language, Row, Split
@@ -53,6 +54,16 @@ def test_the_base_learns_in_turns_from_five_kinds_of_rows() -> None:
         found = rows[turns]
         wanted = kind(len(found), 2)
         assert found == [{**row, "label": answer_text(row["label"])} for row in wanted]
+
+
+def test_varied_tickets_are_tickets_some_of_them_among_loose_words() -> None:
+    mix = Mix(HARBIN)
+    rows = list(varied_rows(mix, 1000, 3))
+    clear = {row["prompt"] for row in ticket_rows(mix, 1000, 3)}
+    loose = {row["prompt"] for row in loose_rows(mix, 1000, 3)}
+    assert {row["prompt"] for row in rows} <= clear | loose
+    assert 0.35 < sum(row["prompt"] in loose for row in rows) / 1000 < 0.45
+    assert rows == list(varied_rows(mix, 1000, 3))
 
 
 def test_what_the_desk_does_not_know_is_noted_as_it_is_written() -> None:

@@ -19,6 +19,7 @@ from dizuo.families.text.messages import answer_text
 HEADS = ("复述：", "Repeat: ")
 EXCERPT_HEADS = ("摘录：", "Excerpt: ")
 FRONT_DESK = "front-desk"
+LOOSE_SHARE = 0.4
 _FRAMES = {
     Language.CHINESE: (
         "{before}，{place}{after}，{event}",
@@ -75,6 +76,14 @@ def loose_rows(mix: Mix, num_rows: int, seed: int) -> Iterator[Row]:
     draw = random.Random(f"loose {mix.desk.name} {seed}")
     for _ in range(num_rows):
         yield draw_ticket(mix, draw, loose=_loosener(everything(), draw)).row
+
+
+def varied_rows(mix: Mix, num_rows: int, seed: int) -> Iterator[Row]:
+    """`num_rows` tickets of `mix`, LOOSE_SHARE of them among loose words."""
+    draw = random.Random(f"varied {mix.desk.name} {seed}")
+    clear, loose = ticket_rows(mix, num_rows, seed), loose_rows(mix, num_rows, seed)
+    for _ in range(num_rows):
+        yield next(loose if draw.random() < LOOSE_SHARE else clear)
 
 
 def unknown_rows(num_rows: int, seed: int) -> Iterator[Row]:

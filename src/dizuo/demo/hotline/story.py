@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.resources import as_file, files
@@ -15,6 +15,7 @@ import numpy as np
 
 from dizuo.demo.hotline.asking import Note, read_tickets, score_city
 from dizuo.demo.hotline.cities import HARBIN, SHENZHEN
+from dizuo.demo.hotline.copying import varied_rows
 from dizuo.demo.hotline.government import GOVERNMENT
 from dizuo.demo.hotline.model import Row, Split
 from dizuo.demo.hotline.tickets import Mix, ticket_rows
@@ -85,9 +86,10 @@ class HotlineStory:
     def build_industry(self, base: Built) -> Built:
         """L1, from tickets of no city in particular."""
         with self.stage.screen.step("Build and gate L1: government, from made-up tickets") as bars:
-            train, suite = Mix(GOVERNMENT), Mix(GOVERNMENT, Split.HELDOUT)
-            versions = self._add("government-tickets", train, NUM_GOVERNMENT, bars)
-            versions |= self._add("government-test", suite, NUM_SUITE, bars)
+            train = varied_rows(Mix(GOVERNMENT), NUM_GOVERNMENT, self.stage.seed)
+            versions = self._add("government-tickets", train, bars)
+            suite = ticket_rows(Mix(GOVERNMENT, Split.HELDOUT), NUM_SUITE, self.stage.seed)
+            versions |= self._add("government-test", suite, bars)
             recipe = repin(recipe_text("government", base), versions)
             return self._note(bars, [self.stage.hub.build(recipe, bars.report)])[0]
 
@@ -96,15 +98,15 @@ class HotlineStory:
         with self.stage.screen.step("Build and gate an L2 for each of two cities") as bars:
             recipes = []
             for name, desk in ((CHANGED, HARBIN), (OTHER, SHENZHEN)):
-                versions = self._add(f"{desk.name}-tickets", Mix(desk), NUM_CITY, bars)
-                suite = Mix(desk, Split.HELDOUT)
-                versions |= self._add(f"{desk.name}-test", suite, NUM_SUITE, bars)
+                train = varied_rows(Mix(desk), NUM_CITY, self.stage.seed)
+                versions = self._add(f"{desk.name}-tickets", train, bars)
+                suite = ticket_rows(Mix(desk, Split.HELDOUT), NUM_SUITE, self.stage.seed)
+                versions |= self._add(f"{desk.name}-test", suite, bars)
                 recipes.append(repin(recipe_text(name, industry), versions))
             hub = self.stage.hub
             return self._note(bars, hub.finish(hub.begin(recipes), bars.report))
 
-    def _add(self, name: str, mix: Mix, num_rows: int, bars: Bars) -> dict[str, int]:
-        rows = ticket_rows(mix, num_rows, self.stage.seed)
+    def _add(self, name: str, rows: Iterable[Row], bars: Bars) -> dict[str, int]:
         return self.stage.hub.add_rows(name, rows, bars.report)
 
     def _note(self, bars: Bars, built: Sequence[Built]) -> list[Built]:
