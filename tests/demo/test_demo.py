@@ -95,7 +95,7 @@ def test_the_demo_and_a_second_run_that_builds_nothing_again_and_is_kept(tmp_pat
     first = report_of(tmp_path, 1)
     assert not any(first["cached"].values())
     assert "Installing" not in said
-    assert "[27/27]" in said
+    assert "[28/28]" in said
 
     said = run(tmp_path, *DIZUO, "demo", "--keep")
     (line,) = re.findall(r"End them with: kill ([\d ]+)", said)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import StrEnum
@@ -47,18 +47,19 @@ class StoryName(StrEnum):
 _STORIES = {StoryName.METER: meter, StoryName.HOTLINE: hotline}
 
 
-@dataclass(slots=True)
-class _Telling:
-    """What has been told so far."""
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What was told."""
 
-    vision: Told[StoryScores] | None = None
-    text: Told[HotlineScores] | None = None
+    vision: Told[StoryScores] | None
+    text: Told[HotlineScores] | None
 
-    def tell(self, name: StoryName, stage: Stage) -> None:
-        if name is StoryName.METER:
-            self.vision = meter.tell(stage)
-        else:
-            self.text = hotline.tell(stage)
+
+def _tell(names: Sequence[StoryName], stage: Stage) -> _Told:
+    """Tell these stories; the hotline's L1 learns while the meters are told."""
+    begun = hotline.begin(stage) if StoryName.HOTLINE in names else None
+    vision = meter.tell(stage) if StoryName.METER in names else None
+    return _Told(vision, hotline.tell(begun) if begun else None)
 
 
 def demo(
@@ -97,10 +98,8 @@ def demo(
             town = running.enter_context(running_town(home, fleet, sites, sampler_seed=seed))
             bars.summary = town.hub.url
         hub = DemoHub(town.hub, home / "scratch", no_cache)
-        telling = _Telling()
-        for name in names:
-            telling.tell(name, Stage(hub, town.sites, screen, seed, home))
-        report = _report(town, telling, screen.seconds, seed)
+        told = _tell(names, Stage(hub, town.sites, screen, seed, home))
+        report = _report(town, told, screen.seconds, seed)
         report.write(REPORT)
         _show(screen, report, as_json=as_json)
         if keep:
@@ -119,10 +118,10 @@ def _leave(_signal: int, _frame: object) -> None:
     raise SystemExit(1)
 
 
-def _report(town: Town, telling: _Telling, seconds: float, seed: int) -> DemoReport:
-    vision, text = telling.vision, telling.text
-    told: list[Told[Any]] = [one for one in (vision, text) if one is not None]
-    built = {name: stack for one in told for name, stack in one.built.items()}
+def _report(town: Town, told: _Told, seconds: float, seed: int) -> DemoReport:
+    vision, text = told.vision, told.text
+    stories: list[Told[Any]] = [one for one in (vision, text) if one is not None]
+    built = {name: stack for one in stories for name, stack in one.built.items()}
     return DemoReport(
         seconds=round(seconds, 1),
         seed=seed,
@@ -132,7 +131,7 @@ def _report(town: Town, telling: _Telling, seconds: float, seed: int) -> DemoRep
         text=text.scores if text else None,
         trace=vision.trace if vision else [],
         text_trace=text.trace if text else [],
-        untouched_sites_identical=all(one.others_identical for one in told),
+        untouched_sites_identical=all(one.others_identical for one in stories),
         cached={name: one.cached for name, one in built.items()},
     )
 

@@ -19,7 +19,7 @@ from dizuo.gates.report import GateReport
 from dizuo.improvements.model import IMPROVEMENT_MACHINE, State
 from dizuo.sites.rollout_model import EntryState, RolloutState
 
-Begun = Sequence[dict[str, Any]]
+Runs = Sequence[dict[str, Any]]
 """Runs that were submitted."""
 
 _ON_THE_WAY = (RolloutState.PENDING, RolloutState.PROGRESSING)
@@ -140,14 +140,14 @@ class DemoHub:
         (built,) = self.finish(self.begin([recipe]), report)
         return built
 
-    def begin(self, recipes: Sequence[str]) -> Begun:
+    def begin(self, recipes: Sequence[str]) -> Runs:
         """Start recipes that do not need each other; they run side by side."""
         bodies = [
             {"kind": "tune", "recipe": recipe, "no_cache": self.no_cache} for recipe in recipes
         ]
         return [self.client.submit_run(body) for body in bodies]
 
-    def finish(self, begun: Begun, report: Reporter) -> list[Built]:
+    def finish(self, begun: Runs, report: Reporter) -> list[Built]:
         """Wait for recipes that were begun, and run their gates side by side.
 
         Raises:

@@ -19,7 +19,7 @@ from dizuo.demo.hotline.copying import varied_rows
 from dizuo.demo.hotline.government import GOVERNMENT
 from dizuo.demo.hotline.model import Row, Split
 from dizuo.demo.hotline.tickets import Mix, ticket_rows
-from dizuo.demo.hub import Begun, Built, recipe_text
+from dizuo.demo.hub import Built, Runs, recipe_text
 from dizuo.demo.measure import Score, StoryScores
 from dizuo.demo.promises import Promise
 from dizuo.demo.samples import Reviewer, count_returned, labels_summary, wait_until_sent
@@ -44,7 +44,7 @@ NUM_COMPARED = 60
 NEW_SHARE = 0.5
 MAX_LABELS = 600
 HOLDOUT = 0.15
-NUM_STEPS = 14
+NUM_STEPS = 15
 PROMISE = Promise(
     things="tickets",
     num_test=NUM_TEST,
@@ -83,15 +83,20 @@ class HotlineStory:
             built = self.stage.hub.import_model(BASE, folder, TARGETS, bars.report)
             return self._note(bars, [built])[0]
 
-    def build_industry(self, base: Built) -> Built:
-        """L1, from tickets of no city in particular."""
-        with self.stage.screen.step("Build and gate L1: government, from made-up tickets") as bars:
+    def begin_industry(self, base: Built) -> Runs:
+        """L1 begins to learn, from tickets of no city in particular."""
+        with self.stage.screen.step("Begin L1: government, from made-up tickets") as bars:
             train = varied_rows(Mix(GOVERNMENT), NUM_GOVERNMENT, self.stage.seed)
             versions = self._add("government-tickets", train, bars)
             suite = ticket_rows(Mix(GOVERNMENT, Split.HELDOUT), NUM_SUITE, self.stage.seed)
             versions |= self._add("government-test", suite, bars)
-            recipe = repin(recipe_text("government", base), versions)
-            return self._note(bars, [self.stage.hub.build(recipe, bars.report)])[0]
+            bars.summary = f"{NUM_GOVERNMENT} tickets to learn"
+            return self.stage.hub.begin([repin(recipe_text("government", base), versions)])
+
+    def finish_industry(self, begun: Runs) -> Built:
+        """L1 once it has learned and passed its gates."""
+        with self.stage.screen.step("Wait for L1 and gate it") as bars:
+            return self._note(bars, self.stage.hub.finish(begun, bars.report))[0]
 
     def build_cities(self, industry: Built) -> list[Built]:
         """Two L2, side by side: the same events go to other departments."""
@@ -166,7 +171,7 @@ class HotlineStory:
             bars.summary = labels_summary(num_labels, num_before)
             return num_labels
 
-    def improve(self, num_labels: int) -> Begun:
+    def improve(self, num_labels: int) -> Runs:
         """The loop makes a new L2 of what was reviewed and brings it to the site. Beside it another
         one begins, from as many labels of calls chosen at random."""
         with self.stage.screen.step("The loop tunes, gates, signs and ships a new L2") as bars:
@@ -184,7 +189,7 @@ class HotlineStory:
             bars.summary = f"{built.ref} serving at {SITE}"
             return begun
 
-    def serve_random_arm(self, begun: Begun) -> None:
+    def serve_random_arm(self, begun: Runs) -> None:
         """Serve the other one too, under a name of its own."""
         title = "For comparison: serve an L2 from as many random labels beside it"
         with self.stage.screen.step(title) as bars:
@@ -221,10 +226,25 @@ class HotlineStory:
         return read_tickets(self.site, OTHER, rows[:NUM_COMPARED], sample=False)
 
 
-def tell(stage: Stage) -> Told[HotlineScores]:
-    """The whole story, at a hub with one freshly joined site."""
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A story whose L1 is learning."""
+
+    story: HotlineStory
+    industry: Runs
+
+
+def begin(stage: Stage) -> Begun:
+    """The story's beginning, at a hub with one freshly joined site: its L1 learns from then on,
+    whatever else is told meanwhile."""
     story = HotlineStory(stage)
-    story.serve(story.build_cities(story.build_industry(story.import_base())))
+    return Begun(story, story.begin_industry(story.import_base()))
+
+
+def tell(begun: Begun) -> Told[HotlineScores]:
+    """The rest of the story."""
+    story = begun.story
+    story.serve(story.build_cities(story.finish_industry(begun.industry)))
     usual = story.test_rows(Mix(HARBIN, Split.HELDOUT))
     winter = story.test_rows(Mix(HARBIN, Split.HELDOUT, NEW_SHARE))
     other = story.test_rows(Mix(SHENZHEN, Split.HELDOUT))
@@ -233,9 +253,9 @@ def tell(stage: Stage) -> Told[HotlineScores]:
     num_returned = story.work_in_winter()
     after_drift = story.measure("Read held-out tickets of the winter", CHANGED, winter)
     num_labels = story.review()
-    begun = story.improve(num_labels)
+    random_runs = story.improve(num_labels)
     after_update = story.measure("Read them with the loop's L2", CHANGED, winter)
-    story.serve_random_arm(begun)
+    story.serve_random_arm(random_runs)
     random_arm = story.measure("Read them with the L2 from random labels", RANDOM, winter)
     other_score = story.measure("Read held-out tickets of Shenzhen", OTHER, other)
     scores = HotlineScores(
