@@ -64,6 +64,7 @@ REPORT = DemoReport(
     text=TEXT,
     trace=trace("site3"),
     text_trace=trace("hotline"),
+    update_bytes={"site3": 45_000, "hotline": 46_000},
     untouched_sites_identical=True,
     cached={},
 )
@@ -147,11 +148,10 @@ def test_a_figure_that_is_missed_is_told(story: str, change: dict[str, Any], sen
 
 @pytest.mark.parametrize("which", [0, 1])
 def test_other_promises_that_are_broken_are_told(which: int) -> None:
-    sites = [dict(one) for one in REPORT.sites]
-    sites[which]["bytes_last_update"] = 90_001
-    name = sites[which]["name"]
+    name = REPORT.sites[which]["name"]
     wrong = [{"kind": "site", "id": name, "digest": "sha256:" + "cd" * 32}]
-    changes: dict[str, Any] = {("trace", "text_trace")[which]: wrong, "sites": sites}
+    heavy = {**REPORT.update_bytes, name: 90_001}
+    changes: dict[str, Any] = {("trace", "text_trace")[which]: wrong, "update_bytes": heavy}
     report = replace(REPORT, untouched_sites_identical=False, **changes)
     told = report.broken_promises()
     assert len(told) == 4

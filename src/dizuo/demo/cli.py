@@ -131,6 +131,7 @@ def _report(town: Town, told: _Told, seconds: float, seed: int) -> DemoReport:
         text=text.scores if text else None,
         trace=vision.trace if vision else [],
         text_trace=text.trace if text else [],
+        update_bytes={site: num for one in stories for site, num in one.update_bytes.items()},
         untouched_sites_identical=all(one.others_identical for one in stories),
         cached={name: one.cached for name, one in built.items()},
     )

@@ -44,15 +44,16 @@ class Promise:
         return [sentence for sentence, holds in kept.items() if not holds]
 
 
-def broken_at(site: Mapping[str, Any], trace: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What the drifted site's bytes and the trace of a stack that it runs miss."""
+def broken_at(
+    site: Mapping[str, Any], trace: Sequence[Mapping[str, Any]], update_bytes: int
+) -> list[str]:
+    """What the bytes of the drifted site's update and the trace of a stack that it runs miss."""
     running = {stack["digest"] for stack in site["stacks"]}
     first, last = trace[0], trace[-1]
     begins = (first["kind"], first["id"]) == ("site", site["name"]) and first["digest"] in running
     limit = site["bytes_first_install"] * _UPDATE_SHARE
     kept = {
-        f"The update of {site['name']} was over a tenth of its install.": site["bytes_last_update"]
-        <= limit,
+        f"The update of {site['name']} was over a tenth of its install.": update_bytes <= limit,
         f"The trace from {site['name']} begins wrongly.": begins,
         f"The trace from {site['name']} does not lead to samples.": last["kind"] == "sample",
     }

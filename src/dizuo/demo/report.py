@@ -23,7 +23,8 @@ class DemoReport:
     """Everything a run of the demo leaves behind; `stacks`, `sites` and traces as the hub says.
 
     `vision` and `trace` are the meters', `text` and `text_trace` the hotline's: None, or empty,
-    where that story was not told. `untouched_sites_identical` says whether all whom an update was
+    where that story was not told. `update_bytes` is what each drifted site fetched for the loop's
+    update, by its name. `untouched_sites_identical` says whether all whom an update was
     not for answer as before: two sites, and the other city.
     """
 
@@ -35,6 +36,7 @@ class DemoReport:
     text: HotlineScores | None
     trace: Sequence[Mapping[str, Any]]
     text_trace: Sequence[Mapping[str, Any]]
+    update_bytes: Mapping[str, int]
     untouched_sites_identical: bool
     cached: Mapping[str, bool]
 
@@ -43,10 +45,12 @@ class DemoReport:
         broken = []
         if self.vision is not None:
             broken += meter.PROMISE.broken_by(self.vision)
-            broken += broken_at(self._site(meter.DRIFTED_SITE), self.trace)
+            site = self._site(meter.DRIFTED_SITE)
+            broken += broken_at(site, self.trace, self.update_bytes[meter.DRIFTED_SITE])
         if self.text is not None:
             broken += hotline.PROMISE.broken_by(self.text)
-            broken += broken_at(self._site(hotline.SITE), self.text_trace)
+            site = self._site(hotline.SITE)
+            broken += broken_at(site, self.text_trace, self.update_bytes[hotline.SITE])
         if not self.untouched_sites_identical:
             broken.append("Whom the update was not for answers differently.")
         return broken

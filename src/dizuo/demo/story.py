@@ -33,14 +33,21 @@ class Stage:
 class Told(Generic[Scores]):
     """What a story came to.
 
+    `update_bytes` is what each drifted site fetched for the loop's update, by its name;
     `trace` leads from the digest that the drifted site says it runs to the samples it learned from;
     `others_identical` says whether those whom the update was not for answer exactly as before.
     """
 
     scores: Scores
     built: Mapping[str, Built]
+    update_bytes: Mapping[str, int]
     trace: Sequence[Mapping[str, Any]]
     others_identical: bool
+
+
+def bytes_fetched(hub: HubClient, site: str) -> int:
+    """What a site fetched for its newest generation, as the hub was told."""
+    return int(hub.site(site)["bytes_last_update"])
 
 
 def trace_of(hub: HubClient, site: str, served_as: str) -> list[dict[str, Any]]:

@@ -24,7 +24,7 @@ from dizuo.demo.measure import Score, StoryScores
 from dizuo.demo.promises import Promise
 from dizuo.demo.samples import Reviewer, count_returned, labels_summary, wait_until_sent
 from dizuo.demo.screen import Bars
-from dizuo.demo.story import Stage, Told, trace_of
+from dizuo.demo.story import Stage, Told, bytes_fetched, trace_of
 from dizuo.improvements.repin import repin
 
 SITE = "hotline"
@@ -254,6 +254,7 @@ def tell(begun: Begun) -> Told[HotlineScores]:
     after_drift = story.measure("Read held-out tickets of the winter", CHANGED, winter)
     num_labels = story.review()
     random_runs = story.improve(num_labels)
+    update_bytes = {SITE: bytes_fetched(story.stage.hub.client, SITE)}
     after_update = story.measure("Read them with the loop's L2", CHANGED, winter)
     story.serve_random_arm(random_runs)
     random_arm = story.measure("Read them with the L2 from random labels", RANDOM, winter)
@@ -268,7 +269,8 @@ def tell(begun: Begun) -> Told[HotlineScores]:
         num_test=NUM_TEST,
         other_city_after_update=other_score,
     )
-    return Told(scores, story.built, story.trace(), story.other_answers(other) == answers)
+    same = story.other_answers(other) == answers
+    return Told(scores, story.built, update_bytes, story.trace(), same)
 
 
 def _random_recipe(recipe: str, dataset: str) -> str:

@@ -30,7 +30,7 @@ from dizuo.demo.meter.shapes import shape_rows
 from dizuo.demo.promises import Promise
 from dizuo.demo.samples import Reviewer, count_returned, labels_summary, wait_until_sent
 from dizuo.demo.screen import Bars, Screen
-from dizuo.demo.story import Stage, Told, trace_of
+from dizuo.demo.story import Stage, Told, bytes_fetched, trace_of
 from dizuo.improvements.repin import repin
 
 SITES = ("site1", "site2", "site3")
@@ -208,6 +208,7 @@ def tell(stage: Stage) -> Told[StoryScores]:
     story.random_arm(stream, num_labels)
     random_arm = story.measure("Read them with the random arm's L2", site, drifted)
     story.improve()
+    update_bytes = {DRIFTED_SITE: bytes_fetched(stage.hub.client, DRIFTED_SITE)}
     after_update = story.measure("Read them with the loop's L2", site, drifted)
     scores = StoryScores(
         before_drift=before,
@@ -219,7 +220,7 @@ def tell(stage: Stage) -> Told[StoryScores]:
         num_test=len(drifted),
     )
     same = story.answers(sites) == untouched
-    return Told(scores, story.built, story.trace(), same)
+    return Told(scores, story.built, update_bytes, story.trace(), same)
 
 
 def _random_recipe(recipe: str, dataset: str) -> str:
