@@ -27,10 +27,15 @@ def right(*accuracies: float) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
     return np.asarray([[np.arange(NUM_ROWS) < NUM_ROWS * one for one in accuracies]])
 
 
-def curve(sampler: tuple[float, ...], random: tuple[float, ...], name: str = "lens") -> Curve:
+def curve(
+    sampler: tuple[float, ...],
+    random: tuple[float, ...],
+    name: str = "lens",
+    family: str = "vision",
+) -> Curve:
     """From all right before to nothing right after; sizes 100 and 200."""
     learned = {"sampler": right(*sampler), "random": right(*random)}
-    return Curve(name, (100, 200), right(1.0)[:, 0], right(0.0)[:, 0], learned)
+    return Curve(family, name, (100, 200), right(1.0)[:, 0], right(0.0)[:, 0], learned)
 
 
 def test_labels_needed_are_interpolated() -> None:
@@ -64,15 +69,17 @@ def test_a_sampler_that_misses_the_goal_has_a_bound_for_a_ratio() -> None:
     assert "at most, on the drift lens" in result.unit
 
 
-def test_the_aim_is_judged_by_the_worst_of_three_drifts() -> None:
+def test_the_aim_is_judged_by_the_worst_of_three_drifts_of_each_family() -> None:
     good = curve(sampler=(0.95, 1.0), random=(0.0, 0.95))
+    text = [replace(good, family="text")] * 3
     bad = replace(curve(sampler=(0.95, 1.0), random=(0.95, 1.0)), drift="dusk")
-    assert conclude([good, good, good], {}).met is True
-    assert conclude([good, bad, good], {}).met is False
-    assert "dusk" in conclude([good, bad, good], {}).unit
-    assert conclude([good, good], {}).met is None
+    assert conclude([good, good, good, *text], {}).met is True
+    assert conclude([good, bad, good, *text], {}).met is False
+    assert "dusk of vision" in conclude([good, bad, good, *text], {}).unit
+    assert conclude([good, good, good], {}).met is None
+    assert conclude([good, good, *text], {}).met is None
     unreached = curve(sampler=(0.9, 0.9), random=(0.0, 0.9))
-    assert conclude([good, good, unreached], {}).met is None
+    assert conclude([good, good, unreached, *text], {}).met is None
 
 
 def test_intervals_hold_the_ratio_and_are_the_same_each_time() -> None:
