@@ -298,6 +298,7 @@ def conclude(plan: Plan, held: Mapping[Key, Side], about: Mapping[str, Any]) -> 
         met=(memory < AIM_MEMORY and mixed >= AIM_MIXED) if sized else None,
         raw={
             "memory_ratio": round(memory, 3),
+            "memory_ratio_with_agent": round(memory + shared["agent_bytes"] / one, 3),
             "peak_ratio": round(shared["peak_bytes"] / one, 3),
             "memory_against_all_merged": round(merged["engine_bytes"] / shared["engine_bytes"], 3),
             "mixed_ratio": round(mixed, 3),

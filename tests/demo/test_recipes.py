@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -25,6 +26,16 @@ NAMES = [path.stem for path in Path(str(files("dizuo.demo"))).glob("recipes/*.ya
 @pytest.mark.parametrize("name", NAMES)
 def test_recipes_are_accepted(name: str) -> None:
     assert parse_recipe(recipe_text(name), name).name == name
+
+
+def test_the_committed_base_is_what_its_recipe_makes_and_small() -> None:
+    base = Path(str(files("dizuo.demo.hotline"))) / "base"
+    made = parse_recipe(recipe_text("hotline-base"), "base").method["architecture"]
+    config = json.loads((base / "config.json").read_text(encoding="utf-8"))
+    assert made.pop("type") == config["model_type"]
+    assert {key: config[key] for key in made} == made
+    assert sum(path.stat().st_size for path in base.iterdir()) <= 16_000_000
+    assert not list(base.glob("*.bin"))
 
 
 def test_a_child_builds_on_the_parent_of_this_run() -> None:
