@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.installed
 BIN := $(VENV)/bin
+# Two files of tests at once: many wait for the processes that they start.
+TWO := -n 2 --dist loadfile
 
 .PHONY: demo test test-all check bench lock clean
 
@@ -23,10 +25,10 @@ check: $(STAMP) ## style, types and the direction of imports
 	$(BIN)/lint-imports
 
 test: check ## what CI runs
-	$(BIN)/python -m pytest -m "not slow" --cov --cov-report=term
+	$(BIN)/python -m pytest -m "not slow" $(TWO) --cov --cov-report=term
 
 test-all: check ## the slow campaigns too
-	$(BIN)/python -m pytest --cov --cov-report=term
+	$(BIN)/python -m pytest $(TWO) --cov --cov-report=term
 
 bench: $(STAMP) ## every figure in docs/benchmarks.md
 	$(BIN)/python -m benchmarks.check_in --sites 10000

@@ -102,7 +102,7 @@ def test_hanging_worker_is_replaced_when_its_lease_expires(bench: Bench) -> None
 
 def test_work_that_reports_nothing_loses_its_lease(bench: Bench) -> None:
     run = bench.submit(STEPS, hold=["step-2"], deaf=True)
-    supervisor = bench.supervise(replace(QUICK, lease_seconds=1.5, stall_seconds=0.5))
+    supervisor = bench.supervise(replace(QUICK, lease_seconds=8, stall_seconds=2))
     bench.reached("step-2")
     until(lambda: bench.read(run).fence == 2)
     bench.release("step-2")
