@@ -35,7 +35,7 @@ RETURNED = "harbin-calls"
 """The dataset of what the loop's reviewer labelled."""
 BASE = "hotline-base"
 TARGETS = ("safetensors", "gguf-f16")
-NUM_GOVERNMENT = 19200
+NUM_GOVERNMENT = 12800
 NUM_CITY = 1200
 NUM_SUITE = 200
 NUM_CALLS = 1500
