@@ -310,19 +310,42 @@ def test_one_prompt_in_a_few_is_looked_at_while_others_wait(
         (chat("x", temperature="hot"), "temperature is not a number"),
         (chat("x", temperature=3), "not between 0 and 2"),
         (chat("x", max_tokens=0), "max_tokens is not a whole number"),
-        (chat("x", n=2), "n is not a whole number"),
+        (chat("x", n=2), "one answer to a request, so n can only be 1"),
+        ({"prompt": "x", "best_of": 3}, "so best_of can only be 1"),
+        (chat("x", logit_bias={"5": -100}), "takes no bias on its tokens"),
+        ({"prompt": "x", "echo": True}, "does not repeat the prompt"),
+        ({"prompt": ["x", "y"]}, "One prompt at a time is read, and as text"),
+        ({"prompt": [1, 2]}, "One prompt at a time is read, and as text"),
+        ({"prompt": [7]}, "One prompt at a time is read, and as text"),
+        ({"prompt": [[1, 2]]}, "One prompt at a time is read, and as text"),
+        ({"prompt": []}, "neither messages nor a text"),
+        (chat("x", stream=1), "stream is true or false"),
         (chat("x", tools=[{}]), "calls no tools"),
         (chat("x", stop=[5]), "stop is not"),
         (chat("x", logprobs=3), "logprobs is true or false"),
         (chat("x", response_format={"type": "xml"}), "response_format"),
+        (
+            chat("x", response_format={"type": "json_schema", "json_schema": {"schema": {}}}),
+            "cannot",
+        ),
         ({"requests": []}, "A batch holds"),
+        ({"requests": [{"prompt": "x"}]}, "A request of the batch has no messages"),
     ],
 )
 def test_what_it_cannot_answer_is_refused_in_one_sentence(
     engine: LlamaEngine, request_body: dict[str, Any], says: str
 ) -> None:
-    with pytest.raises(InvalidInput, match=says):
+    with pytest.raises(InvalidInput, match=says) as refused:
         engine.infer("qwen", request_body)
+    assert refused.value.next_step
+
+
+def test_parameters_that_change_nothing_are_passed_over(engine: LlamaEngine) -> None:
+    neutral = {"n": 1, "logit_bias": {}, "tools": [], "user": "someone"}
+    said = [engine.infer("qwen", chat(PROMPTS[0], **more)) for more in ({}, neutral)]
+    assert said[0].observations[0].answer == said[1].observations[0].answer
+    raw = {"prompt": [PROMPTS[0]], "max_tokens": 1, "echo": False, "best_of": 1, "logit_bias": None}
+    assert engine.infer("qwen", raw).response["usage"]["completion_tokens"] == 1
 
 
 def test_a_prompt_longer_than_the_context_is_refused(engine: LlamaEngine) -> None:

@@ -258,7 +258,10 @@ class Llama:
         tokens = ((chunk["choices"][0].get("logprobs") or {}).get("content") or [{}])[0]
         likeliest = tokens.get("top_logprobs", [])
         if not likeliest or not all(math.isfinite(one["logprob"]) for one in likeliest):
-            raise GenerationFailed("The model tells no probabilities of the next token.")
+            raise GenerationFailed(
+                "The model tells no probabilities of the next token.",
+                next_step="Export the stack again from weights that are finite numbers.",
+            )
         return Distribution(
             tuple(one["id"] for one in likeliest),
             tuple(min(one["logprob"], 0.0) for one in likeliest),
@@ -362,8 +365,14 @@ def _failed(error: Mapping[str, Any]) -> DizuoError:
             next_step="Shorten the messages.",
         )
     if error.get("code") == 400:
-        return InvalidInput(f"The engine refuses the request: {said.rstrip('.')}.")
-    return GenerationFailed(f"The model could not answer: {said.rstrip('.')}.")
+        return InvalidInput(
+            f"The engine refuses the request: {said.rstrip('.')}.",
+            next_step="Correct what it names.",
+        )
+    return GenerationFailed(
+        f"The model could not answer: {said.rstrip('.')}.",
+        next_step="Ask again; if that fails too, fetch or export the stack again.",
+    )
 
 
 def _cannot_open(path: Path) -> LayerRefused:
