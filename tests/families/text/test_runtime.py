@@ -133,6 +133,28 @@ def test_an_answer_that_nobody_waits_for_any_more_is_not_begun(engine: LlamaEngi
     assert answer.response["usage"]["completion_tokens"] == 0
 
 
+def test_a_schema_is_not_tried_beside_answers_of_other_adapters(engine: LlamaEngine) -> None:
+    writing, left = threading.Event(), threading.Event()
+
+    def hold(_chunk: Mapping[str, Any] | None) -> bool:
+        writing.set()
+        return not left.wait(timeout=PATIENCE_SECONDS)
+
+    def leave(_chunk: Mapping[str, Any] | None) -> bool:
+        left.set()
+        return False
+
+    free = {"response_format": {"type": "text"}, "max_tokens": 90}
+    fresh = {"type": "json_schema", "json_schema": {"schema": schema_of({"maxLength": 7})}}
+    with ThreadPoolExecutor(1) as callers:
+        held = callers.submit(engine.stream, "industry", chat(PROMPTS[0], **free), hold)
+        assert writing.wait(timeout=PATIENCE_SECONDS)
+        answer = engine.stream("industry", chat(PROMPTS[0], response_format=fresh), leave)
+        held.result()
+    # It has the turn of its own adapters, but had to wait for that of the bare base.
+    assert answer.response["choices"][0]["message"]["content"] == ""
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_exported_stack_agrees_with_the_trained_one(
     trained: dict[str, StackFiles], stacks: dict[str, StackFiles], engine: LlamaEngine, name: str
@@ -200,8 +222,17 @@ def test_an_answer_that_nobody_wants_ends_early(engine: LlamaEngine) -> None:
         return len(told) < 3
 
     asked = chat(PROMPTS[0], max_tokens=90, response_format={"type": "text"})
-    engine.stream("qwen", asked, enough)
+    (seen,) = engine.stream("qwen", asked, enough).observations
     assert len(told) == 3
+    assert seen.novelty_percentile is None  # nor is its prompt looked at
+
+
+def test_of_a_batch_that_nobody_wants_no_further_answer_is_begun(engine: LlamaEngine) -> None:
+    batch = spec.request([{"prompt": prompt} for prompt in PROMPTS])
+    answer = engine.stream("scenario", batch, lambda _chunk: False)
+    said = [one["choices"][0]["message"]["content"] for one in answer.response["data"]]
+    assert said == [""] * len(PROMPTS)
+    assert {seen.novelty_percentile for seen in answer.observations} == {None}
 
 
 def test_answers_are_held_to_the_layers_schema(engine: LlamaEngine) -> None:
@@ -239,6 +270,21 @@ def test_a_schema_that_the_engine_would_leave_out_is_refused(
     wanted = {"type": "json_schema", "json_schema": {"schema": schema_of(part)}}
     with pytest.raises(InvalidInput, match="cannot hold an answer to this schema"):
         engine.infer("qwen", chat("x", response_format=wanted))
+
+
+def test_a_schema_that_is_forgotten_at_once_was_tried_all_the_same(
+    engine: LlamaEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Forgetful(dict[str, bool]):
+        """As if another thread forgot all schemas right after each is remembered."""
+
+        def __setitem__(self, text: str, enforced: bool) -> None:
+            super().__setitem__(text, enforced)
+            self.clear()
+
+    monkeypatch.setattr(engine._llama, "_tried", Forgetful())
+    asked = chat(PROMPTS[0], response_format={"type": "json_object"})
+    assert engine.infer("qwen", asked).response["choices"][0]["message"]["content"]
 
 
 def test_a_layer_whose_schema_the_engine_would_leave_out_is_refused(
