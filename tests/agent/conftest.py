@@ -1,4 +1,4 @@
-"""The test family, a simulated hub, and agents: in this process and as processes of their own."""
+"""The test families, a simulated hub, and agents: in this process and as processes of their own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PLUGINS = Path(__file__).parent / "plugins"
 
 @pytest.fixture(scope="session", autouse=True)
 def scales_family(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Install the test family as a stranger's package would be: on the path, with an entry point.
+    """Install the test families as a stranger's package would be: on the path, with entry points.
 
     Engine processes and agent processes find it through PYTHONPATH.
     """
@@ -27,7 +27,7 @@ def scales_family(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: scales-family\nVersion: 1.0\n")
     (metadata / "entry_points.txt").write_text(
-        "[dizuo.families]\nscales = scales_family\n"
+        "[dizuo.families]\nscales = scales_family\ncounting = counting_family\n"
         "[dizuo.egress]\nwithout-photos = blunt_policy:WithoutPhotos\n"
     )
     patch = pytest.MonkeyPatch()
@@ -39,7 +39,7 @@ def scales_family(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     yield
     patch.undo()
     registry.family_packages.cache_clear()
-    for name in [name for name in sys.modules if name.startswith("scales_family")]:
+    for name in [name for name in sys.modules if name.startswith(("scales_f", "counting_f"))]:
         del sys.modules[name]
 
 

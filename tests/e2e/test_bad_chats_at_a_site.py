@@ -50,19 +50,21 @@ def told(response: httpx2.Response, status: int, code: str) -> tuple[str, str]:
     error = response.json()["error"]
     assert error["code"] == code, error
     assert error["type"] == "invalid_request_error"
+    assert error["next_step"], error
     assert error["message"].endswith(error["next_step"])
     message = error["message"].removesuffix(error["next_step"]).strip()
     one_clear_sentence(message)
     return message, error["next_step"]
 
 
+_FORM = "Send a request of OpenAI's protocol."
 # the body: what is said, the next step
 BODIES: dict[str, tuple[Any, str, str]] = {
-    "not JSON": (b"{nope", "The request body is not JSON.", ""),
-    "nothing": (b"", "The request body is not JSON.", ""),
-    "not text": (b"\xff\xfe", "The request body is not JSON.", ""),
-    "nested without end": (b"[" * 90_000, "The request body is not JSON.", ""),
-    "a list": ([1], "The request body is not a JSON object.", ""),
+    "not JSON": (b"{nope", "The request body is not JSON.", _FORM),
+    "nothing": (b"", "The request body is not JSON.", _FORM),
+    "not text": (b"\xff\xfe", "The request body is not JSON.", _FORM),
+    "nested without end": (b"[" * 90_000, "The request body is not JSON.", _FORM),
+    "a list": ([1], "The request body is not a JSON object.", _FORM),
     "no model": (chat(model=None), "does not say which model is asked", MODEL),
     "a model that is a number": (chat(model=7), "does not say which model is asked", MODEL),
     "a prompt without messages": (
@@ -92,25 +94,79 @@ BODIES: dict[str, tuple[Any, str, str]] = {
         "The request body holds half a character.",
         "both of its surrogates",
     ),
-    "a temperature that is a text": (chat(temperature="hot"), "temperature is not a number", ""),
-    "a temperature that is too high": (chat(temperature=9), "temperature is not between 0", ""),
-    "a length below zero": (chat(max_tokens=-1), "max_tokens is not a whole number from 1", ""),
-    "a length that is a text": (chat(max_tokens="all"), "max_tokens is not a whole number", ""),
-    "a length that is half": (chat(max_completion_tokens=1.5), "is not a whole number", ""),
-    "two answers at once": (chat(n=2), "n is not a whole number from 1 to 1", ""),
-    "a stop that is a number": (chat(stop=5), "stop is not a text or a list", ""),
-    "stops that are numbers": (chat(stop=[5]), "stop is not a text or a list", ""),
-    "too many stops": (chat(stop=["x"] * 99), "a list of at most 16 texts", ""),
-    "a seed that is a text": (chat(seed="lucky"), "seed is not a whole number", ""),
-    "a stream that is a text": (chat(stream="yes"), "stream is true or false", ""),
+    "a temperature that is a text": (
+        chat(temperature="hot"),
+        "temperature is not a number",
+        "Correct",
+    ),
+    "a temperature that is too high": (
+        chat(temperature=9),
+        "temperature is not between 0",
+        "Correct temperature",
+    ),
+    "a length below zero": (
+        chat(max_tokens=-1),
+        "max_tokens is not a whole number from 1",
+        "Correct max_tokens",
+    ),
+    "a length that is a text": (
+        chat(max_tokens="all"),
+        "max_tokens is not a whole number",
+        "Correct max_tokens",
+    ),
+    "a length that is half": (
+        chat(max_completion_tokens=1.5),
+        "is not a whole number",
+        "Correct max_c",
+    ),
+    "two answers at once": (chat(n=2), "so n can only be 1.", "Leave out n,"),
+    "a stop that is a number": (chat(stop=5), "stop is not a text or a list", "Give texts of 1"),
+    "stops that are numbers": (chat(stop=[5]), "stop is not a text or a list", "Give texts of 1"),
+    "too many stops": (chat(stop=["x"] * 99), "a list of at most 16 texts", "leave out stop"),
+    "a seed that is a text": (chat(seed="lucky"), "seed is not a whole number", "Correct seed"),
+    "a stream that is a text": (chat(stream="yes"), "stream is true or false", "Correct them"),
     "tools": (chat(tools=[{"type": "function"}]), "This model calls no tools.", "Leave out tools"),
-    "a format of another kind": (chat(response_format={"type": "xml"}), "response_format", ""),
-    "a format that is a text": (chat(response_format="json"), "response_format is neither", ""),
-    "a format without its schema": (formed(None), "json_schema with a schema", ""),
-    "a schema of a text": (formed({"type": "string"}), "an object with properties", ""),
-    "a schema with an unknown keyword": (of_part({"zork": 1}), "'zork' cannot be enforced", ""),
-    "a schema that leads nowhere": (of_part({"$ref": "#/$defs/x"}), "its own $defs", ""),
-    "a schema whose pattern looks ahead": (of_part({"pattern": "(?=x)"}), "looks around", ""),
+    "a bias on a token": (
+        chat(logit_bias={"7": 5}),
+        "no bias on its tokens.",
+        "Leave out logit_bias",
+    ),
+    "an echo": (chat(echo=True), "does not repeat the prompt", "Leave out echo."),
+    "a format of another kind": (
+        chat(response_format={"type": "xml"}),
+        "response_format",
+        "as its type",
+    ),
+    "a format that is a text": (
+        chat(response_format="json"),
+        "response_format is neither",
+        "Give one of these",
+    ),
+    "a format without its schema": (
+        formed(None),
+        "json_schema with a schema",
+        "json_schema.schema",
+    ),
+    "a schema of a text": (
+        formed({"type": "string"}),
+        "an object with properties",
+        "Correct the schema",
+    ),
+    "a schema with an unknown keyword": (
+        of_part({"zork": 1}),
+        "'zork' cannot be enforced",
+        "Correct the schema",
+    ),
+    "a schema that leads nowhere": (
+        of_part({"$ref": "#/$defs/x"}),
+        "its own $defs",
+        "Correct the schema",
+    ),
+    "a schema whose pattern looks ahead": (
+        of_part({"pattern": "(?=x)"}),
+        "looks around",
+        "Correct the schema",
+    ),
     "a schema that contradicts itself": (
         of_part({"type": "number", "enum": ["x"]}),
         "The engine cannot hold an answer to this schema.",
@@ -128,6 +184,14 @@ def test_a_chat_that_cannot_be_answered(talker: RunningSite, case: tuple[Any, st
     assert says in message
     assert next_step in step
     assert answer(talker) == before
+
+
+@pytest.mark.parametrize("prompt", [["x", "y"], [7, 8], [[7, 8]]])
+def test_prompts_that_are_several_or_no_text(talker: RunningSite, prompt: list[Any]) -> None:
+    response = talker.http.post(RAW, json={"model": MODEL, "prompt": prompt})
+    message, step = told(response, 400, "invalid_input")
+    assert message == "One prompt at a time is read, and as text."
+    assert step.startswith("Send a text as prompt")
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -10,12 +10,14 @@ OpenAI's clients read beside it.
 from __future__ import annotations
 
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from dizuo.core.errors import DizuoError, InvalidInput, NotFound, Unauthenticated
 
 RETRY_AFTER_SECONDS = 1
+CLIENT_LEFT_STATUS = 499
+"""Nobody reads it; proxies use this number too for a caller that closed the connection."""
 
 
 async def answer_error(request: Request, error: Exception) -> Response:
@@ -54,3 +56,9 @@ async def answer_http_error(request: Request, error: Exception) -> Response:
     answer = await answer_error(request, told)
     answer.status_code = error.status_code
     return answer
+
+
+async def answer_nobody(_request: Request, error: Exception) -> Response:
+    """The answer to a request whose caller has left: an ordinary end, and no error of the site."""
+    assert isinstance(error, ClientDisconnect)
+    return Response(status_code=CLIENT_LEFT_STATUS)

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route as HttpRoute
 
 from dizuo import __version__
-from dizuo.agent.local_answers import answer_error, answer_http_error
+from dizuo.agent.local_answers import answer_error, answer_http_error, answer_nobody
 from dizuo.agent.local_guard import GuardRules, LocalGuard
 from dizuo.agent.openai_api import OpenAiApi
 from dizuo.agent.request_body import read_body
@@ -69,7 +69,11 @@ class LocalApi:
             ]
         return Starlette(
             routes=routes,
-            exception_handlers={DizuoError: answer_error, HTTPException: answer_http_error},
+            exception_handlers={
+                DizuoError: answer_error,
+                HTTPException: answer_http_error,
+                ClientDisconnect: answer_nobody,
+            },
             middleware=[Middleware(LocalGuard, rules=self.guard)],
         )
 

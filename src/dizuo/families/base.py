@@ -55,8 +55,10 @@ class Observation:
 class Distribution:
     """How likely a model finds each outcome of one choice: the next token, or the class.
 
-    `outcomes` are numbers (of tokens, of classes), the likeliest first, at least one; `logprobs`
-    the natural logarithms of their probabilities, none above 0. What is not listed shares the rest.
+    `outcomes` are numbers (of tokens, of classes), at least one; `logprobs` the natural logarithms
+    of their probabilities, none above 0. An engine tells the likeliest first, a kept choice
+    (`golden.TrainedAnswer`) the one that was taken first, then the likeliest others. What is not
+    listed shares the rest.
     """
 
     outcomes: tuple[int, ...]

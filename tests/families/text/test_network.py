@@ -74,8 +74,9 @@ def test_a_merged_adapter_answers_as_peft_does(base: StackFiles) -> None:
 def test_an_adapter_of_another_shape_is_refused(base: StackFiles) -> None:
     model, _ = merged_model(base)
     pair = LoraPair(np.zeros((2, 3), np.float32), np.zeros((3, 2), np.float32))
-    with pytest.raises(LayerRefused, match="another shape than the base has"):
+    with pytest.raises(LayerRefused, match="another shape than the base has") as refused:
         merge(model, {"model.layers.0.mlp.up_proj": pair})
+    assert refused.value.next_step
 
 
 def test_a_stack_is_its_layers_one_after_the_other(

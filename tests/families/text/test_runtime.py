@@ -133,6 +133,28 @@ def test_an_answer_that_nobody_waits_for_any_more_is_not_begun(engine: LlamaEngi
     assert answer.response["usage"]["completion_tokens"] == 0
 
 
+def test_a_schema_is_not_tried_beside_answers_of_other_adapters(engine: LlamaEngine) -> None:
+    writing, left = threading.Event(), threading.Event()
+
+    def hold(_chunk: Mapping[str, Any] | None) -> bool:
+        writing.set()
+        return not left.wait(timeout=PATIENCE_SECONDS)
+
+    def leave(_chunk: Mapping[str, Any] | None) -> bool:
+        left.set()
+        return False
+
+    free = {"response_format": {"type": "text"}, "max_tokens": 90}
+    fresh = {"type": "json_schema", "json_schema": {"schema": schema_of({"maxLength": 7})}}
+    with ThreadPoolExecutor(1) as callers:
+        held = callers.submit(engine.stream, "industry", chat(PROMPTS[0], **free), hold)
+        assert writing.wait(timeout=PATIENCE_SECONDS)
+        answer = engine.stream("industry", chat(PROMPTS[0], response_format=fresh), leave)
+        held.result()
+    # It has the turn of its own adapters, but had to wait for that of the bare base.
+    assert answer.response["choices"][0]["message"]["content"] == ""
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_exported_stack_agrees_with_the_trained_one(
     trained: dict[str, StackFiles], stacks: dict[str, StackFiles], engine: LlamaEngine, name: str
@@ -200,8 +222,17 @@ def test_an_answer_that_nobody_wants_ends_early(engine: LlamaEngine) -> None:
         return len(told) < 3
 
     asked = chat(PROMPTS[0], max_tokens=90, response_format={"type": "text"})
-    engine.stream("qwen", asked, enough)
+    (seen,) = engine.stream("qwen", asked, enough).observations
     assert len(told) == 3
+    assert seen.novelty_percentile is None  # nor is its prompt looked at
+
+
+def test_of_a_batch_that_nobody_wants_no_further_answer_is_begun(engine: LlamaEngine) -> None:
+    batch = spec.request([{"prompt": prompt} for prompt in PROMPTS])
+    answer = engine.stream("scenario", batch, lambda _chunk: False)
+    said = [one["choices"][0]["message"]["content"] for one in answer.response["data"]]
+    assert said == [""] * len(PROMPTS)
+    assert {seen.novelty_percentile for seen in answer.observations} == {None}
 
 
 def test_answers_are_held_to_the_layers_schema(engine: LlamaEngine) -> None:
@@ -239,6 +270,21 @@ def test_a_schema_that_the_engine_would_leave_out_is_refused(
     wanted = {"type": "json_schema", "json_schema": {"schema": schema_of(part)}}
     with pytest.raises(InvalidInput, match="cannot hold an answer to this schema"):
         engine.infer("qwen", chat("x", response_format=wanted))
+
+
+def test_a_schema_that_is_forgotten_at_once_was_tried_all_the_same(
+    engine: LlamaEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Forgetful(dict[str, bool]):
+        """As if another thread forgot all schemas right after each is remembered."""
+
+        def __setitem__(self, text: str, enforced: bool) -> None:
+            super().__setitem__(text, enforced)
+            self.clear()
+
+    monkeypatch.setattr(engine._llama, "_tried", Forgetful())
+    asked = chat(PROMPTS[0], response_format={"type": "json_object"})
+    assert engine.infer("qwen", asked).response["choices"][0]["message"]["content"]
 
 
 def test_a_layer_whose_schema_the_engine_would_leave_out_is_refused(
@@ -310,19 +356,42 @@ def test_one_prompt_in_a_few_is_looked_at_while_others_wait(
         (chat("x", temperature="hot"), "temperature is not a number"),
         (chat("x", temperature=3), "not between 0 and 2"),
         (chat("x", max_tokens=0), "max_tokens is not a whole number"),
-        (chat("x", n=2), "n is not a whole number"),
+        (chat("x", n=2), "one answer to a request, so n can only be 1"),
+        ({"prompt": "x", "best_of": 3}, "so best_of can only be 1"),
+        (chat("x", logit_bias={"5": -100}), "takes no bias on its tokens"),
+        ({"prompt": "x", "echo": True}, "does not repeat the prompt"),
+        ({"prompt": ["x", "y"]}, "One prompt at a time is read, and as text"),
+        ({"prompt": [1, 2]}, "One prompt at a time is read, and as text"),
+        ({"prompt": [7]}, "One prompt at a time is read, and as text"),
+        ({"prompt": [[1, 2]]}, "One prompt at a time is read, and as text"),
+        ({"prompt": []}, "neither messages nor a text"),
+        (chat("x", stream=1), "stream is true or false"),
         (chat("x", tools=[{}]), "calls no tools"),
         (chat("x", stop=[5]), "stop is not"),
         (chat("x", logprobs=3), "logprobs is true or false"),
         (chat("x", response_format={"type": "xml"}), "response_format"),
+        (
+            chat("x", response_format={"type": "json_schema", "json_schema": {"schema": {}}}),
+            "cannot",
+        ),
         ({"requests": []}, "A batch holds"),
+        ({"requests": [{"prompt": "x"}]}, "A request of the batch has no messages"),
     ],
 )
 def test_what_it_cannot_answer_is_refused_in_one_sentence(
     engine: LlamaEngine, request_body: dict[str, Any], says: str
 ) -> None:
-    with pytest.raises(InvalidInput, match=says):
+    with pytest.raises(InvalidInput, match=says) as refused:
         engine.infer("qwen", request_body)
+    assert refused.value.next_step
+
+
+def test_parameters_that_change_nothing_are_passed_over(engine: LlamaEngine) -> None:
+    neutral = {"n": 1, "logit_bias": {}, "tools": [], "user": "someone"}
+    said = [engine.infer("qwen", chat(PROMPTS[0], **more)) for more in ({}, neutral)]
+    assert said[0].observations[0].answer == said[1].observations[0].answer
+    raw = {"prompt": [PROMPTS[0]], "max_tokens": 1, "echo": False, "best_of": 1, "logit_bias": None}
+    assert engine.infer("qwen", raw).response["usage"]["completion_tokens"] == 1
 
 
 def test_a_prompt_longer_than_the_context_is_refused(engine: LlamaEngine) -> None:

@@ -8,6 +8,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -172,3 +173,20 @@ def test_a_call_that_nobody_wants_gets_no_place() -> None:
         assert (first, second) == (True, False)
     with turns.turn("b", lambda: True) as third:
         assert third
+
+
+@pytest.mark.parametrize("admitted", [False, True])
+def test_a_call_whose_asking_fails_keeps_no_place(*, admitted: bool) -> None:
+    turns = Turns(1, 1)
+    turns.enter("a")
+
+    def ask() -> bool:
+        if admitted:
+            turns.leave()  # so that the call that waits comes in
+        raise RuntimeError("nobody can be asked")
+
+    with pytest.raises(RuntimeError, match="nobody"), turns.turn("b", ask):
+        pass
+    if not admitted:
+        turns.leave()
+    assert not turns.taken()

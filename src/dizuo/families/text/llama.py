@@ -186,15 +186,19 @@ class Llama:
             if ask.messages is None
             else self._server.handle_chat_completions
         )
+        schema = _schema(ask, manner)
+        if schema is not None and not self._require_enforced(schema, waits):
+            written.cancelled = True
+            return written
         with self._turns.turn(manner.adapters, waits) as admitted:
             written.cancelled = not admitted
             if admitted:
-                handle(self._body(ask, manner), take)
+                handle(self._body(ask, manner, schema), take)
         if failures:
             raise failures[0]
         return written
 
-    def _body(self, ask: Ask, manner: Manner) -> dict[str, Any]:
+    def _body(self, ask: Ask, manner: Manner, schema: Mapping[str, Any] | None) -> dict[str, Any]:
         sampling = ask.sampling
         body: dict[str, Any] = {
             "stream": True,
@@ -218,9 +222,7 @@ class Llama:
             body["stop"] = list(sampling.stop)
         if sampling.seed is not None:
             body["seed"] = sampling.seed % (1 << 32)
-        schema = _schema(ask, manner)
         if schema is not None:
-            self._require_enforced(schema)
             body["grammar"] = grammar(schema)
         return body
 
@@ -258,18 +260,24 @@ class Llama:
         tokens = ((chunk["choices"][0].get("logprobs") or {}).get("content") or [{}])[0]
         likeliest = tokens.get("top_logprobs", [])
         if not likeliest or not all(math.isfinite(one["logprob"]) for one in likeliest):
-            raise GenerationFailed("The model tells no probabilities of the next token.")
+            raise GenerationFailed(
+                "The model tells no probabilities of the next token.",
+                next_step="Export the stack again from weights that are finite numbers.",
+            )
         return Distribution(
             tuple(one["id"] for one in likeliest),
             tuple(min(one["logprob"], 0.0) for one in likeliest),
         )
 
-    def _require_enforced(self, schema: Mapping[str, Any]) -> None:
-        if not self.enforces(schema):
+    def _require_enforced(self, schema: Mapping[str, Any], waits: Callable[[], bool]) -> bool:
+        """Whether the answer is still wanted once its schema has been tried."""
+        enforced = self._try(grammar(schema), waits)
+        if enforced is False:
             raise InvalidInput(
                 "The engine cannot hold an answer to this schema.",
                 next_step="Leave out alternatives that overlap, and parts that contradict others.",
             )
+        return enforced is not None
 
     def enforces(self, schema: Mapping[str, Any]) -> bool:
         """Whether answers are held to a schema.
@@ -280,12 +288,22 @@ class Llama:
         Raises:
             GenerationFailed: llama.cpp fails.
         """
-        text = grammar(schema)
-        if text not in self._tried:
-            if len(self._tried) >= _SCHEMAS_REMEMBERED:
-                self._tried.clear()
-            self._tried[text] = self._begins_object(text)
-        return self._tried[text]
+        return bool(self._try(grammar(schema), lambda: True))
+
+    def _try(self, grammar_text: str, waits: Callable[[], bool]) -> bool | None:
+        """Whether a grammar is enforced; None if `waits` gave up before that was known. It is tried
+        in a turn of the bare base, so never beside answers of other adapters."""
+        enforced = self._tried.get(grammar_text)
+        if enforced is not None:
+            return enforced
+        with self._turns.turn(frozenset(), waits) as admitted:
+            if not admitted:
+                return None
+            enforced = self._begins_object(grammar_text)
+        if len(self._tried) >= _SCHEMAS_REMEMBERED:
+            self._tried.clear()  # by other threads too, at any time
+        self._tried[grammar_text] = enforced
+        return enforced
 
     def _begins_object(self, grammar_text: str) -> bool:
         body = {
@@ -362,8 +380,14 @@ def _failed(error: Mapping[str, Any]) -> DizuoError:
             next_step="Shorten the messages.",
         )
     if error.get("code") == 400:
-        return InvalidInput(f"The engine refuses the request: {said.rstrip('.')}.")
-    return GenerationFailed(f"The model could not answer: {said.rstrip('.')}.")
+        return InvalidInput(
+            f"The engine refuses the request: {said.rstrip('.')}.",
+            next_step="Correct what it names.",
+        )
+    return GenerationFailed(
+        f"The model could not answer: {said.rstrip('.')}.",
+        next_step="Ask again; if that fails too, fetch or export the stack again.",
+    )
 
 
 def _cannot_open(path: Path) -> LayerRefused:

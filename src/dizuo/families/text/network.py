@@ -160,7 +160,10 @@ def merge(model: Model, adapter: Adapter) -> None:
         for module, pair in adapter.items():
             weight = model.get_parameter(f"{module}.weight")
             if weight.shape != (pair.b.shape[0], pair.a.shape[1]):
-                raise LayerRefused(f"A layer gives {module} another shape than the base has.")
+                raise LayerRefused(
+                    f"A layer gives {module} another shape than the base has.",
+                    next_step="Build the layer again on this base.",
+                )
             a, b = (torch.from_numpy(side).to(weight.device) for side in (pair.a, pair.b))
             weight.addmm_(b, a)
 

@@ -19,6 +19,7 @@ from dizuo.families.text.schema import schema_fault
 
 MAX_BATCH = 256
 MAX_STOPS = 16
+MAX_STOP_CHARACTERS = 1000
 MAX_TOP_LOGPROBS = 20
 MAX_TOKENS = 262_144
 _NUMBERS: Mapping[str, tuple[float, float]] = {
@@ -32,6 +33,8 @@ _REFUSED = {
     "functions": "This model calls no functions.",
     "audio": "This model makes no sound.",
     "suffix": "This model does not fill in the middle.",
+    "logit_bias": "This model takes no bias on its tokens.",
+    "echo": "This model does not repeat the prompt in its answer.",
 }
 
 
@@ -82,9 +85,14 @@ def batch_of(request: Mapping[str, Any]) -> list[Ask]:
     """
     parts = request["requests"]
     if not isinstance(parts, list) or not 0 < len(parts) <= MAX_BATCH:
-        raise InvalidInput(f"A batch holds 1 to {MAX_BATCH} requests.")
+        raise InvalidInput(
+            f"A batch holds 1 to {MAX_BATCH} requests.",
+            next_step="Send a list of chats as requests, and more of them in further batches.",
+        )
     if not all(isinstance(part, Mapping) and "messages" in part for part in parts):
-        raise InvalidInput("A request of the batch has no messages.")
+        raise InvalidInput(
+            "A request of the batch has no messages.", next_step="Give each a list of messages."
+        )
     return [ask_of(part) for part in parts]
 
 
@@ -105,11 +113,7 @@ def ask_of(body: Mapping[str, Any]) -> Ask:
     Raises:
         InvalidInput: it has another form, or asks for what this engine cannot do.
     """
-    for key, reason in _REFUSED.items():
-        if body.get(key):
-            raise InvalidInput(reason, next_step=f"Leave out {key}.")
-    for key in ("n", "best_of"):
-        _whole(body, key, 1, 1)
+    _refuse_others(body)
     chat = "messages" in body
     stream, usage = _streaming(body)
     return Ask(
@@ -122,10 +126,29 @@ def ask_of(body: Mapping[str, Any]) -> Ask:
     )
 
 
+def _refuse_others(body: Mapping[str, Any]) -> None:
+    """Refuse parameters that would change the answer and are not honoured, unless they are
+    neutral."""
+    for key, reason in _REFUSED.items():
+        if body.get(key):
+            raise InvalidInput(reason, next_step=f"Leave out {key}.")
+    for key in ("n", "best_of"):
+        if body.get(key) not in (None, 1):
+            raise InvalidInput(
+                f"This model gives one answer to a request, so {key} can only be 1.",
+                next_step=f"Leave out {key}, and send the request again for each further answer.",
+            )
+
+
 def _raw_prompt(body: Mapping[str, Any]) -> str:
     prompt = body.get("prompt")
-    if isinstance(prompt, list) and len(prompt) == 1:
-        (prompt,) = prompt
+    if isinstance(prompt, list) and prompt:
+        prompt, *others = prompt
+        if others or not isinstance(prompt, str):
+            raise InvalidInput(
+                "One prompt at a time is read, and as text.",
+                next_step="Send a text as prompt, and each further one in a request of its own.",
+            )
     if not isinstance(prompt, str) or not prompt:
         raise InvalidInput(
             "The request has neither messages nor a text as prompt.",
@@ -141,7 +164,10 @@ def _raw_prompt(body: Mapping[str, Any]) -> str:
 def _streaming(body: Mapping[str, Any]) -> tuple[bool, bool]:
     stream, options = body.get("stream") or False, body.get("stream_options") or {}
     if not isinstance(stream, bool) or not isinstance(options, Mapping):
-        raise InvalidInput("stream is true or false, and stream_options an object.")
+        raise InvalidInput(
+            "stream is true or false, and stream_options an object.",
+            next_step="Correct them, or leave them out.",
+        )
     return stream, options.get("include_usage") is True
 
 
@@ -168,17 +194,21 @@ def _whole(body: Mapping[str, Any], key: str, low: int, high: int) -> int | None
     if value is None:
         return None
     if type(value) is not int or not low <= value <= high:
-        raise InvalidInput(f"{key} is not a whole number from {low} to {high}.")
+        raise _wrong(key, f"is not a whole number from {low} to {high}")
     return value
 
 
 def _number(body: Mapping[str, Any], key: str, low: float, high: float) -> float:
     value = body[key]
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise InvalidInput(f"{key} is not a number.")
+        raise _wrong(key, "is not a number")
     if not low <= value <= high:
-        raise InvalidInput(f"{key} is not between {low:g} and {high:g}.")
+        raise _wrong(key, f"is not between {low:g} and {high:g}")
     return float(value)
+
+
+def _wrong(key: str, reason: str) -> InvalidInput:
+    return InvalidInput(f"{key} {reason}.", next_step=f"Correct {key}, or leave it out.")
 
 
 def _stops(body: Mapping[str, Any]) -> tuple[str, ...]:
@@ -187,9 +217,12 @@ def _stops(body: Mapping[str, Any]) -> tuple[str, ...]:
     if (
         not isinstance(stops, list)
         or len(stops) > MAX_STOPS
-        or not all(isinstance(one, str) and 0 < len(one) <= 1000 for one in stops)
+        or not all(isinstance(one, str) and 0 < len(one) <= MAX_STOP_CHARACTERS for one in stops)
     ):
-        raise InvalidInput(f"stop is not a text or a list of at most {MAX_STOPS} texts.")
+        raise InvalidInput(
+            f"stop is not a text or a list of at most {MAX_STOPS} texts.",
+            next_step=f"Give texts of 1 to {MAX_STOP_CHARACTERS:,} characters, or leave out stop.",
+        )
     return tuple(stops)
 
 
@@ -217,9 +250,13 @@ def _response_format(body: Mapping[str, Any]) -> tuple[Mapping[str, Any] | None,
     schema = named.get("schema") if isinstance(named, Mapping) else None
     if not isinstance(schema, Mapping):
         raise InvalidInput(
-            "response_format is neither text, json_object, nor json_schema with a schema."
+            "response_format is neither text, json_object, nor json_schema with a schema.",
+            next_step="Give one of these as its type, a schema as json_schema.schema.",
         )
     fault = schema_fault(schema)
     if fault:
-        raise InvalidInput(f"response_format cannot be used: {fault}.")
+        raise InvalidInput(
+            f"response_format cannot be used: {fault}.",
+            next_step="Correct the schema, or ask for json_object.",
+        )
     return schema, False, False

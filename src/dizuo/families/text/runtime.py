@@ -89,8 +89,10 @@ class LlamaEngine:
 
     def _batch(self, stack: _Stack, asks: Sequence[Ask], emit: Emit) -> Answer:
         def one(ask: Ask) -> tuple[Observation, dict[str, Any]]:
-            written = self._llama.write(
-                ask, stack.manner, lambda _piece: emit(None), lambda: emit(None)
+            written = (
+                self._llama.write(ask, stack.manner, lambda _piece: emit(None), lambda: emit(None))
+                if emit(None)
+                else Written(cancelled=True)
             )
             seen = self._observe(stack, ask, written)
             reply = replies.Reply(stack.identity, ask, f"chatcmpl-{uuid.uuid4().hex}", _seconds())
@@ -105,15 +107,17 @@ class LlamaEngine:
     def _observe(self, stack: _Stack, ask: Ask, written: Written) -> Observation:
         known = stack.calibration
         sure = known.confidences(figures(written.tokens)[None])
-        text = prompt_text(ask.messages) if ask.messages is not None else str(ask.prompt)
-        embedding = self._llama.embed_if_free(text)
-        new = None if embedding is None else float(known.novelty_percentiles(embedding[None])[0])
         return Observation(
             answer_of(written.text),
             float(sure[0]),
             float(known.confidence_percentiles(sure)[0]),
-            new,
+            None if written.cancelled else self._novelty(known, ask),
         )
+
+    def _novelty(self, known: Calibration, ask: Ask) -> float | None:
+        text = prompt_text(ask.messages) if ask.messages is not None else str(ask.prompt)
+        embedding = self._llama.embed_if_free(text)
+        return None if embedding is None else float(known.novelty_percentiles(embedding[None])[0])
 
     def expect(self, stack: str, _request: Mapping[str, Any], taken: Sequence[int]) -> Distribution:
         """The likeliest next tokens; see `dizuo.families.base.ForeseeingEngine`.

@@ -61,14 +61,25 @@ class Turns:
             Whether there is a place: False if the call was given up.
         """
         call = self.enter(kind, next_turn=next_turn)
-        while not call.admitted.wait(_LOOK_SECONDS):
-            if not wanted() and self.give_up(call):
-                yield False
-                return
+        if not self._wait(call, wanted):
+            yield False
+            return
         try:
             yield True
         finally:
             self.leave()
+
+    def _wait(self, call: Call, wanted: Callable[[], bool]) -> bool:
+        """Whether a call was admitted, or else given up; it keeps no place if `wanted` raises."""
+        try:
+            while not call.admitted.wait(_LOOK_SECONDS):
+                if not wanted() and self.give_up(call):
+                    return False
+        except BaseException:
+            if not self.give_up(call):
+                self.leave()
+            raise
+        return True
 
     def enter(self, kind: Hashable, *, next_turn: bool = False) -> Call:
         """A call comes, and waits until it is admitted, which may be at once. With `next_turn` its
