@@ -153,9 +153,15 @@ class Spec(Protocol):
     NEAR_DUPLICATE_SIMILARITY: float
 
     def check_recipe(
-        self, level: Level, method: Mapping[str, Any], task: Mapping[str, Any]
+        self,
+        level: Level,
+        method: Mapping[str, Any],
+        task: Mapping[str, Any],
+        *,
+        replays: bool = False,
     ) -> list[Problem]:
-        """Every problem of a recipe's `method` and `task`; an empty list accepts it."""
+        """Every problem of a recipe's `method` and `task`, and of `data.replay` (which `replays`
+        says it has) beside these; an empty list accepts it."""
 
     def check_row(self, row: Row) -> str:
         """Why a row cannot be used (`the image cannot be read`), or an empty string."""

@@ -214,5 +214,5 @@ def test_labels_that_the_schema_does_not_allow_are_refused() -> None:
 def test_a_label_with_a_number_beyond_all_is_a_text() -> None:
     schema = {"type": "object", "properties": {"a": {"type": "integer"}}}
     rows: list[Row] = [{"prompt": "x", "label": '{"a": 1e999}'}]
-    with pytest.raises(InvalidInput, match="Row 1 .* the label is not of type object"):
+    with pytest.raises(InvalidInput, match=r"Row 1 .* the label is not of type object"):
         check_labels(rows, parse_task({"kind": "extract", "schema": schema}))

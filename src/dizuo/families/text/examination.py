@@ -50,8 +50,8 @@ _CONFIDENCE_DIGITS = 6
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """What to ask a layer once it is trained: held-out rows first, then learned ones of the task, at
-    most MAX_ASKED in all; and whose prompts show what it has learned.
+    """What to ask a layer once it is trained: held-out rows first, then rows of the task that it
+    learned, at most MAX_ASKED in all; and whose prompts show what it has learned.
 
     `answered` says whether the questions have right answers; `window` is how many tokens the engine
     reads and writes at once. `max_tokens` bounds an answer, where it is to be shorter than the
