@@ -158,10 +158,37 @@ def test_a_hub_that_has_trouble_gives_what_was_fetched(hub: ModelHub) -> None:
     assert bring() == folder
 
 
-def test_a_commit_is_asked_of_nobody(hub: ModelHub) -> None:
-    commit = hub.commit("acme/tiny")
-    assert resolve(Source("acme/tiny", commit), at_most_bytes=ROOM) == commit
-    assert hub.asked == []
+def test_a_fetched_commit_is_asked_of_nobody(
+    hub: ModelHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = bring()
+    asked = len(hub.asked)
+    source = Source("acme/tiny", hub.commit("acme/tiny"))
+    assert bring(source) == folder
+    go_offline(monkeypatch)
+    assert bring(source) == folder
+    assert len(hub.asked) == asked
+
+
+def test_a_commit_that_was_not_fetched_is_bounded_too(hub: ModelHub) -> None:
+    source = Source("acme/tiny", hub.commit("acme/tiny"))
+    assert resolve(source, at_most_bytes=5000) == source.revision
+    fetch_config(source, source.revision)
+    with pytest.raises(ModelRefused, match="have more than"):
+        resolve(source, at_most_bytes=4999)
+    with pytest.raises(ModelRefused, match="no revision 0000"):
+        resolve(Source("acme/tiny", "0" * 40), at_most_bytes=ROOM)
+
+
+def test_a_commit_of_which_a_file_is_missing_is_bounded_too(hub: ModelHub) -> None:
+    folder = bring()
+    hub.repositories["acme/tiny"]["model-2.safetensors"] = b"more"
+    source = Source("acme/tiny", hub.commit("acme/tiny"))
+    bring(source)
+    folder = folder.with_name(source.revision)
+    (folder / "model-2.safetensors").unlink()
+    with pytest.raises(ModelRefused, match="have more than"):
+        resolve(source, at_most_bytes=5000)
 
 
 def test_a_token_opens_what_is_gated(hub: ModelHub, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,6 +250,8 @@ def test_offline_without_a_fetched_model(hub: ModelHub, monkeypatch: pytest.Monk
     go_offline(monkeypatch)
     with pytest.raises(ModelHubSilent, match="HF_HUB_OFFLINE is set"):
         resolve(SOURCE, at_most_bytes=ROOM)
+    with pytest.raises(ModelHubSilent, match="HF_HUB_OFFLINE is set"):
+        resolve(Source("acme/tiny", hub.commit("acme/tiny")), at_most_bytes=ROOM)
     with pytest.raises(ModelHubSilent, match="HF_HUB_OFFLINE is set"):
         fetch_config(SOURCE, hub.commit("acme/tiny"))
     with pytest.raises(ModelHubSilent, match="HF_HUB_OFFLINE is set"):

@@ -78,7 +78,7 @@ def parse_source(text: str) -> Source:
 
 def resolve(source: Source, *, at_most_bytes: int) -> str:
     """The commit that the revision is at; where the hub does not answer, the one that was fetched
-    last.
+    last. Of a commit that was fetched whole the hub is not asked.
 
     Raises:
         ModelRefused: there is no such model, it may not be read, has no safetensors weights, or has
@@ -88,7 +88,7 @@ def resolve(source: Source, *, at_most_bytes: int) -> str:
     # The library takes a second to import.
     from huggingface_hub import HfApi
 
-    if _COMMIT.fullmatch(source.revision):
+    if _COMMIT.fullmatch(source.revision) and _is_fetched(source):
         return source.revision
     try:
         info = HfApi().model_info(
@@ -124,10 +124,30 @@ def _is_weights(name: str) -> bool:
     return name.endswith(".safetensors") and "/" not in name and not name.startswith("consolidated")
 
 
+def _is_fetched(source: Source) -> bool:
+    """Whether a commit lies in the cache, with all of its files where their list does too."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        folder = snapshot_download(
+            source.repository,
+            revision=source.revision,
+            allow_patterns=list(FETCHED),
+            ignore_patterns=list(PASSED_OVER),
+            local_files_only=True,
+        )
+        return any(_is_weights(path.name) for path in Path(folder).iterdir())
+    except OSError:  # it is not there, or files are missing
+        return False
+
+
 def _fetched_commit(source: Source) -> str | None:
+    """The commit at which a branch or tag was fetched last."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import RevisionResolutionError
 
+    if _COMMIT.fullmatch(source.revision):
+        return None
     try:
         found = HfApi().resolve_revision(
             source.repository, revision=source.revision, local_files_only=True
