@@ -29,7 +29,7 @@ def workload(**changes: object) -> Workload:
     built = architecture()
     whole = Workload(
         architecture=built,
-        num_learning=memory.num_parameters(built),
+        num_learning=built.num_parameters,
         rank=0,
         num_sequences=8,
         length=64,
@@ -42,7 +42,7 @@ def workload(**changes: object) -> Workload:
 def test_parameters_are_counted() -> None:
     built = architecture()
     block = 256 * (256 + 128 + 128) + 256 * 256 + 3 * 256 * 512 + 2 * 256 + 2 * 64
-    assert memory.num_parameters(built) == 1000 * 256 + 4 * block + 256
+    assert built.num_parameters == 1000 * 256 + 4 * block + 256
     pairs = (256 + 256) * 2 + (128 + 256) * 2 + (512 + 256) * 3
     assert memory.num_adapter_parameters(built, 4) == 4 * 4 * pairs
 

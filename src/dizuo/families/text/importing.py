@@ -68,7 +68,7 @@ def inspect(directory: Path) -> dict[str, Any]:
     return {
         "architecture": architecture.name,
         "class": architecture.class_name,
-        "num_parameters": found.num_parameters,
+        "num_parameters": found.architecture.num_parameters,
         "context_length": architecture.context_length,
         "vocabulary_size": architecture.vocab_size,
         "weights": [path.name for path in found.weights],
@@ -108,7 +108,7 @@ def _import_directory(found: ModelDirectory, output: Path, report: Reporter) -> 
         scores = examine(planned, subject, output, report, lambda: False)
     write_manifest(output, manifest)
     report(Progress("import", 2, 2))
-    num_parameters = float(found.num_parameters)
+    num_parameters = float(found.architecture.num_parameters)
     return TunedLayer(layer_files(output), {"num_parameters": num_parameters, **scores})
 
 
@@ -123,7 +123,7 @@ def _require_memory(found: ModelDirectory) -> None:
         + 4 * architecture.intermediate_size
     )
     asked = len(PROMPTS) * (3 * architecture.vocab_size + _ASKED_TOKENS * per_token)
-    needed = _NUMBER_BYTES * (found.num_parameters + asked)
+    needed = _NUMBER_BYTES * (found.architecture.num_parameters + asked)
     available = free_bytes()
     if needed > available:
         raise ModelRefused(

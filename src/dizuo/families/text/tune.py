@@ -239,7 +239,7 @@ def _check_memory(method: Method, architecture: Architecture, longest: int) -> m
             num_learning=(
                 memory.num_adapter_parameters(architecture, rank)
                 if rank
-                else memory.num_parameters(architecture)
+                else architecture.num_parameters
             ),
             rank=rank,
             num_sequences=2 * sequences if isinstance(method, DpoMethod) else sequences,
