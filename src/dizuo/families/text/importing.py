@@ -8,7 +8,7 @@ safetensors becomes one in the target `gguf`, to be served only.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +38,19 @@ from dizuo.families.text.weight_files import keep_file, open_tensors
 if TYPE_CHECKING:
     from dizuo.families.text.examination import Examination
     from dizuo.families.text.tokens import Tokens
+
+FILES: tuple[str, ...] = (
+    "*.safetensors",
+    WEIGHTS_INDEX_NAME,
+    CONFIG_NAME,
+    GENERATION_CONFIG_NAME,
+    TOKENIZER_NAME,
+    TOKENIZER_CONFIG_NAME,
+    CHAT_TEMPLATE_NAME,
+)
+HEADS: Mapping[str, int] = {".gguf": 64 * 2**20}
+"""More than the header of a GGUF takes, which does not say how long it is: 250,000 tokens and their
+merges are about 10 MiB."""
 
 _KEPT_TO_OURSELVES = ("_name_or_path", "auto_map", "transformers_version", "_from_model_config")
 _NUMBER_BYTES = 4
