@@ -30,6 +30,10 @@ FILES = {
     "onnx/model.safetensors": b"again",
 }
 SOURCE = Source("acme/tiny")
+NAMES = (
+    *("config.json", "*.safetensors"),
+    *("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"),
+)
 ROOM = 1 << 30
 
 
@@ -59,12 +63,12 @@ def move_to(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def bring(source: Source = SOURCE) -> Path:
-    commit = resolve(source, at_most_bytes=ROOM)
-    return fetch(source, commit, silent, lambda: False)
+    commit = resolve(source, NAMES, at_most_bytes=ROOM)
+    return fetch(source, commit, NAMES, silent, lambda: False)
 
 
 def test_the_configuration_is_fetched_alone(hub: ModelHub, monkeypatch: pytest.MonkeyPatch) -> None:
-    commit = resolve(SOURCE, at_most_bytes=ROOM)
+    commit = resolve(SOURCE, NAMES, at_most_bytes=ROOM)
     folder = fetch_config(SOURCE, commit)
     assert [path.name for path in folder.iterdir()] == ["config.json"]
     go_offline(monkeypatch)
@@ -73,7 +77,7 @@ def test_the_configuration_is_fetched_alone(hub: ModelHub, monkeypatch: pytest.M
 
 def test_a_model_without_configuration_is_refused(hub: ModelHub) -> None:
     hub.repositories["acme/tiny"].pop("config.json")
-    commit = resolve(SOURCE, at_most_bytes=ROOM)
+    commit = resolve(SOURCE, NAMES, at_most_bytes=ROOM)
     with pytest.raises(ModelRefused, match=r"hf://acme/tiny@main has no config\.json") as refused:
         fetch_config(SOURCE, commit)
     assert refused.value.next_step
@@ -119,10 +123,17 @@ def test_only_what_is_needed_is_fetched(hub: ModelHub) -> None:
     assert (folder / "model.safetensors").read_bytes() == FILES["model.safetensors"]
 
 
+def test_what_nobody_names_is_not_fetched(hub: ModelHub) -> None:
+    names = ("config.json", "*.safetensors")
+    commit = resolve(SOURCE, names, at_most_bytes=ROOM)
+    folder = fetch(SOURCE, commit, names, silent, lambda: False)
+    assert {path.name for path in folder.iterdir()} == {"config.json", "model.safetensors"}
+
+
 def test_progress_counts_bytes(hub: ModelHub) -> None:
     events: list[Progress] = []
-    commit = resolve(SOURCE, at_most_bytes=ROOM)
-    fetch(SOURCE, commit, events.append, lambda: False)
+    commit = resolve(SOURCE, NAMES, at_most_bytes=ROOM)
+    fetch(SOURCE, commit, NAMES, events.append, lambda: False)
     assert {event.stage for event in events} == {"fetch"}
     assert max(event.done for event in events) == sum(
         len(data)
@@ -158,10 +169,37 @@ def test_a_hub_that_has_trouble_gives_what_was_fetched(hub: ModelHub) -> None:
     assert bring() == folder
 
 
-def test_a_commit_is_asked_of_nobody(hub: ModelHub) -> None:
-    commit = hub.commit("acme/tiny")
-    assert resolve(Source("acme/tiny", commit), at_most_bytes=ROOM) == commit
-    assert hub.asked == []
+def test_a_fetched_commit_is_asked_of_nobody(
+    hub: ModelHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = bring()
+    asked = len(hub.asked)
+    source = Source("acme/tiny", hub.commit("acme/tiny"))
+    assert bring(source) == folder
+    go_offline(monkeypatch)
+    assert bring(source) == folder
+    assert len(hub.asked) == asked
+
+
+def test_a_commit_that_was_not_fetched_is_bounded_too(hub: ModelHub) -> None:
+    source = Source("acme/tiny", hub.commit("acme/tiny"))
+    assert resolve(source, NAMES, at_most_bytes=5000) == source.revision
+    fetch_config(source, source.revision)
+    with pytest.raises(ModelRefused, match="have more than"):
+        resolve(source, NAMES, at_most_bytes=4999)
+    with pytest.raises(ModelRefused, match="no revision 0000"):
+        resolve(Source("acme/tiny", "0" * 40), NAMES, at_most_bytes=ROOM)
+
+
+def test_a_commit_of_which_a_file_is_missing_is_bounded_too(hub: ModelHub) -> None:
+    folder = bring()
+    hub.repositories["acme/tiny"]["model-2.safetensors"] = b"more"
+    source = Source("acme/tiny", hub.commit("acme/tiny"))
+    bring(source)
+    folder = folder.with_name(source.revision)
+    (folder / "model-2.safetensors").unlink()
+    with pytest.raises(ModelRefused, match="have more than"):
+        resolve(source, NAMES, at_most_bytes=5000)
 
 
 def test_a_token_opens_what_is_gated(hub: ModelHub, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,7 +237,7 @@ def test_what_the_hub_refuses_is_said(
     spoil(hub)
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     with pytest.raises(DizuoError, match=words) as refused:
-        resolve(source, at_most_bytes=ROOM)
+        resolve(source, NAMES, at_most_bytes=ROOM)
     assert type(refused.value) is kind
     assert refused.value.next_step
     assert "hf_secret" not in str(refused.value)
@@ -207,14 +245,14 @@ def test_what_the_hub_refuses_is_said(
 
 def test_a_model_that_is_too_large_is_refused(hub: ModelHub) -> None:
     with pytest.raises(ModelRefused, match="have more than"):
-        resolve(SOURCE, at_most_bytes=100)
+        resolve(SOURCE, NAMES, at_most_bytes=100)
 
 
 def test_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     url = free_url().replace("http://", "http://user:hf_secret@")
     move_to(url, monkeypatch)
     with pytest.raises(ModelHubSilent, match=r"127\.0\.0\.1 does not answer") as refused:
-        resolve(SOURCE, at_most_bytes=ROOM)
+        resolve(SOURCE, NAMES, at_most_bytes=ROOM)
     assert "HF_ENDPOINT" in refused.value.next_step
     assert "hf_secret" not in str(refused.value)
 
@@ -222,28 +260,30 @@ def test_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_offline_without_a_fetched_model(hub: ModelHub, monkeypatch: pytest.MonkeyPatch) -> None:
     go_offline(monkeypatch)
     with pytest.raises(ModelHubSilent, match="HF_HUB_OFFLINE is set"):
-        resolve(SOURCE, at_most_bytes=ROOM)
+        resolve(SOURCE, NAMES, at_most_bytes=ROOM)
+    with pytest.raises(ModelHubSilent, match="HF_HUB_OFFLINE is set"):
+        resolve(Source("acme/tiny", hub.commit("acme/tiny")), NAMES, at_most_bytes=ROOM)
     with pytest.raises(ModelHubSilent, match="HF_HUB_OFFLINE is set"):
         fetch_config(SOURCE, hub.commit("acme/tiny"))
     with pytest.raises(ModelHubSilent, match="HF_HUB_OFFLINE is set"):
-        fetch(SOURCE, hub.commit("acme/tiny"), silent, lambda: False)
+        fetch(SOURCE, hub.commit("acme/tiny"), NAMES, silent, lambda: False)
     assert hub.asked == []
 
 
 def test_fetching_stops_when_asked(hub: ModelHub) -> None:
-    commit = resolve(SOURCE, at_most_bytes=ROOM)
+    commit = resolve(SOURCE, NAMES, at_most_bytes=ROOM)
     with pytest.raises(Cancelled):
-        fetch(SOURCE, commit, silent, lambda: True)
+        fetch(SOURCE, commit, NAMES, silent, lambda: True)
 
 
 def test_a_server_that_is_no_hub(hub: ModelHub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub, "commit", lambda _repository: "main")
     with pytest.raises(ModelHubSilent, match="does not answer as one"):
-        resolve(SOURCE, at_most_bytes=ROOM)
+        resolve(SOURCE, NAMES, at_most_bytes=ROOM)
 
 
 def test_a_cache_that_cannot_be_written(hub: ModelHub, cache: Path) -> None:
-    commit = resolve(SOURCE, at_most_bytes=ROOM)
+    commit = resolve(SOURCE, NAMES, at_most_bytes=ROOM)
     cache.write_text("a file")
     with pytest.raises(ModelHubSilent, match="cache of models cannot be used"):
-        fetch(SOURCE, commit, silent, lambda: False)
+        fetch(SOURCE, commit, NAMES, silent, lambda: False)

@@ -26,7 +26,13 @@ from dizuo.runs import model_archive
 from dizuo.runs.model_archive import MAX_MODEL_BYTES, sketch_model, unpack_model
 
 Open = Callable[[Path, Path], Path | None]
-both = pytest.mark.parametrize("read", [unpack_model, sketch_model])
+
+
+def sketched(archive: Path, destination: Path) -> Path | None:
+    return sketch_model(archive, destination, importing)
+
+
+both = pytest.mark.parametrize("read", [unpack_model, sketched])
 
 
 @both
@@ -90,17 +96,21 @@ def test_a_sketch_has_texts_whole_and_of_the_rest_the_headers(tmp_path: Path) ->
         tmp_path / "m.tar",
         ("config.json", config),
         ("README.md", b"hello"),
+        ("chat_template.jinja", b"t" * 100_000),
+        ("other.jinja", b"t" * 100_000),
         ("model.safetensors", WEIGHTS),
         ("pytorch_model.bin", b"\x80" * 5_000_000),
     )
-    found = sketch_model(packed, tmp_path / "out")
+    found = sketched(packed, tmp_path / "out")
     assert found is not None
     assert (found / "config.json").read_bytes() == config
     assert (found / "README.md").read_bytes() == b"hello"
+    assert (found / "chat_template.jinja").read_bytes() == b"t" * 100_000
+    assert (found / "other.jinja").read_bytes() == b"\0" * 100_000
     sizes = {path.name: path.stat().st_size for path in found.iterdir()}
     assert (sizes["model.safetensors"], sizes["pytorch_model.bin"]) == (len(WEIGHTS), 5_000_000)
     on_disk = sum(path.stat().st_blocks * 512 for path in found.iterdir())
-    assert on_disk < len(config) + 50_000
+    assert on_disk < len(config) + 100_000 + 50_000
     with safe_open(found / "model.safetensors", framework="numpy") as tensors:
         assert tensors.get_slice("a").get_shape() == [1000, 300]
 
@@ -114,7 +124,7 @@ def test_a_sketch_of_many_gigabytes_takes_no_room(tmp_path: Path) -> None:
     with (tmp_path / "m.tar").open("wb") as stream:
         stream.write(member.tobuf(tarfile.GNU_FORMAT) + start)
         stream.truncate(512 + member.size + -member.size % 512 + 1024)
-    found = sketch_model(tmp_path / "m.tar", tmp_path / "out")
+    found = sketched(tmp_path / "m.tar", tmp_path / "out")
     assert found is not None
     weights = found / "model.safetensors"
     assert weights.stat().st_size == member.size
@@ -138,7 +148,7 @@ def test_a_sketch_of_many_gigabytes_takes_no_room(tmp_path: Path) -> None:
 )
 def test_a_sketch_is_as_broken_as_the_whole(tmp_path: Path, weights: bytes) -> None:
     packed = archive(tmp_path / "m.tar", ("model.safetensors", weights))
-    for number, read in enumerate((unpack_model, sketch_model)):
+    for number, read in enumerate((unpack_model, sketched)):
         found = read(packed, tmp_path / str(number))
         assert found is not None
         assert (found / "model.safetensors").stat().st_size == len(weights)
@@ -153,7 +163,7 @@ def test_texts_and_headers_are_bounded_together(
     many = [(f"{n}.json", b"x" * 300_000) for n in range(4)]
     packed = archive(tmp_path / "m.tar", *many)
     with pytest.raises(ModelRefused, match="texts and headers hold more than 1 MiB"):
-        sketch_model(packed, tmp_path / "out")
+        sketched(packed, tmp_path / "out")
     assert unpack_model(packed, tmp_path / "whole")
 
 
@@ -180,9 +190,9 @@ def test_a_large_compressed_archive_is_left_to_the_run(
 ) -> None:
     monkeypatch.setattr(model_archive, "_MAX_UNPACKED_TO_SKETCH", 1_000_000)
     packed = archive(tmp_path / "m.gz", ("model.safetensors", WEIGHTS), mode="w:gz")
-    assert sketch_model(packed, tmp_path / "out") is None
+    assert sketched(packed, tmp_path / "out") is None
     plain = archive(tmp_path / "m.tar", ("model.safetensors", WEIGHTS))
-    assert sketch_model(plain, tmp_path / "plain") is not None
+    assert sketched(plain, tmp_path / "plain") is not None
 
 
 def test_what_the_disk_has_no_room_for_is_not_begun(
@@ -209,7 +219,7 @@ def test_the_text_family_inspects_a_sketch_as_it_does_the_whole(tmp_path: Path, 
         model.mkdir()
         write_base(checkpoint, model / "tiny.gguf", "q8_0", silent)
     archive(packed, *((path.name, path.read_bytes()) for path in sorted(model.iterdir())))
-    sketch = sketch_model(packed, tmp_path / "sketch")
+    sketch = sketched(packed, tmp_path / "sketch")
     assert sketch is not None
     assert importing.inspect(sketch) == importing.inspect(model)
 
@@ -217,9 +227,9 @@ def test_the_text_family_inspects_a_sketch_as_it_does_the_whole(tmp_path: Path, 
 def test_of_a_large_gguf_the_header_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(model_archive, "_GGUF_BYTES", 100_000)
+    monkeypatch.setattr(importing, "HEADS", {".gguf": 100_000})
     packed = archive(tmp_path / "m.tar", ("m.gguf", b"GGUF" * 1_000_000))
-    found = sketch_model(packed, tmp_path / "out")
+    found = sketched(packed, tmp_path / "out")
     assert found is not None
     file = found / "m.gguf"
     assert file.stat().st_size == 4_000_000

@@ -122,6 +122,21 @@ def test_two_at_a_time_when_allowed(bench: Bench) -> None:
         assert supervisor.wait(run.id, WAIT_SECONDS).state is RunState.SUCCEEDED
 
 
+def test_a_run_whose_preparing_takes_long_holds_up_no_other(bench: Bench) -> None:
+    first = bench.submit(1, hold=["step-0"])
+    supervisor = bench.supervise(replace(QUICK, parallel=2))
+    bench.reached("step-0")
+    slow = bench.submit(1, hold=["check"])
+    bench.reached("check")
+    bench.release("step-0")
+    assert supervisor.wait(first.id, WAIT_SECONDS).state is RunState.SUCCEEDED
+    third = bench.submit(1)
+    assert supervisor.wait(third.id, WAIT_SECONDS).state is RunState.SUCCEEDED
+    assert bench.read(slow).state is RunState.QUEUED
+    bench.release("check")
+    assert supervisor.wait(slow.id, WAIT_SECONDS).state is RunState.SUCCEEDED
+
+
 def test_waiting_for_what_is_not_there(bench: Bench) -> None:
     with pytest.raises(RunNotFound):
         bench.supervise().wait("no-such-run", 1)

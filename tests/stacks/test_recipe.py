@@ -53,6 +53,30 @@ def test_replay_keeps_what_the_parent_knew() -> None:
     assert parse_recipe(text).replay == Replay("letters@2", 0.2)
 
 
+PREFERENCES = """
+name: hotline
+level: L2
+family: text
+from: government:1
+data:
+  train: corrections@1
+  replay: {dataset: tickets@1, share: 0.2}
+method: {kind: dpo, rank: 8, epochs: 1, learning_rate: 0.001}
+gates:
+  - {suite: tickets-test@1, metric: exact_match, at_least: 0.9}
+targets: [safetensors, gguf-f16]
+"""
+
+
+def test_a_family_refuses_to_replay_where_a_method_cannot() -> None:
+    with pytest.raises(RecipeRefused) as refused:
+        parse_recipe(PREFERENCES)
+    (problem,) = refused.value.problems
+    assert (problem.line, problem.path) == (8, ("data", "replay"))
+    assert problem.message.startswith("The method dpo cannot replay rows")
+    assert parse_recipe(changed("dpo", "lora", PREFERENCES)).replay == Replay("tickets@1", 0.2)
+
+
 def test_bytes_are_read_as_utf8() -> None:
     assert parse_recipe(RECIPE.replace("Reads words.", "读字").encode()).description == "读字"
 

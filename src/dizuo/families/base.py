@@ -155,9 +155,15 @@ class Spec(Protocol):
     NEAR_DUPLICATE_SIMILARITY: float
 
     def check_recipe(
-        self, level: Level, method: Mapping[str, Any], task: Mapping[str, Any]
+        self,
+        level: Level,
+        method: Mapping[str, Any],
+        task: Mapping[str, Any],
+        *,
+        replays: bool = False,
     ) -> list[Problem]:
-        """Every problem of a recipe's `method` and `task`; an empty list accepts it."""
+        """Every problem of a recipe's `method` and `task`, and of `data.replay` (which `replays`
+        says it has) beside these; an empty list accepts it."""
 
     def check_row(self, row: Row) -> str:
         """Why a row cannot be used (`the image cannot be read`), or an empty string."""
@@ -268,7 +274,15 @@ class Exporter(Protocol):
 
 
 class Importer(Protocol):
-    """`<family>/importing.py`: brings an open model in as an L0 layer. Light but `import_model`."""
+    """`<family>/importing.py`: brings an open model in as an L0 layer. Light but `import_model`.
+
+    FILES are the names of those of a model's files that `import_model` reads; an asterisk stands
+    for any characters. Of a model on a hub no others are fetched. HEADS says, by the ending of a
+    file that is neither text nor safetensors, how many of its first bytes `inspect` needs.
+    """
+
+    FILES: tuple[str, ...]
+    HEADS: Mapping[str, int]
 
     def check_config(self, directory: Path) -> None:
         """Look at `config.json` alone, before more of a model is fetched.
@@ -281,8 +295,9 @@ class Importer(Protocol):
         """What the directory holds (architecture, labels, number of parameters), from headers.
 
         The directory may be a sketch of a model: then its texts are whole, and its other files have
-        their size but no content, save the headers of safetensors and GGUF files. A `target` in the
-        answer says which one `import_model` will return, if it is not `safetensors`.
+        their size but no content, save the headers of safetensors files and what HEADS asks for. A
+        `target` in the answer says which one `import_model` will return, if it is not
+        `safetensors`.
 
         Raises:
             ModelRefused: it cannot become a layer; says why and what to do.

@@ -1,16 +1,16 @@
 """Models of a Hugging Face hub, by `hf://ORG/NAME[@revision]`.
 
 Cache, endpoint, token and offline mode are those of the hub library, from this process's
-environment (HF_HOME, HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE). Only safetensors, JSON and chat
-templates are fetched, never pickled weights or code. What the library says in errors is not passed
-on: it may name addresses that hold credentials.
+environment (HF_HOME, HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE). Only the files that a family names
+are fetched (`Importer.FILES`), so never pickled weights or code. What the library says in errors is
+not passed on: it may name addresses that hold credentials.
 """
 
 from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,16 +29,6 @@ if TYPE_CHECKING:
     from huggingface_hub.errors import HfHubHTTPError
 
 CONFIG = "config.json"
-FETCHED = (
-    "*.safetensors",
-    "model.safetensors.index.json",
-    CONFIG,
-    "generation_config.json",
-    "preprocessor_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "chat_template.jinja",
-)
 PASSED_OVER = ("*/*", "consolidated*")
 """Folders hold other forms of the same weights, and so do Mistral's own files."""
 ASK_SECONDS = 10.0
@@ -76,9 +66,9 @@ def parse_source(text: str) -> Source:
     return Source(found["repository"], found["revision"] or "main")
 
 
-def resolve(source: Source, *, at_most_bytes: int) -> str:
+def resolve(source: Source, files: Sequence[str], *, at_most_bytes: int) -> str:
     """The commit that the revision is at; where the hub does not answer, the one that was fetched
-    last.
+    last. Of a commit of which all `files` were fetched the hub is not asked.
 
     Raises:
         ModelRefused: there is no such model, it may not be read, has no safetensors weights, or has
@@ -88,7 +78,7 @@ def resolve(source: Source, *, at_most_bytes: int) -> str:
     # The library takes a second to import.
     from huggingface_hub import HfApi
 
-    if _COMMIT.fullmatch(source.revision):
+    if _COMMIT.fullmatch(source.revision) and _is_fetched(source, files):
         return source.revision
     try:
         info = HfApi().model_info(
@@ -124,10 +114,30 @@ def _is_weights(name: str) -> bool:
     return name.endswith(".safetensors") and "/" not in name and not name.startswith("consolidated")
 
 
+def _is_fetched(source: Source, files: Sequence[str]) -> bool:
+    """Whether a commit lies in the cache, with all of its files where their list does too."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        folder = snapshot_download(
+            source.repository,
+            revision=source.revision,
+            allow_patterns=list(files),
+            ignore_patterns=list(PASSED_OVER),
+            local_files_only=True,
+        )
+        return any(_is_weights(path.name) for path in Path(folder).iterdir())
+    except OSError:  # it is not there, or files are missing
+        return False
+
+
 def _fetched_commit(source: Source) -> str | None:
+    """The commit at which a branch or tag was fetched last."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import RevisionResolutionError
 
+    if _COMMIT.fullmatch(source.revision):
+        return None
     try:
         found = HfApi().resolve_revision(
             source.repository, revision=source.revision, local_files_only=True
@@ -167,9 +177,15 @@ def fetch_config(source: Source, commit: str) -> Path:
     return Path(path).parent
 
 
-def fetch(source: Source, commit: str, report: Reporter, cancelled: Callable[[], bool]) -> Path:
-    """The folder of a model at a commit, in the library's own cache; what lies there already is not
-    fetched again.
+def fetch(
+    source: Source,
+    commit: str,
+    files: Sequence[str],
+    report: Reporter,
+    cancelled: Callable[[], bool],
+) -> Path:
+    """The folder of a model at a commit, in the library's own cache, with those of its files that
+    `files` name; what lies there already is not fetched again.
 
     Raises:
         Cancelled: `cancelled()` became true.
@@ -184,7 +200,7 @@ def fetch(source: Source, commit: str, report: Reporter, cancelled: Callable[[],
             folder = snapshot_download(
                 source.repository,
                 revision=commit,
-                allow_patterns=list(FETCHED),
+                allow_patterns=list(files),
                 ignore_patterns=list(PASSED_OVER),
                 max_workers=4,
                 tqdm_class=_bar(source, report, cancelled),

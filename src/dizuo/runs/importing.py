@@ -192,7 +192,7 @@ def _look_into(context: RunContext, asked: ImportSpec, origin: _Origin) -> None:
         return
     place = context.home / "runs"
     with tempfile.TemporaryDirectory(dir=place, prefix=INSPECTION_PREFIX) as folder:
-        sketch = sketch_model(origin.archive, Path(folder) / "model")
+        sketch = sketch_model(origin.archive, Path(folder) / "model", importer)
         if sketch is not None:
             _check_form(asked, importer.inspect(sketch))
 
@@ -224,7 +224,8 @@ def _origin(context: RunContext, asked: ImportSpec) -> _Origin:
     if asked.upload is not None:
         return _Origin(asked.upload, archive=upload_path(context.home, asked.upload))
     source = hugging_face.parse_source(asked.source or "")
-    commit = hugging_face.resolve(source, at_most_bytes=MAX_MODEL_BYTES)
+    files = registry.importer(asked.family).FILES
+    commit = hugging_face.resolve(source, files, at_most_bytes=MAX_MODEL_BYTES)
     return _Origin(f"hf://{source.repository}@{commit}", commit=commit)
 
 
@@ -234,7 +235,8 @@ def _bring(
     """The model's directory."""
     if job["archive"] is None:
         source = hugging_face.parse_source(job["source"])
-        return hugging_face.fetch(source, job["commit"], report, cancelled)
+        files = registry.importer(job["family"]).FILES
+        return hugging_face.fetch(source, job["commit"], files, report, cancelled)
     report(Progress("unpack", message=job["name"]))
     return unpack_model(Path(job["archive"]), scratch / "model")
 

@@ -12,11 +12,13 @@ import tarfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import IO
 
 from dizuo.artifacts.disk import require_room, telling_full_disk
 from dizuo.datasets.uploads import MAX_UPLOAD_BYTES
+from dizuo.families.base import Importer
 from dizuo.families.errors import ModelRefused
 
 MAX_MODEL_FILES = 1000
@@ -29,12 +31,8 @@ MAX_SKETCH_BYTES = 512 * 2**20
 _ANY_RATIO_BYTES = 2**20
 _SMALL_BYTES = 2**16
 _TEXT_BYTES = 200_000_000
-_TEXTS = (".json", ".txt", ".jinja")
+_TEXTS = (".json", ".txt")
 _WEIGHTS = ".safetensors"
-_GGUF = ".gguf"
-_GGUF_BYTES = 64 * 2**20
-"""More than the header of a GGUF takes, which does not say how long it is: 250,000 tokens and their
-merges are about 10 MiB."""
 _LENGTH = struct.Struct("<Q")
 _MAX_HEADER_BYTES = 100_000_000  # the format's own limit
 _MAX_UNPACKED_TO_SKETCH = 2**30
@@ -60,11 +58,12 @@ def unpack_model(archive: Path, destination: Path) -> Path:
     return _model_in(destination)
 
 
-def sketch_model(archive: Path, destination: Path) -> Path | None:
-    """The model directory of a tar archive with as little of it as tells what it is.
+def sketch_model(archive: Path, destination: Path, importer: Importer) -> Path | None:
+    """The model directory of a tar archive with as little of it as tells an importer what it is.
 
-    Small files and texts are there whole. Others have their name and size, but no content, save the
-    header of safetensors and GGUF files: they are sparse, and take no room. None where the archive
+    Small files and texts are there whole, and so are files that the importer names. Others have
+    their name and size, but no content, save the headers of safetensors files and what the importer
+    asks for: they are sparse, and take no room. None where the archive
     is compressed and so large that somebody who waits should not wait for it to be read.
 
     Raises:
@@ -79,7 +78,8 @@ def sketch_model(archive: Path, destination: Path) -> Path | None:
             passed += member.size
             if not is_plain and passed > _MAX_UNPACKED_TO_SKETCH:
                 return None
-            kept += _sketch(_content(opened, member), _made(destination, member), member.size)
+            target = _made(destination, member)
+            kept += _sketch(_content(opened, member), target, member.size, importer)
             if kept > MAX_SKETCH_BYTES:
                 raise ModelRefused(
                     f"The model's texts and headers hold more than {MAX_SKETCH_BYTES >> 20} MiB.",
@@ -88,9 +88,9 @@ def sketch_model(archive: Path, destination: Path) -> Path | None:
     return _model_in(destination)
 
 
-def _sketch(content: IO[bytes], target: Path, size_bytes: int) -> int:
+def _sketch(content: IO[bytes], target: Path, size_bytes: int, importer: Importer) -> int:
     """Make a file of this size that holds the start of a member; how many bytes that is."""
-    num_bytes = _num_sketched(content, target.name.lower(), size_bytes)
+    num_bytes = _num_sketched(content, target.name.lower(), size_bytes, importer)
     content.seek(0)
     _copy(content, target, num_bytes)
     with target.open("ab") as stream:
@@ -98,7 +98,7 @@ def _sketch(content: IO[bytes], target: Path, size_bytes: int) -> int:
     return num_bytes
 
 
-def _num_sketched(content: IO[bytes], name: str, size_bytes: int) -> int:
+def _num_sketched(content: IO[bytes], name: str, size_bytes: int, importer: Importer) -> int:
     if name.endswith(_WEIGHTS):
         length = content.read(_LENGTH.size)
         if len(length) < _LENGTH.size:
@@ -106,9 +106,11 @@ def _num_sketched(content: IO[bytes], name: str, size_bytes: int) -> int:
         header_bytes: int = _LENGTH.unpack(length)[0]
         whole = _LENGTH.size + header_bytes
         return whole if header_bytes <= _MAX_HEADER_BYTES and whole <= size_bytes else _LENGTH.size
-    if name.endswith(_GGUF):
-        return min(size_bytes, _GGUF_BYTES)
-    is_text = name.endswith(_TEXTS) and size_bytes <= _TEXT_BYTES
+    head = importer.HEADS.get(PurePosixPath(name).suffix)
+    if head is not None:
+        return min(size_bytes, head)
+    is_named = any(fnmatchcase(name, pattern) for pattern in importer.FILES)
+    is_text = (is_named or name.endswith(_TEXTS)) and size_bytes <= _TEXT_BYTES
     return size_bytes if is_text or size_bytes <= _SMALL_BYTES else 0
 
 

@@ -9,6 +9,7 @@ goes on where the last one was. Its rules:
 - A result counts in one transaction: the kind's `finish`, the state, the audit entry. So it counts
   exactly once, whatever is killed when.
 - Only one supervisor acts in a home: the one that holds `runs/leader.lock`.
+- A run is prepared beside the thread that watches, which waits for nobody.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from dizuo.runs.errors import RunCrashed, RunTimeout, StaleFence, WorkerLost
 from dizuo.runs.folder import AttemptResult, ResultStatus, RunFolder, run_folder, try_lock
 from dizuo.runs.kinds import Kind, RunContext, choose_kind
 from dizuo.runs.model import Run, RunState
+from dizuo.runs.preparing import Outcome, Preparations
 from dizuo.runs.watch import Limits, Watch
 
 _IDLE_SECONDS = 1.0
@@ -58,6 +60,7 @@ class Supervisor:
         self._stopping = threading.Event()
         self._end_workers = False
         self._wake = threading.Event()
+        self._preparations = Preparations(self._prepare, self.limits.parallel, self._wake.set)
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._main, name="supervisor", daemon=True)
 
@@ -119,6 +122,7 @@ class Supervisor:
             if self._end_workers:
                 self._end_all()
         finally:
+            self._preparations.close()
             self.leading.clear()
             os.close(lock)
 
@@ -150,6 +154,7 @@ class Supervisor:
         running = self._attend_all()
         with self.context.database.reading() as session:
             queued = service.in_state(session, RunState.QUEUED)
+        self._preparations.forget_others([run.id for run in queued])
         places = max(0, self.limits.parallel - len(running))
         for run in queued[:places]:
             self._guard(run, self._begin)
@@ -193,22 +198,28 @@ class Supervisor:
     # Starting
 
     def _begin(self, run: Run) -> None:
+        prepared = self._preparations.take(run)
+        if prepared is None:
+            return
+        outcome = prepared.result()
+        if outcome is not None:
+            self._reuse(run, outcome)
+            return
         folder = self._folder(run)
         lock = folder.acquire()
         if lock is None:
             _logger.info("run %s waits: a process still holds its lock", run.id)
             return
         try:
-            outcome = self._prepare(run, folder)
-            if outcome is None:
-                self._spawn(run, folder, lock)
-            else:
-                self._reuse(run, outcome)
+            self._spawn(run, folder, lock)
         finally:
             os.close(lock)
 
-    def _prepare(self, run: Run, folder: RunFolder) -> dict[str, Any] | None:
+    def _prepare(self, run: Run) -> Outcome:
+        """Write down a run's job, unless an earlier attempt has one; its outcome if that is there
+        already. On a thread of its own: no worker has the run yet, or it has its job."""
         kind = choose_kind(self.kinds, run.kind)
+        folder = self._folder(run)
         if folder.has_job():
             return None
         with self.context.database.reading() as session:

@@ -160,7 +160,8 @@ def _parse(
     targets = _targets(fields, family.spec)
     gates = _gates(fields, problems, family, targets, level)
     if family.spec is not None and level is not None:
-        problems.extend(family.spec.check_recipe(Level(level), method, task))
+        replays = replay is not None
+        problems.extend(family.spec.check_recipe(Level(level), method, task, replays=replays))
     seed = fields.integer("seed", least=0, most=MAX_SEED, default=DEFAULT_SEED)
     description = fields.text("description", required=False) or ""
     if problems or name is None or level is None or family_name is None or train is None:

@@ -18,7 +18,9 @@ COLUMNS: tuple[str, ...] = ("text", "label", "weight", "tags")
 NEAR_DUPLICATE_SIMILARITY = 0.995
 
 
-def check_recipe(level: Level, method: Mapping[str, Any], task: Mapping[str, Any]) -> list[Problem]:
+def check_recipe(
+    level: Level, method: Mapping[str, Any], task: Mapping[str, Any], *, replays: bool = False
+) -> list[Problem]:
     return []
 
 

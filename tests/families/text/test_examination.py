@@ -26,7 +26,7 @@ from dizuo.families.errors import ContextOverflow
 from dizuo.families.golden import probe, read_golden, read_trained_answers
 from dizuo.families.text import calibration, export, protocol, runtime, score
 from dizuo.families.text.calibration import figures
-from dizuo.families.text.examination import MAX_ASKED, plan
+from dizuo.families.text.examination import MAX_ASKED, MAX_EMBEDDED, plan
 from dizuo.families.text.generation import Writer, embed
 from dizuo.families.text.holding import Rule
 from dizuo.families.text.layer import (
@@ -174,6 +174,14 @@ def test_a_large_lot_is_not_asked_whole(base: StackFiles) -> None:
     assert planned.num_held_out == 60
     assert planned.window == 128
     assert len(planned.learned) == 540
+
+
+def test_replayed_rows_are_embedded_by_their_share_and_never_asked(base: StackFiles) -> None:
+    own, replayed = tickets(1800), tickets(600, seed=9, kinds={"井盖丢失": "设施"})
+    planned = plan(divide([*own, *replayed], 1, num_replayed=600), reading(base), 128)
+    assert not [one for one in planned.questions if "井盖丢失" in one.row["prompt"]]
+    assert len(planned.learned) == MAX_EMBEDDED
+    assert sum(row in replayed for row in planned.learned) == MAX_EMBEDDED * 600 // 2220
 
 
 def test_prompts_without_room_for_an_answer_are_refused(base: StackFiles) -> None:

@@ -26,7 +26,7 @@ from transformers import AutoTokenizer
 from dizuo.core.progress import silent
 from dizuo.families.errors import ModelRefused
 from dizuo.families.text.gguf_base import write_base
-from dizuo.families.text.gguf_tokenizer import Vocabulary, byte_alphabet, read_vocabulary
+from dizuo.families.text.gguf_tokenizer import BYTE_SYMBOL, Vocabulary, read_vocabulary
 
 CONFIG: dict[str, Any] = {"eos_token_id": 2}
 
@@ -194,7 +194,8 @@ def test_needs_no_settings(directory: Path) -> None:
 def test_the_alphabet_of_bytes_is_that_of_tokenizers() -> None:
     from tokenizers.pre_tokenizers import ByteLevel
 
-    assert byte_alphabet() == set(ByteLevel.alphabet())
+    assert set(BYTE_SYMBOL) == set(ByteLevel.alphabet())
+    assert len(BYTE_SYMBOL) == 256
 
 
 def test_accepts_texts_composed_first(directory: Path) -> None:

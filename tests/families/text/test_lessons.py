@@ -125,6 +125,24 @@ def test_rows_with_answers_are_held_out_where_there_are_enough() -> None:
     assert divide([*tickets(19), *plain(1)], 1).held_out == (plain(1)[0],)
 
 
+@pytest.mark.parametrize("own", [tickets(40), plain(40)])
+def test_replayed_rows_are_learned_from_and_never_held_out(own: list[Row]) -> None:
+    replayed = tickets(60, seed=9, kinds={"井盖丢失": "设施"})
+    lot = divide([*own, *replayed], 1, num_replayed=60)
+    alone = divide(own, 1)
+    assert (lot.held_out, lot.answered) == (alone.held_out, alone.answered)
+    assert lot.own == alone.learned
+    assert lot.learned == (*lot.own, *lot.replayed)
+    assert lot.replayed != tuple(replayed)
+    assert sorted(map(str, lot.replayed)) == sorted(map(str, replayed))
+
+
+def test_replayed_rows_do_not_make_up_for_too_few() -> None:
+    with pytest.raises(InvalidInput, match="There are 19 rows; training needs at least 20"):
+        check_rows(tickets(49), "lora", num_replayed=30)
+    check_rows(tickets(50), "lora", num_replayed=30)
+
+
 @pytest.mark.parametrize("num_rows", [20, 40, 100, 300, 1000])
 def test_the_split_depends_on_the_seed_alone(num_rows: int) -> None:
     learned, held_out = split(num_rows, 5)
@@ -191,3 +209,10 @@ def test_labels_that_the_schema_does_not_allow_are_refused() -> None:
     with pytest.raises(InvalidInput, match='Row 4 cannot be learned from: the label lacks "地点"'):
         check_labels(rows, parse_task(EXTRACT))
     check_labels(rows, parse_task({}))
+
+
+def test_a_label_with_a_number_beyond_all_is_a_text() -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}}}
+    rows: list[Row] = [{"prompt": "x", "label": '{"a": 1e999}'}]
+    with pytest.raises(InvalidInput, match=r"Row 1 .* the label is not of type object"):
+        check_labels(rows, parse_task({"kind": "extract", "schema": schema}))

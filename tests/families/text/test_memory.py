@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,7 +31,7 @@ def workload(**changes: object) -> Workload:
     built = architecture()
     whole = Workload(
         architecture=built,
-        num_learning=memory.num_parameters(built),
+        num_learning=built.num_parameters,
         rank=0,
         num_sequences=8,
         length=64,
@@ -42,7 +44,7 @@ def workload(**changes: object) -> Workload:
 def test_parameters_are_counted() -> None:
     built = architecture()
     block = 256 * (256 + 128 + 128) + 256 * 256 + 3 * 256 * 512 + 2 * 256 + 2 * 64
-    assert memory.num_parameters(built) == 1000 * 256 + 4 * block + 256
+    assert built.num_parameters == 1000 * 256 + 4 * block + 256
     pairs = (256 + 256) * 2 + (128 + 256) * 2 + (512 + 256) * 3
     assert memory.num_adapter_parameters(built, 4) == 4 * 4 * pairs
 
@@ -102,52 +104,92 @@ def test_a_control_group_bounds_what_is_free(
 
 
 CHILD = """
-import sys, threading, time
+import json, sys, threading
 from pathlib import Path
-import psutil, torch
-from dizuo.families.text import memory
-from dizuo.families.text.lessons import Lesson
-from dizuo.families.text.network import new_model, qwen3_config
-from dizuo.families.text.recipe import parse_method
-from dizuo.families.text.teaching import Course, teach
+import psutil
+from dizuo.families.text import tune
+from dizuo.families.text.gguf_architecture import read_architecture
+from dizuo.families.text.lessons import Lesson, Pair
+from dizuo.families.text.network import lora_config, new_model, qwen3_config
+from dizuo.families.text.recipe import Qwen3Architecture, parse_method
+from dizuo.families.text.teaching import Course, computes_in_half, teach, teach_preferences
 from dizuo.families.text.tokenizer import CHAT_TEMPLATE, learn_tokenizer, tokenizer_config
 from dizuo.families.text.tokens import tokens_of
-from tests.families.text.test_memory import architecture, workload
 
-method = parse_method({
-    "kind": "pretrain", "epochs": 1, "learning_rate": 1e-3, "batch_size": 16, "max_length": 128,
-    "precision": "fp32", "architecture": {"type": "qwen3", "vocab_size": 1000},
-})
+LENGTH = 128
+method = parse_method(json.loads(sys.argv[2]))
 tokens = tokens_of(learn_tokenizer(["x"], 300), CHAT_TEMPLATE, tokenizer_config(512))
-config = qwen3_config(method.architecture, eos=1, pad=0)
+whole = {"type": "qwen3", "vocab_size": 1000}
 
-def run(length, config):
-    folder = Path(sys.argv[1]) / str(length)
-    course = Course(method, 1, "sha256:" + "0" * 64, folder, False, lambda _: None, lambda: False)
-    teach(new_model(config), tokens, [Lesson([5] * length, 0)] * 16, course)
+def run(length, shape):
+    config = qwen3_config(Qwen3Architecture.model_validate(shape), eos=1, pad=0)
+    architecture = read_architecture(config)
+    folder, half = Path(sys.argv[1]) / str(length), computes_in_half(method.precision)
+    course = Course(method, 1, "sha256:" + "0" * 64, folder, half, lambda _: None, lambda: False)
+    model, num_rows = new_model(config), method.batch_size
+    if method.kind == "pretrain":
+        teach(model, tokens, [Lesson([5] * length, 0)] * num_rows, course)
+        return architecture
+    adapter = lora_config(method, list(architecture.linear_modules()))
+    if method.kind == "dpo":
+        given, (one, other) = length // 2, ([6] * (length // 2), [7] * (length // 2))
+        pairs = [Pair([5] * given, one, other)] * num_rows
+        teach_preferences(model, tokens, pairs, course, adapter=adapter)
+    else:
+        teach(model, tokens, [Lesson([5] * length, 0)] * num_rows, course, adapter=adapter)
+    return architecture
 
-run(16, {**config, "num_hidden_layers": 1, "hidden_size": 64})  # loads what is loaded once
+run(16, {**whole, "num_hidden_layers": 1, "hidden_size": 64})  # loads what is loaded once
 process = psutil.Process()
-before, done, peak = process.memory_info().rss, threading.Event(), []
+before, done, peak = process.memory_info().rss, threading.Event(), [0]
 
 def watch():
-    while not done.is_set():
-        peak.append(process.memory_info().rss)
-        time.sleep(0.002)
+    while not done.wait(0.002):
+        peak[0] = max(peak[0], process.memory_info().rss)
 
 watcher = threading.Thread(target=watch)
 watcher.start()
-run(128, config)
+architecture = run(LENGTH, whole)
 done.set()
 watcher.join()
-print(max(peak) - before, memory.estimate(workload(num_sequences=16, length=128)).total)
+print(peak[0] - before, tune._check_memory(method, architecture, LENGTH).total)
 """
+PRETRAIN = {
+    "kind": "pretrain",
+    "architecture": {"type": "qwen3", "vocab_size": 1000},
+    "epochs": 1,
+    "learning_rate": 1e-3,
+    "batch_size": 16,
+    "max_length": 128,
+    "precision": "fp32",
+}
+LORA = {**PRETRAIN, "kind": "lora", "rank": 8}
+del LORA["architecture"]
+DPO = {**LORA, "kind": "dpo"}
 
 
-@pytest.mark.slow
-def test_the_estimate_is_near_what_is_measured(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "method",
+    [
+        pytest.param(PRETRAIN, id="pretrain"),
+        pytest.param({**PRETRAIN, "precision": "bf16"}, id="half", marks=pytest.mark.slow),
+        pytest.param(
+            {**PRETRAIN, "gradient_checkpointing": True},
+            id="checkpointing",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(LORA, id="lora", marks=pytest.mark.slow),
+        pytest.param(
+            {**LORA, "gradient_checkpointing": True},
+            id="lora with checkpointing",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(DPO, id="dpo", marks=pytest.mark.slow),
+    ],
+)
+def test_the_estimate_is_near_what_is_measured(tmp_path: Path, method: dict[str, Any]) -> None:
     ran = subprocess.run(
-        [sys.executable, "-c", CHILD, str(tmp_path)],
+        [sys.executable, "-c", CHILD, str(tmp_path), json.dumps(method)],
         cwd=REPOSITORY,
         env={**os.environ, "PYTHONPATH": f"{REPOSITORY / 'src'}:{REPOSITORY}"},
         capture_output=True,

@@ -85,7 +85,13 @@ def test_what_was_written_is_read_back(label: Any) -> None:
         assert isinstance(read, str | dict | list)
 
 
-@pytest.mark.parametrize("text", ["{broken", '{"a": NaN}', "[" * 100_000, "plain"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("{broken", "plain", "[" * 100_000),
+        *('{"a": NaN}', '{"a": 1e999}', "[-1e999]", r'{"a": "\ud800"}', r'{"\udc00": 1}'),
+    ],
+)
 def test_what_is_no_json_is_text(text: str) -> None:
     assert answer_of(f" {text}\n") == text
 

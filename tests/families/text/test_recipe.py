@@ -34,6 +34,14 @@ def test_what_composes_is_taken(level: Level, method: dict[str, Any], task: dict
     assert recipe.check(level, method, task) == []
 
 
+def test_preferences_replay_nothing() -> None:
+    (problem,) = recipe.check(Level.L2, DPO, {}, replays=True)
+    assert problem.path == ("data", "replay")
+    assert "cannot replay rows" in problem.message
+    assert "kind: lora" in problem.next_step
+    assert recipe.check(Level.L2, LORA, {}, replays=True) == []
+
+
 def test_methods_and_tasks_are_parsed() -> None:
     lora = recipe.parse_method(LORA)
     assert isinstance(lora, LoraMethod)

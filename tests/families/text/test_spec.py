@@ -34,6 +34,9 @@ PROMPT = "人民路12号附近积水已经三天了，请尽快处理，谢谢"
         ({"prompt": "x", "label": '{"b": 2, "a": 1}', "rejected": {"a": 1, "b": 2}}, "the label"),
         ({"prompt": "x", "label": 5, "rejected": " 5"}, "is the label"),
         ({"prompt": "x", "rejected": "z"}, ""),
+        ({"prompt": "x", "label": "y", "rejected": '{"a": 1e999}'}, ""),
+        ({"prompt": "x", "label": "y", "rejected": r'{"a": "\ud800"}'}, ""),
+        ({"prompt": "x", "label": '{"a": 1e999}', "rejected": ' {"a": 1e999}'}, "is the label"),
     ],
 )
 def test_rows(row: dict[str, Any], says: str) -> None:

@@ -129,6 +129,20 @@ def test_held_out_rows_are_asked_first(base: StackFiles) -> None:
     assert len(golden) == 16
 
 
+def test_replayed_rows_are_learned_and_not_measured(base: StackFiles, tmp_path: Path) -> None:
+    """Their labels follow no schema of the task."""
+    rows: list[Row] = [*tickets(30), *({"prompt": f"问{n}", "label": "答"} for n in range(20))]
+    todo = job(tmp_path, rows, base, method={**LORA, "epochs": 1}, num_replayed=20)
+    metrics = run(todo).metrics
+    assert (metrics["num_trained"], metrics["num_held_out"]) == (40, 10)
+    assert metrics["num_asked"] == 30
+    asked = {
+        answer.request["requests"][0]["messages"][0]["content"]
+        for answer in read_trained_answers(todo.output)
+    }
+    assert asked == {row["prompt"] for row in tickets(30)}
+
+
 def test_plain_texts_alone_make_a_layer(base: StackFiles, tmp_path: Path) -> None:
     """Nobody knows a right answer then, so the confidence is the model's own."""
     todo = job(tmp_path, plain(24), base, task=ANSWER, method={**LORA, "epochs": 1})

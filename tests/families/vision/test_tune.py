@@ -205,6 +205,20 @@ def test_cancelling_stops_at_once_and_what_was_done_is_not_lost(
     assert contents(todo.output) == contents(whole.output)
 
 
+def test_replayed_rows_are_learned_and_not_held_out(
+    stacks: dict[str, Built], tmp_path: Path
+) -> None:
+    own, replayed = first_labels(30, 3, seed=1), first_labels(60, 3, seed=2)
+    todo = job(tmp_path, [*own, *replayed], stacks["meter"].trained, num_replayed=60)
+    metrics = run(todo).metrics
+    assert (metrics["num_trained"], metrics["num_held_out"]) == (80, 10)
+    calibrated = json.loads((todo.output / "calibration.json").read_bytes())
+    assert calibrated["num_rows"] == 10
+    few = job(tmp_path / "few", [*own[:19], *replayed], stacks["meter"].trained, num_replayed=60)
+    with pytest.raises(InvalidInput, match="There are 19 rows; training needs at least 20"):
+        run(few)
+
+
 @pytest.mark.parametrize("num_rows", [20, 40, 100, 300, 1000])
 def test_the_split_depends_on_the_seed_alone(num_rows: int) -> None:
     trained, held_out = tune.split(num_rows, 5)

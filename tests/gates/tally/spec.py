@@ -17,7 +17,9 @@ COLUMNS: tuple[str, ...] = ("text", "label")
 NEAR_DUPLICATE_SIMILARITY = 0.999
 
 
-def check_recipe(level: Level, method: Mapping[str, Any], task: Mapping[str, Any]) -> list[Problem]:
+def check_recipe(
+    level: Level, method: Mapping[str, Any], task: Mapping[str, Any], *, replays: bool = False
+) -> list[Problem]:
     if method.get("kind") != "memorise":
         return [Problem(("method", "kind"), "The method must be memorise.", "Write memorise.")]
     return []

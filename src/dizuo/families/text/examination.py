@@ -50,8 +50,8 @@ _CONFIDENCE_DIGITS = 6
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """What to ask a layer once it is trained: held-out rows first, then learned ones, at most
-    MAX_ASKED in all; and whose prompts show what it has learned.
+    """What to ask a layer once it is trained: held-out rows first, then rows of the task that it
+    learned, at most MAX_ASKED in all; and whose prompts show what it has learned.
 
     `answered` says whether the questions have right answers; `window` is how many tokens the engine
     reads and writes at once. `max_tokens` bounds an answer, where it is to be shorter than the
@@ -79,15 +79,22 @@ def plan(lot: Lot, reading: Reading, context_length: int) -> Examination:
             f"No prompt leaves room for an answer within {window} tokens.",
             next_step="Shorten the prompts, or take a base that reads more at once.",
         )
-    alike = (row for row in lot.learned if ("text" in row) != lot.answered)
+    alike = (row for row in lot.own if ("text" in row) != lot.answered)
     learned = reading.questions(alike, MAX_ASKED - len(held_out), window)
     return Examination(
         questions=(*held_out, *learned),
         num_held_out=len(held_out),
-        learned=lot.learned[:MAX_EMBEDDED],
+        learned=_embedded(lot),
         answered=lot.answered,
         window=window,
     )
+
+
+def _embedded(lot: Lot) -> tuple[Row, ...]:
+    """At most MAX_EMBEDDED learned rows, replayed ones by their share."""
+    num_learned = max(len(lot.learned), MAX_EMBEDDED)
+    num_replayed = MAX_EMBEDDED * lot.num_replayed // num_learned
+    return (*lot.own[: MAX_EMBEDDED - num_replayed], *lot.replayed[:num_replayed])
 
 
 @dataclass(frozen=True, slots=True)

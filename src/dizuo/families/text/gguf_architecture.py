@@ -126,6 +126,11 @@ class Architecture:
         """The class in Transformers."""
         return _ARCHITECTURES[self.name][1]
 
+    @property
+    def num_parameters(self) -> int:
+        """Of a checkpoint, tied ones once."""
+        return sum(math.prod(shape) for shape in self.shapes().values())
+
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Every tensor of a checkpoint by its name in Transformers, in a fixed order."""
         found: dict[str, tuple[int, ...]] = {EMBEDDING: (self.vocab_size, self.hidden_size)}

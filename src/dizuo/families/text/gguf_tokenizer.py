@@ -7,6 +7,7 @@ would cut otherwise and the model would read other tokens than it was trained on
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,11 +18,12 @@ import gguf
 from pydantic import BaseModel, ValidationError
 
 from dizuo.families.errors import ModelRefused
-
-TOKENIZER_NAME = "tokenizer.json"
-TOKENIZER_CONFIG_NAME = "tokenizer_config.json"
-TEMPLATE_NAME = "chat_template.jinja"
-GENERATION_NAME = "generation_config.json"
+from dizuo.families.text.layer import (
+    CHAT_TEMPLATE_NAME,
+    GENERATION_CONFIG_NAME,
+    TOKENIZER_CONFIG_NAME,
+    TOKENIZER_NAME,
+)
 
 _CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 _PUNCTUATION_AND_SPACES = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -43,11 +45,23 @@ _PRE_TOKENIZERS: Mapping[tuple[_Steps, bool], str] = {
 Each is held against llama.cpp by a test that tokenizes random texts with both.
 """
 
-_ENDS_KNOWN_BY_TEXT = (
+ENDS_KNOWN_BY_TEXT = (
     *("<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", "<|im_end|>", "<|endoftext|>", "<|end|>"),
     *("<end_of_turn>", "<EOT>", "</s>", "<eos>"),
 )
 """Tokens that llama.cpp ends an answer at by their text alone (`llama_vocab::impl::load`)."""
+
+
+def _byte_symbols() -> tuple[str, ...]:
+    """The character that stands for each byte: itself where it can be printed, else one from 256 on
+    (`bytes_to_unicode` of GPT-2's encoder.py)."""
+    printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+    others = itertools.count(256)
+    return tuple(chr(byte if byte in printable else next(others)) for byte in range(256))
+
+
+BYTE_SYMBOL = _byte_symbols()
+"""By byte."""
 
 _SENTENCEPIECE_NAME = "tokenizer.model"
 _MAX_JSON_BYTES = 200_000_000
@@ -122,7 +136,7 @@ def read_vocabulary(directory: Path, config: Mapping[str, Any], vocab_size: int)
     """
     tokenizer = _read_tokenizer(directory / TOKENIZER_NAME)
     settings = _read_json(directory / TOKENIZER_CONFIG_NAME, required=False)
-    generation = _read_json(directory / GENERATION_NAME, required=False)
+    generation = _read_json(directory / GENERATION_CONFIG_NAME, required=False)
     tokens, types = _tokens(tokenizer, vocab_size)
     special = _special(settings, config, tokens)
     ends = generation.get("eos_token_id", config.get("eos_token_id"))
@@ -241,20 +255,13 @@ def _looks_special(text: str) -> bool:
 
 
 def _check_bytes(texts: set[str]) -> None:
-    alphabet = byte_alphabet()
+    alphabet = frozenset(BYTE_SYMBOL)
     missing = len(alphabet - texts)
     if missing:
         raise _refused(f"lacks {missing} of the 256 bytes, so that some texts cannot be read")
     strange = next((text for text in sorted(texts) if not alphabet.issuperset(text)), None)
     if strange is not None:
         raise _refused(f"has a token {strange[:40]!r} that is not made of bytes")
-
-
-def byte_alphabet() -> frozenset[str]:
-    """The 256 characters that stand for bytes (`bytes_to_unicode` in GPT-2's encoder.py)."""
-    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = range(0x100, 0x100 + 256 - len(printable))
-    return frozenset(map(chr, [*printable, *others]))
 
 
 def _merges(merges: Sequence[str | tuple[str, str]]) -> tuple[str, ...]:
@@ -295,7 +302,7 @@ def _further_ends(named: Any, tokens: Sequence[str], eos: int) -> dict[str, int]
         if isinstance(number, int)
         and number != eos
         and 0 <= number < len(tokens)
-        and tokens[number] not in _ENDS_KNOWN_BY_TEXT
+        and tokens[number] not in ENDS_KNOWN_BY_TEXT
     ]
     if len(further) > 2:
         raise _refused("ends answers with more tokens than llama.cpp can be told")
@@ -339,7 +346,7 @@ def _adds(
 
 def _chat_template(directory: Path, settings: Mapping[str, Any]) -> str | None:
     """The template in a file of its own, else the one in the settings, as Transformers looks."""
-    path = directory / TEMPLATE_NAME
+    path = directory / CHAT_TEMPLATE_NAME
     if path.is_file():
         return path.read_text(encoding="utf-8") or None
     given = settings.get("chat_template")

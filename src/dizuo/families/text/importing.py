@@ -8,7 +8,7 @@ safetensors becomes one in the target `gguf`, to be served only.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +39,19 @@ if TYPE_CHECKING:
     from dizuo.families.text.examination import Examination
     from dizuo.families.text.tokens import Tokens
 
+FILES: tuple[str, ...] = (
+    "*.safetensors",
+    WEIGHTS_INDEX_NAME,
+    CONFIG_NAME,
+    GENERATION_CONFIG_NAME,
+    TOKENIZER_NAME,
+    TOKENIZER_CONFIG_NAME,
+    CHAT_TEMPLATE_NAME,
+)
+HEADS: Mapping[str, int] = {".gguf": 64 * 2**20}
+"""More than the header of a GGUF takes, which does not say how long it is: 250,000 tokens and their
+merges are about 10 MiB."""
+
 _KEPT_TO_OURSELVES = ("_name_or_path", "auto_map", "transformers_version", "_from_model_config")
 _NUMBER_BYTES = 4
 _NUMBERS_AT_ONCE = 16 * 1024 * 1024
@@ -68,7 +81,7 @@ def inspect(directory: Path) -> dict[str, Any]:
     return {
         "architecture": architecture.name,
         "class": architecture.class_name,
-        "num_parameters": found.num_parameters,
+        "num_parameters": found.architecture.num_parameters,
         "context_length": architecture.context_length,
         "vocabulary_size": architecture.vocab_size,
         "weights": [path.name for path in found.weights],
@@ -108,7 +121,7 @@ def _import_directory(found: ModelDirectory, output: Path, report: Reporter) -> 
         scores = examine(planned, subject, output, report, lambda: False)
     write_manifest(output, manifest)
     report(Progress("import", 2, 2))
-    num_parameters = float(found.num_parameters)
+    num_parameters = float(found.architecture.num_parameters)
     return TunedLayer(layer_files(output), {"num_parameters": num_parameters, **scores})
 
 
@@ -123,7 +136,7 @@ def _require_memory(found: ModelDirectory) -> None:
         + 4 * architecture.intermediate_size
     )
     asked = len(PROMPTS) * (3 * architecture.vocab_size + _ASKED_TOKENS * per_token)
-    needed = _NUMBER_BYTES * (found.num_parameters + asked)
+    needed = _NUMBER_BYTES * (found.architecture.num_parameters + asked)
     available = free_bytes()
     if needed > available:
         raise ModelRefused(

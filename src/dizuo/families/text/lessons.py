@@ -7,13 +7,16 @@ where there are not, the beginnings of held-out texts are what it is asked.
 Preferences (`dpo`) are learned from rows with a rejected answer alone. Rows without one, such as
 samples whose answer a reviewer confirmed, are left out of learning, but some of them are held out
 too: what the model does right belongs to what is measured.
+
+Replayed rows are all learned from and never held out: they are answered as the parent was taught,
+so they say nothing about how well this task is done.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -89,23 +92,36 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Lot:
-    """The rows of a job: those to learn from and those held out, and whether these have answers."""
+    """The rows of a job: those to learn from, of which the last `num_replayed` are replayed; those
+    held out, and whether these have answers."""
 
     learned: tuple[Row, ...]
     held_out: tuple[Row, ...]
     answered: bool
+    num_replayed: int = 0
+
+    @property
+    def own(self) -> tuple[Row, ...]:
+        """Learned rows that are the task's."""
+        return self.learned[: len(self.learned) - self.num_replayed]
+
+    @property
+    def replayed(self) -> tuple[Row, ...]:
+        """Learned rows that keep what the parent knew, in no order."""
+        return self.learned[len(self.own) :]
 
 
-def check_rows(rows: Sequence[Row], kind: str) -> None:
-    """Refuse rows that a method cannot learn from.
+def check_rows(rows: Sequence[Row], kind: str, *, num_replayed: int = 0) -> None:
+    """Refuse rows that a method cannot learn from; the last `num_replayed` are replayed.
 
     Raises:
-        InvalidInput: there are too few, one does not hold what the method needs (says which), or
-            too few have a rejected answer to learn preferences from.
+        InvalidInput: there are too few that are not replayed, one does not hold what the method
+            needs (says which), or too few have a rejected answer to learn preferences from.
     """
-    if len(rows) < MIN_ROWS:
+    num_own = len(rows) - num_replayed
+    if num_own < MIN_ROWS:
         raise InvalidInput(
-            f"There are {len(rows)} rows; training needs at least {MIN_ROWS}.",
+            f"There are {num_own} rows; training needs at least {MIN_ROWS}.",
             next_step="Add rows to the dataset.",
         )
     for number, row in enumerate(rows, start=1):
@@ -150,11 +166,17 @@ def _lack(row: Row, kind: str) -> str:
     return "" if "label" in row else "there is no label"
 
 
-def divide(rows: Sequence[Row], seed: int, kind: str = "") -> Lot:
+def divide(rows: Sequence[Row], seed: int, kind: str = "", *, num_replayed: int = 0) -> Lot:
     """Which rows to learn from and which to hold out, by the seed alone; see the module for what
-    `kind: dpo` changes."""
-    if kind == "dpo":
-        return _divide_pairs(rows, seed)
+    `kind: dpo` changes, and for the last `num_replayed` rows."""
+    own, replayed = rows[: len(rows) - num_replayed], rows[len(rows) - num_replayed :]
+    lot = _divide_pairs(own, seed) if kind == "dpo" else _divide(own, seed)
+    order = np.random.default_rng(seed).permutation(num_replayed)  # not all of them may be embedded
+    mixed = [replayed[int(index)] for index in order]
+    return replace(lot, learned=(*lot.learned, *mixed), num_replayed=num_replayed)
+
+
+def _divide(rows: Sequence[Row], seed: int) -> Lot:
     texts = [row for row in rows if "text" in row]
     answered = [row for row in rows if "text" not in row]
     enough = len(answered) >= MIN_ROWS

@@ -71,27 +71,15 @@ class Estimate:
         return self.weights + self.gradients + self.optimizer + self.activations + self.logits
 
 
-def num_parameters(architecture: Architecture) -> int:
-    """Parameters of a model, tied ones once."""
-    return sum(_product(shape) for shape in architecture.shapes().values())
-
-
 def num_adapter_parameters(architecture: Architecture, rank: int) -> int:
     """Parameters of an adapter on every linear weight of the blocks."""
     return sum(rank * (rows + columns) for rows, columns in architecture.linear_modules().values())
 
 
-def _product(shape: tuple[int, ...]) -> int:
-    found = 1
-    for size in shape:
-        found *= size
-    return found
-
-
 def estimate(workload: Workload) -> Estimate:
     """The bytes that a training takes at its peak, beside those of the program itself."""
     architecture, learning = workload.architecture, workload.num_learning
-    weights = num_parameters(architecture) + (learning if workload.rank else 0)
+    weights = architecture.num_parameters + (learning if workload.rank else 0)
     num_tokens = workload.num_sequences * workload.length
     block = _block_numbers(architecture, workload.rank)
     if workload.checkpointing:

@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dizuo.core.digests import canonical_json
 from dizuo.core.errors import InvalidInput
 from dizuo.families.base import Row
 
@@ -122,14 +123,19 @@ def _place(key: str, order: Sequence[str]) -> int:
 
 
 def answer_of(text: str) -> Any:
-    """What a text says: the JSON object or list that it is, or the text, without outer spaces."""
+    """What a text says: the JSON object or list that it is, or the text, without outer spaces.
+
+    What a number or a character cannot be (`1e999`, half a surrogate pair) stays text.
+    """
     stripped = text.strip()
     if stripped[:1] not in ("{", "["):
         return stripped
     try:
-        return json.loads(stripped, parse_constant=_refuse_constant)
+        value = json.loads(stripped, parse_constant=_refuse_constant)
+        canonical_json(value)
     except (ValueError, RecursionError):
         return stripped
+    return value
 
 
 def _refuse_constant(name: str) -> None:

@@ -7,7 +7,6 @@ never opened, and no code that comes with a model is run.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +14,8 @@ from typing import Any
 
 from dizuo.families.errors import ModelRefused
 from dizuo.families.text.gguf_architecture import Architecture, read_architecture
-from dizuo.families.text.gguf_tokenizer import TEMPLATE_NAME, Vocabulary, read_vocabulary
-from dizuo.families.text.layer import CONFIG_NAME
+from dizuo.families.text.gguf_tokenizer import Vocabulary, read_vocabulary
+from dizuo.families.text.layer import CHAT_TEMPLATE_NAME, CONFIG_NAME
 from dizuo.families.text.weight_files import check_tensors, open_tensors, weight_files
 
 _ADAPTER_NAME = "adapter_config.json"
@@ -36,11 +35,6 @@ class ModelDirectory:
     chat_template: str
     weights: tuple[Path, ...]
 
-    @property
-    def num_parameters(self) -> int:
-        """Tied ones once."""
-        return sum(math.prod(shape) for shape in self.architecture.shapes().values())
-
 
 def read_directory(path: Path) -> ModelDirectory:
     """Read and check a folder.
@@ -59,7 +53,7 @@ def read_directory(path: Path) -> ModelDirectory:
     if vocabulary.chat_template is None:
         raise ModelRefused(
             "The model has no chat template, so it cannot be asked by chat.",
-            next_step=f"Import its instruction-tuned version, or add a {TEMPLATE_NAME}.",
+            next_step=f"Import its instruction-tuned version, or add a {CHAT_TEMPLATE_NAME}.",
         )
     return ModelDirectory(
         path=path,

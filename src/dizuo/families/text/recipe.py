@@ -161,9 +161,19 @@ def parse_task(task: Mapping[str, Any]) -> Task:
     return _TASKS[task.get("kind", "answer")].model_validate({"kind": "answer", **task})
 
 
-def check(level: Level, method: Mapping[str, Any], task: Mapping[str, Any]) -> list[Problem]:
-    """Every problem of a recipe's method and task."""
-    return [*_method_problems(level, method), *_task_problems(task)]
+def check(
+    level: Level, method: Mapping[str, Any], task: Mapping[str, Any], *, replays: bool = False
+) -> list[Problem]:
+    """Every problem of a recipe's method, its task, and the rows that it replays."""
+    problems = [*_method_problems(level, method), *_task_problems(task)]
+    return [*problems, *_replay_problems(method)] if replays else problems
+
+
+def _replay_problems(method: Mapping[str, Any]) -> list[Problem]:
+    if method.get("kind") != "dpo":
+        return []
+    message = "The method dpo cannot replay rows: they keep answers, and it learns from pairs."
+    return [Problem(("data", "replay"), message, "Remove data.replay, or use kind: lora.")]
 
 
 def _method_problems(level: Level, method: Mapping[str, Any]) -> list[Problem]:

@@ -39,9 +39,12 @@ _FINGERPRINT_SIZE = 512
 _GRAM = 3
 
 
-def check_recipe(level: Level, method: Mapping[str, Any], task: Mapping[str, Any]) -> list[Problem]:
-    """Every problem of a recipe's `method` and `task`; see `dizuo.families.text.recipe`."""
-    return recipe.check(level, method, task)
+def check_recipe(
+    level: Level, method: Mapping[str, Any], task: Mapping[str, Any], *, replays: bool = False
+) -> list[Problem]:
+    """Every problem of a recipe's `method`, `task` and `data.replay`; see
+    `dizuo.families.text.recipe`."""
+    return recipe.check(level, method, task, replays=replays)
 
 
 def check_row(row: Row) -> str:

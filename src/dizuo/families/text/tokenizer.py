@@ -7,7 +7,6 @@ name it has never seen copies whole characters. Everything else falls back to by
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,7 +15,7 @@ from typing import Any
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from dizuo.families.text.gguf_tokenizer import QWEN2_PATTERN
+from dizuo.families.text.gguf_tokenizer import BYTE_SYMBOL, QWEN2_PATTERN
 
 END_OF_TEXT = "<|endoftext|>"
 START_OF_TURN = "<|im_start|>"
@@ -39,17 +38,6 @@ _PRIVATE_PLANE = 0xF0000
 _BETWEEN = "\ue000"
 """Stands between words while merges are counted; that of a text is spelled in bytes by then."""
 
-
-def _byte_symbols() -> tuple[str, ...]:
-    """The character that stands for each byte: itself where it can be printed, else one from 256 on
-    (`bytes_to_unicode` of GPT-2's encoder.py)."""
-    printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
-    others = itertools.count(256)
-    return tuple(chr(byte if byte in printable else next(others)) for byte in range(256))
-
-
-BYTE_SYMBOL = _byte_symbols()
-"""By byte."""
 _BYTE_SYMBOLS = tuple(sorted(BYTE_SYMBOL))
 
 

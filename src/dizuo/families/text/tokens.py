@@ -18,6 +18,7 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
 from dizuo.families.errors import LayerRefused
+from dizuo.families.text.gguf_tokenizer import BYTE_SYMBOL, ENDS_KNOWN_BY_TEXT
 from dizuo.families.text.layer import (
     CHAT_TEMPLATE_NAME,
     GENERATION_CONFIG_NAME,
@@ -25,15 +26,10 @@ from dizuo.families.text.layer import (
     TOKENIZER_NAME,
 )
 from dizuo.families.text.messages import TEMPLATE_ARGUMENTS, Message
-from dizuo.families.text.tokenizer import BYTE_SYMBOL, END_OF_TEXT
+from dizuo.families.text.tokenizer import END_OF_TEXT
 
 _BYTES = {symbol: byte for byte, symbol in enumerate(BYTE_SYMBOL)}
 _SAID = "dizuo"
-_ENDS = (
-    "<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|endoftext|>", "<|eom_id|>",
-    "<|end_of_text|>", "<EOT>", "</s>", "<eos>",
-)  # fmt: skip
-"""Tokens that llama.cpp ends an answer at by their text alone (`llama_vocab::impl::load`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +129,7 @@ def tokens_of(
     if fast.pad_token_id is None:
         fast.pad_token = fast.eos_token
     ids: Mapping[str, int] = fast.get_vocab()
-    stops = {ids[text] for text in (*_ENDS, fast.eos_token) if text in ids}
+    stops = {ids[text] for text in (*ENDS_KNOWN_BY_TEXT, fast.eos_token) if text in ids}
     stops |= set(_numbers((generation or {}).get("eos_token_id")))
     end_of_turn = _end_of_turn(fast, stops)
     end_of_text = ids.get(END_OF_TEXT, fast.eos_token_id)

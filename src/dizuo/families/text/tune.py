@@ -93,6 +93,7 @@ class _Work:
             "task": dict(self.job.task),
             "seed": self.job.seed,
             "rows": rows.hexdigest(),
+            "num_replayed": self.job.num_replayed,
             "below": list(below),
             "half": half,
         }
@@ -127,9 +128,10 @@ def tune(job: TuneJob, report: Reporter, cancelled: Callable[[], bool]) -> Tuned
     """
     report(Progress("prepare", message="reading the rows and the parent"))
     method, task = parse_method(job.method), parse_task(job.task)
-    check_rows(job.rows, method.kind)
+    check_rows(job.rows, method.kind, num_replayed=job.num_replayed)
     check_labels(job.rows[: len(job.rows) - job.num_replayed], task)
-    work = _Work(job, method, task, divide(job.rows, job.seed, method.kind), report, cancelled)
+    lot = divide(job.rows, job.seed, method.kind, num_replayed=job.num_replayed)
+    work = _Work(job, method, task, lot, report, cancelled)
     if isinstance(method, PretrainMethod):
         return _pretrain(work, method)
     if job.parent is None:
@@ -237,7 +239,7 @@ def _check_memory(method: Method, architecture: Architecture, longest: int) -> m
             num_learning=(
                 memory.num_adapter_parameters(architecture, rank)
                 if rank
-                else memory.num_parameters(architecture)
+                else architecture.num_parameters
             ),
             rank=rank,
             num_sequences=2 * sequences if isinstance(method, DpoMethod) else sequences,

@@ -18,12 +18,10 @@ from safetensors import SafetensorError, safe_open
 
 from dizuo.families.errors import ModelRefused
 from dizuo.families.text.gguf_architecture import OUTPUT, Architecture
+from dizuo.families.text.layer import WEIGHTS_INDEX_NAME, WEIGHTS_NAME
 
 if TYPE_CHECKING:
     import torch
-
-SINGLE_NAME = "model.safetensors"
-INDEX_NAME = "model.safetensors.index.json"
 
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _MAX_INDEX_BYTES = 20_000_000
@@ -106,9 +104,9 @@ def weight_files(directory: Path) -> tuple[Path, ...]:
     Raises:
         ModelRefused: there are none, or not all, or only pickled ones.
     """
-    if (directory / SINGLE_NAME).is_file():
-        return (directory / SINGLE_NAME,)
-    if (directory / INDEX_NAME).is_file():
+    if (directory / WEIGHTS_NAME).is_file():
+        return (directory / WEIGHTS_NAME,)
+    if (directory / WEIGHTS_INDEX_NAME).is_file():
         return _shards(directory)
     pickled = sorted(path.name for pattern in _PICKLED for path in directory.glob(pattern))
     if pickled:
@@ -118,7 +116,7 @@ def weight_files(directory: Path) -> tuple[Path, ...]:
             "with save_pretrained, which writes model.safetensors.",
         )
     raise ModelRefused(
-        "There are no weights in the model's folder.", next_step=f"Add {SINGLE_NAME}."
+        "There are no weights in the model's folder.", next_step=f"Add {WEIGHTS_NAME}."
     )
 
 
@@ -132,11 +130,12 @@ def keep_file(source: Path, destination: Path) -> None:
 
 
 def _shards(directory: Path) -> tuple[Path, ...]:
-    names = _shard_names(directory / INDEX_NAME)
+    names = _shard_names(directory / WEIGHTS_INDEX_NAME)
     for name in names:
         if Path(name).name != name or not name.endswith(".safetensors"):
             raise ModelRefused(
-                f"{INDEX_NAME} names {name[:80]!r}, which is not a safetensors file beside it.",
+                f"{WEIGHTS_INDEX_NAME} names {name[:80]!r}, "
+                "which is not a safetensors file beside it.",
                 next_step="Fetch the model again.",
             )
         if not (directory / name).is_file():
@@ -151,6 +150,6 @@ def _shard_names(path: Path) -> list[str]:
         return sorted({str(name) for name in json.loads(path.read_bytes())["weight_map"].values()})
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ModelRefused(
-            f"{INDEX_NAME} does not say which files hold the weights.",
+            f"{WEIGHTS_INDEX_NAME} does not say which files hold the weights.",
             next_step="Fetch the model again.",
         ) from error

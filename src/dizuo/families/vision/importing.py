@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from dizuo.families.vision.calibration import Evidence
 from dizuo.families.vision.imaging import encode_png
 from dizuo.families.vision.model_directory import (
     CONFIG_NAME,
+    INDEX_NAME,
     PROCESSOR_NAME,
     SUPPORTED,
     ModelDirectory,
@@ -24,6 +26,9 @@ from dizuo.families.vision.model_directory import (
 
 if TYPE_CHECKING:
     from dizuo.families.vision.network import Network
+
+FILES: tuple[str, ...] = ("*.safetensors", INDEX_NAME, CONFIG_NAME, PROCESSOR_NAME)
+HEADS: Mapping[str, int] = {}
 
 _NUM_GENERATED = 64
 _GENERATED_SIDE = 32

@@ -34,7 +34,13 @@ _FINGERPRINT_SIDE = 16
 _MAX_LABEL_CHARACTERS = 200
 
 
-def check_recipe(level: Level, method: Mapping[str, Any], task: Mapping[str, Any]) -> list[Problem]:
+def check_recipe(
+    level: Level,
+    method: Mapping[str, Any],
+    task: Mapping[str, Any],
+    *,
+    replays: bool = False,  # noqa: ARG001 - every method may
+) -> list[Problem]:
     """Every problem of a recipe's `method` and `task`; see `dizuo.families.vision.recipe`."""
     return recipe.check(level, method, task)
 

@@ -53,7 +53,8 @@ _ADAPTER = "tuned"
 
 @dataclass(frozen=True, slots=True)
 class Lot:
-    """The rows of a job: images, class numbers, and which rows are learned from or held out."""
+    """The rows of a job: images, class numbers, and which rows are learned from or held out.
+    Replayed ones are all learned from: they say nothing about how well this task is done."""
 
     images: tuple[bytes, ...]
     classes: tuple[int, ...]
@@ -173,17 +174,18 @@ def _labels(job: TuneJob, parent_labels: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _lot(job: TuneJob, labels: Sequence[str]) -> Lot:
-    if len(job.rows) < MIN_ROWS:
+    num_own = len(job.rows) - job.num_replayed
+    if num_own < MIN_ROWS:
         raise InvalidInput(
-            f"There are {len(job.rows)} rows; training needs at least {MIN_ROWS}.",
+            f"There are {num_own} rows; training needs at least {MIN_ROWS}.",
             next_step="Add rows to the dataset.",
         )
     numbers = {label: number for number, label in enumerate(labels)}
-    trained, held_out = split(len(job.rows), job.seed)
+    trained, held_out = split(num_own, job.seed)
     return Lot(
         images=tuple(row["image"] for row in job.rows),
         classes=tuple(numbers[spec.truth(row)] for row in job.rows),
-        trained=trained,
+        trained=(*trained, *range(num_own, len(job.rows))),
         held_out=held_out,
     )
 
@@ -209,6 +211,7 @@ def _course(job: TuneJob, method: PretrainMethod | LoraMethod, below: tuple[str,
             "task": dict(job.task),
             "seed": job.seed,
             "rows": rows.hexdigest(),
+            "num_replayed": job.num_replayed,
             "below": list(below),
         }
     )

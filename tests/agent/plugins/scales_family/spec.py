@@ -19,7 +19,9 @@ COLUMNS = ("value", "photo")
 NEAR_DUPLICATE_SIMILARITY = 0.99
 
 
-def check_recipe(level: Level, method: Mapping[str, Any], task: Mapping[str, Any]) -> list[Problem]:
+def check_recipe(
+    level: Level, method: Mapping[str, Any], task: Mapping[str, Any], *, replays: bool = False
+) -> list[Problem]:
     return []
 
 
