@@ -15,7 +15,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
-demo: $(STAMP) ## the whole loop, in two stories: one hub, four sites
+demo: $(STAMP) ## the whole loop: one hub, three sites, real images
 	@$(BIN)/dizuo demo
 
 check: $(STAMP) ## style, types and the direction of imports

@@ -42,6 +42,7 @@ class StoryName(StrEnum):
 
     METER = "meter"
     HOTLINE = "hotline"
+    BOTH = "both"
 
 
 _STORIES = {StoryName.METER: meter, StoryName.HOTLINE: hotline}
@@ -64,9 +65,7 @@ def _tell(names: Sequence[StoryName], stage: Stage) -> _Told:
 
 def demo(
     *,
-    story: Annotated[
-        StoryName | None, typer.Option(help="Tell one story; both if left out.")
-    ] = None,
+    story: Annotated[StoryName, typer.Option(help="Which story to tell.")] = StoryName.METER,
     seed: Annotated[int, typer.Option(help="Decides all that is random.")] = 1,
     folder: Annotated[Path, typer.Option(help="Where the demo keeps its hub and sites.")] = Path(
         ".dizuo-demo"
@@ -77,7 +76,7 @@ def demo(
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Build every layer anew.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Run the whole loop with real parts: a hub, its sites, and two stories.
+    """Run the whole loop with real parts: a hub, its sites, and a story.
 
     meter: a camera is mounted differently, and a vision model learns to read meters again.
     hotline: a city's telephone hears of things it never heard of, and a language model learns them.
@@ -87,7 +86,7 @@ def demo(
     """
     for number in _ENDINGS:
         signal.signal(number, _leave)  # so that a killed demo still ends what it started
-    names = list(StoryName) if story is None else [story]
+    names = list(_STORIES) if story is StoryName.BOTH else [story]
     sites = [site for name in names for site in _STORIES[name].SITES]
     num_steps = _STEP_START + sum(_STORIES[name].NUM_STEPS for name in names)
     screen = Screen(console(stderr=as_json), num_steps)

@@ -13,7 +13,7 @@ from typing import Any
 import httpx2
 import numpy as np
 
-from dizuo.demo.hotline.asking import Note, read_tickets, score_city
+from dizuo.demo.hotline.asking import read_tickets, score_city
 from dizuo.demo.hotline.cities import HARBIN, SHENZHEN
 from dizuo.demo.hotline.copying import varied_rows
 from dizuo.demo.hotline.government import GOVERNMENT
@@ -221,9 +221,10 @@ class HotlineStory:
             bars.summary = " ← ".join(dict.fromkeys(str(step["kind"]) for step in steps))
             return steps
 
-    def other_answers(self, rows: Sequence[Row]) -> list[Note]:
-        """What the other city's stack says: texts, confidences and its digest."""
-        return read_tickets(self.site, OTHER, rows[:NUM_COMPARED], sample=False)
+    def other_answers(self, rows: Sequence[Row]) -> list[tuple[str, str]]:
+        """What the other city's stack says, and its digest."""
+        notes = read_tickets(self.site, OTHER, rows[:NUM_COMPARED], sample=False)
+        return [(note.text, note.stack_digest) for note in notes]
 
 
 @dataclass(frozen=True, slots=True)
