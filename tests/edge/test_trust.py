@@ -130,7 +130,9 @@ def test_bad_metadata_is_refused(site: TrustStore, hub: Simulator, scenario: Sce
 
 
 @pytest.mark.parametrize(
-    "scenario", [one for one in SCENARIOS if not one.name.startswith("withheld")], ids=str
+    "scenario",
+    [one for one in SCENARIOS if not one.name.startswith("withheld")],
+    ids=lambda scenario: scenario.name,
 )
 def test_a_new_site_refuses_too_or_sees_nothing_new(
     hub: Simulator, tmp_path: Path, scenario: Scenario
