@@ -19,7 +19,7 @@ import numpy as np
 import torch
 import typer
 from numpy.typing import NDArray
-from sklearn.isotonic import isotonic_regression
+from scipy.optimize import isotonic_regression
 
 from benchmarks.rig import hotline, meters
 from benchmarks.rig.drifts import Drift
@@ -117,7 +117,7 @@ class Curve:
         """The accuracies from no label on, made to never fall: the least squares fit that does
         not (isotonic regression), since labels do not take away and what looks so is chance."""
         means = [float(self.changed.mean()), *self.accuracies(side)]
-        return [float(mean) for mean in isotonic_regression(means)]
+        return [float(mean) for mean in isotonic_regression(means).x]
 
     @property
     def ratio(self) -> float:

@@ -151,16 +151,15 @@ def test_what_is_not_there(client: TestClient, path: str, status: int, code: str
     assert error["message"].endswith(".")
 
 
-def test_a_blob_is_served_only_through_a_repository_that_leads_to_it(
-    client: TestClient, shared_family: Family
-) -> None:
-    scenario = weights_digest(shared_family, "site3")
-    base = weights_digest(shared_family, "shapes")
+def test_a_blob_is_served_only_through_a_repository_that_leads_to_it(family: Family) -> None:
+    client = TestClient(registry_app(family.layout), headers=AUTH)
+    scenario = weights_digest(family, "site3")
+    base = weights_digest(family, "shapes")
     assert client.get(f"/v2/default/site3/blobs/{base}").status_code == 200
     assert client.get(f"/v2/default/shapes/blobs/{scenario}").status_code == 404
-    loose = shared_family.layout.put_bytes(b"no tag leads here")
+    loose = family.layout.put_bytes(b"no tag leads here")
     assert client.get(f"/v2/default/site3/blobs/{loose.digest}").status_code == 404
-    index = shared_family.scenario
+    index = family.scenario
     assert client.get(f"/v2/default/shapes/manifests/{index}").status_code == 404
     # A blob is no manifest, whatever digest is asked for.
     assert client.get(f"/v2/default/site3/manifests/{base}").status_code == 404
