@@ -95,7 +95,7 @@ def measure(plan: Plan, scratch: Path) -> Result:
     """Start a hub, enrol the sites, and let them check in."""
     with (
         Fleet(scratch / "logs") as processes,
-        running_town(scratch, processes, (), sampler_seed=0) as town,
+        running_town(scratch, processes, {}, sampler_seed=0) as town,
     ):
         say(f"Enrolling {plan.num_sites} sites ...")
         replies = _enrol(town, scratch / "hub", plan.num_sites)

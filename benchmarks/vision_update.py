@@ -79,7 +79,7 @@ def measure(
     }
     with (
         Fleet(scratch / "logs") as processes,
-        running_town(scratch, processes, (), sampler_seed=0) as town,
+        running_town(scratch, processes, {}, sampler_seed=0) as town,
     ):
         (enrolled,) = fleet.enrol_by_route(town.hub, [_SITE_NAME])
         site = Site(town.hub.url, enrolled, TARGET)

@@ -87,7 +87,7 @@ def demo(
     for number in _ENDINGS:
         signal.signal(number, _leave)  # so that a killed demo still ends what it started
     names = list(_STORIES) if story is StoryName.BOTH else [story]
-    sites = [site for name in names for site in _STORIES[name].SITES]
+    sites = {site: more for name in names for site, more in _STORIES[name].SITES.items()}
     num_steps = _STEP_START + sum(_STORIES[name].NUM_STEPS for name in names)
     screen = Screen(console(stderr=as_json), num_steps)
     home = (folder / f"seed-{seed}").resolve()

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,9 +53,12 @@ class Town:
 
 @contextmanager
 def running_town(
-    home: Path, fleet: Fleet, names: Sequence[str], *, sampler_seed: int
+    home: Path, fleet: Fleet, settings: Mapping[str, Mapping[str, str]], *, sampler_seed: int
 ) -> Iterator[Town]:
     """Start a hub in `home/hub` and let freshly set-up sites join it.
+
+    Args:
+        settings: each site's name, and what its agent's environment says beside what all have.
 
     Raises:
         ProcessFailed: one of them did not start; says where its log is.
@@ -68,8 +71,9 @@ def running_town(
         for site in client.sites():
             client.remove_site(site["name"])
         sites = {}
-        for name in names:
-            site_client = _start_site(home, fleet, client, name, sampler_seed)
+        for name, own in settings.items():
+            told = {**own, "DIZUO_AGENT_SAMPLER_SEED": str(sampler_seed)}
+            site_client = _start_site(home, fleet, client, name, told)
             sites[name] = cleanup.enter_context(site_client)
         yield Town(client, process, sites)
 
@@ -102,7 +106,7 @@ def _start_hub(home: Path, fleet: Fleet) -> tuple[Process, HubClient]:
 
 
 def _start_site(
-    home: Path, fleet: Fleet, hub: HubClient, name: str, sampler_seed: int
+    home: Path, fleet: Fleet, hub: HubClient, name: str, settings: Mapping[str, str]
 ) -> httpx2.Client:
     folder = home / name
     shutil.rmtree(folder, ignore_errors=True)
@@ -114,9 +118,9 @@ def _start_site(
         name,
         ["agent", "run", "--home", str(folder), "--port", str(port), "--egress-policy", "raw"],
         {
-            "DIZUO_AGENT_SAMPLER_SEED": str(sampler_seed),
             "DIZUO_AGENT_WATCH_SECONDS": "1",
             "DIZUO_AGENT_RETRY_SECONDS": "0.5",
+            **settings,
         },
     )
     wait_until_answers(process, f"http://127.0.0.1:{port}/v2/health/live")

@@ -23,6 +23,7 @@ from dizuo.demo.hotline.copying import (
 from dizuo.demo.hotline.facility import FACILITY
 from dizuo.demo.hotline.model import Language, Row, Split
 from dizuo.demo.hotline.phrasing import PHRASINGS
+from dizuo.demo.hotline.places import STEM_CHARACTERS
 from dizuo.demo.hotline.tickets import Mix, ticket_rows
 from dizuo.families.text.messages import answer_text
 
@@ -60,9 +61,13 @@ def test_varied_tickets_are_tickets_some_of_them_among_loose_words() -> None:
     mix = Mix(HARBIN)
     rows = list(varied_rows(mix, 1000, 3))
     clear = {row["prompt"] for row in ticket_rows(mix, 1000, 3)}
-    loose = {row["prompt"] for row in loose_rows(mix, 1000, 3)}
-    assert {row["prompt"] for row in rows} <= clear | loose
-    assert 0.35 < sum(row["prompt"] in loose for row in rows) / 1000 < 0.45
+    known = {text for language in Language for text in PHRASINGS[language, Split.TRAIN].openings}
+    loose = [row for row in rows if row["prompt"] not in clear]
+    assert 0.55 < len(loose) / 1000 < 0.65
+    assert sum(any(text in row["prompt"] for text in known) for row in loose) < 30
+    assert all(row["label"]["place"] in row["prompt"] for row in loose)
+    stems = {row["label"]["place"][0] for row in loose} - {*STEM_CHARACTERS, *"0123456789"}
+    assert len(stems) > 50
     assert rows == list(varied_rows(mix, 1000, 3))
 
 

@@ -19,7 +19,7 @@ from dizuo.families.text.messages import answer_text
 HEADS = ("复述：", "Repeat: ")
 EXCERPT_HEADS = ("摘录：", "Excerpt: ")
 FRONT_DESK = "front-desk"
-LOOSE_SHARE = 0.4
+LOOSE_SHARE = 0.6
 _FRAMES = {
     Language.CHINESE: (
         "{before}，{place}{after}，{event}",
@@ -79,11 +79,19 @@ def loose_rows(mix: Mix, num_rows: int, seed: int) -> Iterator[Row]:
 
 
 def varied_rows(mix: Mix, num_rows: int, seed: int) -> Iterator[Row]:
-    """`num_rows` tickets of `mix`, LOOSE_SHARE of them among loose words."""
+    """`num_rows` tickets of `mix`, LOOSE_SHARE of them among loose words, at places of any name.
+
+    Every second time no event is written in these words: an event is what is not written around
+    one. A place of any name has to be copied, where one of the usual names may be guessed.
+    """
     draw = random.Random(f"varied {mix.desk.name} {seed}")
-    clear, loose = ticket_rows(mix, num_rows, seed), loose_rows(mix, num_rows, seed)
+    clear = ticket_rows(mix, num_rows, seed)
     for _ in range(num_rows):
-        yield next(loose if draw.random() < LOOSE_SHARE else clear)
+        if draw.random() >= LOOSE_SHARE:
+            yield next(clear)
+            continue
+        loose = _loosener(draw.choice((everything, of_frames))(), draw)
+        yield draw_ticket(mix, draw, loose=loose, characters=everything().characters).row
 
 
 def unknown_rows(num_rows: int, seed: int) -> Iterator[Row]:

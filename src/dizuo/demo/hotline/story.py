@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.resources import as_file, files
@@ -28,7 +28,8 @@ from dizuo.demo.story import Stage, Told, bytes_fetched, trace_of
 from dizuo.improvements.repin import repin
 
 SITE = "hotline"
-SITES = (SITE,)
+SITES: Mapping[str, Mapping[str, str]] = {SITE: {"DIZUO_AGENT_UNCERTAIN_AT_MOST": "0.25"}}
+"""The site; while a season begins a hotline would rather look at more of its calls."""
 CHANGED, OTHER = "harbin-hotline", "shenzhen-hotline"
 RANDOM = f"{CHANGED}-random"
 RETURNED = "harbin-calls"

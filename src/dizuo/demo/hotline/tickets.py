@@ -18,7 +18,7 @@ from dizuo.demo.hotline.model import (
     Ticket,
 )
 from dizuo.demo.hotline.phrasing import PHRASINGS, URGENCY, Phrasing, urgency_phrases
-from dizuo.demo.hotline.places import Place, draw_place
+from dizuo.demo.hotline.places import STEM_CHARACTERS, Place, draw_place
 
 Loosen = Callable[[Phrasing, Language], Phrasing]
 
@@ -57,8 +57,15 @@ def ticket_rows(mix: Mix, num_rows: int, seed: int) -> Iterator[Row]:
         yield ticket.row
 
 
-def draw_ticket(mix: Mix, draw: random.Random, *, loose: Loosen | None = None) -> Ticket:
-    """One ticket of `mix`; `loose` may change what is written around place, event and urgency."""
+def draw_ticket(
+    mix: Mix,
+    draw: random.Random,
+    *,
+    loose: Loosen | None = None,
+    characters: str = STEM_CHARACTERS,
+) -> Ticket:
+    """One ticket of `mix`; `loose` may change what is written around place, event and urgency.
+    Chinese places are named by two of `characters`."""
     language = draw.choice(tuple(Language))
     phrasing = PHRASINGS[language, mix.split]
     if loose is not None:
@@ -67,7 +74,7 @@ def draw_ticket(mix: Mix, draw: random.Random, *, loose: Loosen | None = None) -
     wording = draw.choice(event.wordings[language].pairs(mix.split))
     level = draw.choice(tuple(URGENCY[language]))
     urgency = draw.choice(urgency_phrases(language, level, event.category, mix.split))
-    place = _draw_place(language, mix, draw)
+    place = _draw_place(language, mix, characters, draw)
     template = _draw_template(phrasing, draw)
     clauses = {"opening": template.opening, "closing": template.closing, "urgency": urgency}
     clauses["body"] = _fill(template, language, place, wording, draw)
@@ -95,11 +102,12 @@ def _draw_template(phrasing: Phrasing, draw: random.Random) -> Template:
     )
 
 
-def _draw_place(language: Language, mix: Mix, draw: random.Random) -> Place:
+def _draw_place(language: Language, mix: Mix, characters: str, draw: random.Random) -> Place:
     """A place, now and then one written in the other language."""
     if draw.random() < _FOREIGN_PLACE_SHARE:
         (language,) = set(Language) - {language}
-    return draw_place(language, mix.split, draw, districts=mix.desk.districts)
+    districts = mix.desk.districts
+    return draw_place(language, mix.split, draw, districts=districts, characters=characters)
 
 
 def _fill(

@@ -33,7 +33,8 @@ from dizuo.demo.screen import Bars, Screen
 from dizuo.demo.story import Stage, Told, bytes_fetched, trace_of
 from dizuo.improvements.repin import repin
 
-SITES = ("site1", "site2", "site3")
+SITES: Mapping[str, Mapping[str, str]] = {"site1": {}, "site2": {}, "site3": {}}
+"""The sites, and what their agents are told beside what all are."""
 DRIFTED_SITE = "site3"
 SERVED_AS = "meter-reading"
 NUM_SHAPES = 6000
