@@ -28,7 +28,7 @@ from dizuo.demo.story import Stage, Told, bytes_fetched, trace_of
 from dizuo.improvements.repin import repin
 
 SITE = "hotline"
-SITES: Mapping[str, Mapping[str, str]] = {SITE: {"DIZUO_AGENT_UNCERTAIN_AT_MOST": "0.25"}}
+SITES: Mapping[str, Mapping[str, str]] = {SITE: {"DIZUO_AGENT_UNCERTAIN_AT_MOST": "0.5"}}
 """The site; while a season begins a hotline would rather look at more of its calls."""
 CHANGED, OTHER = "harbin-hotline", "shenzhen-hotline"
 RANDOM = f"{CHANGED}-random"
