@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from dizuo.demo.hotline import story as hotline
 from dizuo.demo.hotline.cities import HARBIN, SHENZHEN
 from dizuo.demo.hotline.government import GOVERNMENT
 from dizuo.demo.hotline.model import Desk, Event
 from dizuo.demo.hub import Built, recipe_text
-from dizuo.demo.meter import story as meter
+from dizuo.demo.story import random_arm_recipe
 from dizuo.stacks.recipe import parse_recipe
 
 DIGEST = "sha256:" + "ab" * 32
@@ -48,7 +47,7 @@ def test_a_child_builds_on_the_parent_of_this_run() -> None:
 @pytest.mark.parametrize("dataset", ["meter-site3", "meter-site3-v2"])
 def test_the_random_arm_differs_in_names_and_the_accuracy_gate_alone(dataset: str) -> None:
     own = recipe_text("meter-reading-site3").replace("meter-site3", dataset)
-    arm = meter._random_recipe(own, dataset)
+    arm = random_arm_recipe(own, dataset, "accuracy", 0.3)
     parse_recipe(arm, "arm")
     changed = [
         (before, after)
@@ -65,7 +64,7 @@ def test_the_random_arm_differs_in_names_and_the_accuracy_gate_alone(dataset: st
 @pytest.mark.parametrize("dataset", ["harbin-calls", "harbin-calls-v2"])
 def test_the_hotlines_random_arm_differs_in_names_and_one_gate_alone(dataset: str) -> None:
     own = recipe_text("harbin-hotline-winter").replace("harbin-calls", dataset)
-    arm = parse_recipe(hotline._random_recipe(own, dataset), "arm")
+    arm = parse_recipe(random_arm_recipe(own, dataset, "exact_match", 0.1), "arm")
     loop = parse_recipe(own, "loop")
     assert arm.name == "harbin-hotline-winter-random"
     assert arm.train == f"{dataset}-random@1"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,3 +57,13 @@ def trace_of(hub: HubClient, site: str, served_as: str) -> list[dict[str, Any]]:
     (running,) = [stack for stack in stacks if stack["served_as"] == served_as]
     found = hub.find_stack(running["digest"])
     return hub.trace(found["name"], found["version"])
+
+
+def random_arm_recipe(recipe: str, dataset: str, metric: str, at_least: float) -> str:
+    """The loop's own recipe under other names, so that both arms differ in their labels alone.
+
+    Only its gates of `metric` are lower: the arm is there to be measured, also where it does badly.
+    """
+    renamed = re.sub(rf"\b{dataset}(?=(-test)?@)", f"{dataset}-random", recipe)
+    renamed = re.sub(r"^name: (.*)$", r"name: \1-random", renamed, flags=re.M)
+    return re.sub(rf"(metric: {metric}, at_least:) [\d.]+", rf"\g<1> {at_least}", renamed)

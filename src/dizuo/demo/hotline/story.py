@@ -24,7 +24,7 @@ from dizuo.demo.measure import Score, StoryScores
 from dizuo.demo.promises import Promise
 from dizuo.demo.samples import Reviewer, count_returned, labels_summary, wait_until_sent
 from dizuo.demo.screen import Bars
-from dizuo.demo.story import Stage, Told, bytes_fetched, trace_of
+from dizuo.demo.story import Stage, Told, bytes_fetched, random_arm_recipe, trace_of
 from dizuo.improvements.repin import repin
 
 SITE = "hotline"
@@ -203,7 +203,7 @@ class HotlineStory:
         rows = [self.calls[index] for index in islice(order.tolist(), num_labels)]
         name = f"{self._dataset}-random"
         versions = self.stage.hub.add_rows(name, rows, bars.report, holdout=HOLDOUT)
-        return repin(_random_recipe(self._recipe(), self._dataset), versions)
+        return repin(random_arm_recipe(self._recipe(), self._dataset, "exact_match", 0.1), versions)
 
     @property
     def _dataset(self) -> str:
@@ -273,14 +273,3 @@ def tell(begun: Begun) -> Told[HotlineScores]:
     )
     same = story.other_answers(other) == answers
     return Told(scores, story.built, update_bytes, story.trace(), same)
-
-
-def _random_recipe(recipe: str, dataset: str) -> str:
-    """The loop's own recipe under other names, so that both arms differ in their labels alone.
-
-    Only its gates of exact match are lower: the arm is there to be measured, also where it does
-    badly.
-    """
-    renamed = re.sub(rf"\b{dataset}(?=(-test)?@)", f"{dataset}-random", recipe)
-    renamed = re.sub(r"^name: (.*)$", r"name: \1-random", renamed, flags=re.M)
-    return re.sub(r"(metric: exact_match, at_least:) [\d.]+", r"\1 0.1", renamed)

@@ -30,7 +30,7 @@ from dizuo.demo.meter.shapes import shape_rows
 from dizuo.demo.promises import Promise
 from dizuo.demo.samples import Reviewer, count_returned, labels_summary, wait_until_sent
 from dizuo.demo.screen import Bars, Screen
-from dizuo.demo.story import Stage, Told, bytes_fetched, trace_of
+from dizuo.demo.story import Stage, Told, bytes_fetched, random_arm_recipe, trace_of
 from dizuo.improvements.repin import repin
 
 SITES: Mapping[str, Mapping[str, str]] = {"site1": {}, "site2": {}, "site3": {}}
@@ -146,7 +146,7 @@ class MeterStory:
             rows = png_rows(chosen)
             name = f"{self._dataset}-random"
             versions = self.hub.add_images(name, rows, bars.report, holdout=HOLDOUT)
-            recipe = _random_recipe(self._recipe(), self._dataset)
+            recipe = random_arm_recipe(self._recipe(), self._dataset, "accuracy", 0.3)
             built = self._build("meter-reading-site3-random", recipe, versions, bars)
             self.hub.client.release(built.ref)
             self.hub.roll_out(built.ref, [DRIFTED_SITE], SERVED_AS, bars.report)
@@ -222,16 +222,6 @@ def tell(stage: Stage) -> Told[StoryScores]:
     )
     same = story.answers(sites) == untouched
     return Told(scores, story.built, update_bytes, story.trace(), same)
-
-
-def _random_recipe(recipe: str, dataset: str) -> str:
-    """The loop's own recipe under other names, so that both arms differ in their labels alone.
-
-    Only its accuracy gate is lower: the arm is there to be measured, also where it does badly.
-    """
-    renamed = re.sub(rf"\b{dataset}(?=(-test)?@)", f"{dataset}-random", recipe)
-    renamed = re.sub(r"^name: (.*)$", r"name: \1-random", renamed, flags=re.M)
-    return re.sub(r"(metric: accuracy, at_least:) [\d.]+", r"\1 0.3", renamed)
 
 
 def _pixels(row: Mapping[str, Any]) -> bytes:
