@@ -7,10 +7,12 @@ import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from dizuo.client.errors import HubError
 from dizuo.client.hub import HubClient
 from dizuo.core.errors import Conflict
 from dizuo.core.progress import Progress, Reporter
@@ -162,17 +164,28 @@ class DemoHub:
         return Built(str(outcome["stack"]), str(outcome["digest"]), bool(run["cached"]))
 
     def _gate(self, stacks: Sequence[Built], report: Reporter) -> None:
-        """Measure stacks against their gates; the first that was not passed is told."""
-        runs = [self.client.submit_run({"kind": "gate", "stack": one.ref}) for one in stacks]
-        for built, run in zip(stacks, runs, strict=True):
+        """Measure stacks against their gates, unless they have passed them before; the first that
+        was not passed is told."""
+        asked = [one for one in stacks if not (one.cached and self._has_passed(one))]
+        runs = [self.client.submit_run({"kind": "gate", "stack": one.ref}) for one in asked]
+        for built, run in zip(asked, runs, strict=True):
             self._follow(run, report)
-            answer = self.client.report(built.name, built.version)
-            found = GateReport.from_dict(
-                {k: answer[k] for k in answer if k not in ("id", "digest")}
-            )
+            found = self._gate_report(built)
             if not found.passed:
                 reasons = [rule.reason for rule in found.rules if not rule.passed]
                 raise BuildFailed(f"{built.ref} did not pass its gates: {' '.join(reasons)}")
+
+    def _has_passed(self, stack: Built) -> bool:
+        try:
+            return self._gate_report(stack).passed
+        except HubError as error:
+            if error.status == HTTPStatus.NOT_FOUND:
+                return False
+            raise
+
+    def _gate_report(self, stack: Built) -> GateReport:
+        answer = self.client.report(stack.name, stack.version)
+        return GateReport.from_dict({k: answer[k] for k in answer if k not in ("id", "digest")})
 
     def _follow(self, run: dict[str, Any], report: Reporter) -> dict[str, Any]:
         done = run if run["state"] == "succeeded" else self.client.follow_run(run["id"], report)
@@ -211,18 +224,21 @@ class DemoHub:
         report(Progress("roll out", num_done, len(states), "site", _words(states)))
         return rollout
 
-    def improve(self, body: Mapping[str, Any], report: Reporter) -> Built:
-        """The loop, started by `body`: reviewed samples → dataset version → tune → gate → release
-        → rollout; done once the sites serve the result.
+    def begin_improvement(self, body: Mapping[str, Any]) -> str:
+        """Start the loop by `body`: reviewed samples → dataset version → tune → gate → release →
+        rollout; the improvement's id."""
+        # In a later run of the demo, what an earlier one labelled is used.
+        asked = {**body, "no_cache": self.no_cache, "min_samples": 0}
+        return str(self.client.start_improvement(asked)["id"])
+
+    def finish_improvement(self, improvement_id: str, report: Reporter) -> Built:
+        """Wait until the sites serve what an improvement made.
 
         Raises:
             BuildFailed: it ended otherwise.
             TookTooLong: it went nowhere.
         """
-        # In a later run of the demo, what an earlier one labelled is used.
-        asked = {**body, "no_cache": self.no_cache, "min_samples": 0}
-        started = self.client.start_improvement(asked)
-        done = self.wait_for_improvement(started["id"], report)
+        done = self.wait_for_improvement(improvement_id, report)
         return self._stack_of(self.client.run(done["tune_run_id"]))
 
     def wait_for_improvement(self, improvement_id: str, report: Reporter) -> dict[str, Any]:

@@ -41,8 +41,8 @@ from dizuo.gates.rules import TRAINED_TARGET
 BATCH_ROWS = 32
 MAX_PROMPT_CHARACTERS = 1000
 """Of a prompt that a report shows."""
-NUM_WARM_UP = 20
-NUM_TIMED = 200
+NUM_WARM_UP = 10
+NUM_TIMED = 100
 """Single-row requests that are timed, after the warm-up."""
 
 _logger = logging.getLogger(__name__)

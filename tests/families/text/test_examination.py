@@ -34,7 +34,7 @@ from dizuo.families.text.layer import (
     MODEL_GGUF_NAME,
     read_manifest,
 )
-from dizuo.families.text.lessons import Reading, divide
+from dizuo.families.text.lessons import Question, Reading, divide
 from dizuo.families.text.llama import Llama, Manner
 from dizuo.families.text.messages import answer_of
 from dizuo.families.text.network import merged_model
@@ -43,6 +43,10 @@ from dizuo.families.text.tokens import read_tokens
 from dizuo.gates.fidelity import compare
 
 TOLERANCE = 5e-3
+QUOTED = {
+    **SCHEMA,
+    "properties": {**SCHEMA["properties"], "地点": {"type": "string", "format": "excerpt"}},
+}
 
 
 def exported(trained: StackFiles, root: Path) -> StackFiles:
@@ -88,7 +92,7 @@ def both(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[StackFiles, Ll
     return trained, opened(exported(trained, tmp_path))
 
 
-@pytest.mark.parametrize("schema", [None, SCHEMA], ids=["free", "held"])
+@pytest.mark.parametrize("schema", [None, SCHEMA, QUOTED], ids=["free", "held", "quoted"])
 def test_it_tells_the_same_pieces(
     both: tuple[StackFiles, Llama], schema: Mapping[str, Any] | None
 ) -> None:
@@ -102,7 +106,8 @@ def test_it_tells_the_same_pieces(
     chats.append([{"role": "system", "content": "s"}, {"role": "user", "content": "鳖 é 😀"}])
     rule = None if schema is None else Rule(tokens, schema)
     writer = Writer(model, tokens, max_tokens=20, window=128, rule=rule)
-    answers = writer.answers([tokens.prompt(chat) for chat in chats], lambda _: None)
+    questions = [Question({}, chat, tokens.prompt(chat)) for chat in chats]
+    answers = writer.answers(questions, lambda _: None)
     manner = Manner(frozenset(range(len(manifests) - 1)), max_tokens=20, schema=schema)
     for chat, answer in zip(chats, answers, strict=True):
         ask = protocol.ask_of({"messages": chat, "temperature": 0})

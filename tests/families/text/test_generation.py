@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,9 +15,11 @@ from tests.families.text.tuning_factory import tickets
 from dizuo.artifacts.model import StackFiles
 from dizuo.core.errors import InvalidInput
 from dizuo.families.base import Cancelled
+from dizuo.families.text.excerpts import is_excerpt
 from dizuo.families.text.generation import Answer, Writer, embed, watching, whole
 from dizuo.families.text.holding import Rule
-from dizuo.families.text.messages import row_messages
+from dizuo.families.text.lessons import Question
+from dizuo.families.text.messages import Message, row_messages
 from dizuo.families.text.network import Model, merged_model
 from dizuo.families.text.tokens import Tokens, read_tokens
 
@@ -32,6 +36,10 @@ def tokens(base: StackFiles) -> Tokens:
 
 def ignore(_done: int) -> None:
     pass
+
+
+def questions_of(tokens: Tokens, chats: Sequence[Sequence[Message]]) -> list[Question]:
+    return [Question({}, chat, tokens.prompt(chat)) for chat in chats]
 
 
 @pytest.mark.parametrize("text", ["", "a", "é", "积水", "😀", "a积b😀"])
@@ -91,9 +99,10 @@ def test_batches_with_a_cache_write_what_a_plain_loop_writes(model: Model, token
     asked = [row_messages(row) for row in tickets(5)]
     asked.append([{"role": "user", "content": "😀 鳖"}])
     asked.append([{"role": "user", "content": "x" * 40}])
-    prompts = [tokens.prompt(messages) for messages in asked]
-    answers = Writer(model, tokens, max_tokens=12, window=50).answers(prompts, ignore)
-    for prompt, answer in zip(prompts, answers, strict=True):
+    questions = questions_of(tokens, asked)
+    answers = Writer(model, tokens, max_tokens=12, window=50).answers(questions, ignore)
+    for question, answer in zip(questions, answers, strict=True):
+        prompt = list(question.ids)
         text, logprobs = plainly(model, tokens, prompt, min(12, 50 - len(prompt)))
         assert answer.text == text
         np.testing.assert_allclose([p.logprob for p in answer.pieces], logprobs, atol=1e-4)
@@ -111,14 +120,14 @@ def schema_of(**properties: Any) -> dict[str, Any]:
 
 def test_what_is_held_is_the_likeliest_that_the_schema_allows(model: Model, tokens: Tokens) -> None:
     """An untrained model, so that nothing but the grammar makes it JSON."""
-    prompts = [tokens.prompt(row_messages(row)) for row in tickets(6)]
+    questions = questions_of(tokens, [row_messages(row) for row in tickets(6)])
     rule = Rule(tokens, schema_of(a={"enum": ["x", "yes", "é"]}, b={"type": "boolean"}))
     writer = Writer(model, tokens, max_tokens=40, window=100, rule=rule)
-    for prompt, answer in zip(prompts, writer.answers(prompts, ignore), strict=True):
+    for question, answer in zip(questions, writer.answers(questions, ignore), strict=True):
         said = json.loads(answer.text)
         assert said["a"] in ("x", "yes", "é")
         assert said["b"] in (True, False)
-        ids = list(prompt)
+        ids = list(question.ids)
         for choice, piece in zip(answer.choices, answer.pieces, strict=False):
             with torch.no_grad():
                 likely = model(input_ids=torch.tensor([ids])).logits[0, -1].log_softmax(dim=-1)
@@ -126,6 +135,37 @@ def test_what_is_held_is_the_likeliest_that_the_schema_allows(model: Model, toke
             assert choice.outcomes[int(np.argmax(choice.logprobs))] == int(likely.argmax())
             ids.append(choice.outcomes[0])
         assert answer.choices[-1].outcomes[0] == tokens.end_of_turn
+
+
+def test_an_excerpt_stands_in_what_was_said(model: Model, tokens: Tokens) -> None:
+    """An untrained model writes what it likes, of what there is: also quotes and line breaks."""
+    asked: list[list[Message]] = [row_messages(row) for row in tickets(6)]
+    asked.append([{"role": "user", "content": 'a "b" \\ c\n😀 鳖9'}])
+    asked.append([{"role": "system", "content": "积水"}, {"role": "user", "content": "x"}])
+    rule = Rule(tokens, schema_of(a={"type": "string", "format": "excerpt"}, b={"type": "null"}))
+    writer = Writer(model, tokens, max_tokens=60, window=128, rule=rule)
+    questions = questions_of(tokens, asked)
+    found = [json.loads(answer.text)["a"] for answer in writer.answers(questions, ignore)]
+    assert any(found)
+    for question, excerpt in zip(questions, found, strict=True):
+        assert is_excerpt(excerpt, question.said)
+
+
+def test_the_grammar_of_excerpts_takes_what_is_one_and_nothing_else(tokens: Tokens) -> None:
+    schema = schema_of(a={"type": "string", "format": "excerpt"})
+    draw = random.Random(1)
+    num_taken = 0
+    for _ in range(300):
+        said = "".join(draw.choices('ab1 "\\\n路积é', k=draw.randint(0, 12)))
+        start = draw.randint(0, len(said))
+        text = said[start : start + draw.randint(0, 5)] + draw.choice(["", "", "a"])
+        matcher = Rule(tokens, schema).hold(said)._matcher
+        spelled = tokens.plain(json.dumps({"a": text}, ensure_ascii=False, separators=(",", ":")))
+        num_consumed = matcher.try_consume_tokens(spelled)
+        taken = num_consumed == len(spelled) and matcher.is_accepting()
+        assert taken == is_excerpt(text, said), (said, text)
+        num_taken += taken
+    assert 50 < num_taken < 250
 
 
 def test_a_schema_that_cannot_be_enforced_is_refused(tokens: Tokens) -> None:
@@ -148,14 +188,14 @@ def test_embeddings_do_not_depend_on_their_neighbours(model: Model, tokens: Toke
 
 def test_both_tell_how_far_they_are_and_stop_when_asked(model: Model, tokens: Tokens) -> None:
     told: list[int] = []
-    prompts = [tokens.prompt(row_messages(row)) for row in tickets(40)]
+    questions = questions_of(tokens, [row_messages(row) for row in tickets(40)])
     writer = Writer(model, tokens, max_tokens=3, window=90)
-    writer.answers(prompts, watching(lambda: False, told.append))
+    writer.answers(questions, watching(lambda: False, told.append))
     assert told[0] == 0
     assert told[-1] == 40
     assert told == sorted(told)
     for work in (
-        lambda watch: writer.answers(prompts, watch),
+        lambda watch: writer.answers(questions, watch),
         lambda watch: embed(model, tokens, ["a"], 9, watch),
     ):
         with pytest.raises(Cancelled):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from tests.families.text.tuning_factory import EXTRACT, plain, preferences, tickets
+from tests.families.text.tuning_factory import EXTRACT, SCHEMA, plain, preferences, tickets
 
 from dizuo.core.errors import InvalidInput
 from dizuo.families.base import Row
@@ -209,6 +209,16 @@ def test_labels_that_the_schema_does_not_allow_are_refused() -> None:
     with pytest.raises(InvalidInput, match='Row 4 cannot be learned from: the label lacks "地点"'):
         check_labels(rows, parse_task(EXTRACT))
     check_labels(rows, parse_task({}))
+
+
+def test_labels_that_are_to_quote_the_prompt_and_do_not_are_refused() -> None:
+    quoted = {**SCHEMA["properties"], "地点": {"type": "string", "format": "excerpt"}}
+    task = parse_task({**EXTRACT, "schema": {**SCHEMA, "properties": quoted}})
+    rows = tickets(3)
+    check_labels(rows, task)
+    rows.append({"prompt": "人民路积水", "label": {"类别": "排水", "地点": "人民大道"}})
+    with pytest.raises(InvalidInput, match=r'Row 4 .*: 地点 \("人民大道"\) does not stand in'):
+        check_labels(rows, task)
 
 
 def test_a_label_with_a_number_beyond_all_is_a_text() -> None:

@@ -21,9 +21,15 @@ from dizuo.artifacts.model import StackFiles
 from dizuo.core.digests import sha256_bytes
 from dizuo.core.errors import InvalidInput
 from dizuo.families import registry
-from dizuo.families.errors import ContextOverflow, LayerRefused, UnknownStack
+from dizuo.families.errors import (
+    ContextOverflow,
+    GenerationFailed,
+    LayerRefused,
+    UnknownStack,
+)
 from dizuo.families.golden import probe, read_golden, read_trained_answers
-from dizuo.families.text import spec
+from dizuo.families.text import llama, spec
+from dizuo.families.text.excerpts import is_excerpt
 from dizuo.families.text.llama import CALLS_PER_TURN, EMBEDDED_WHEN_BUSY, SLOTS
 from dizuo.families.text.runtime import LlamaEngine, open_engine
 from dizuo.families.text.turns import Turns
@@ -250,6 +256,43 @@ def test_a_callers_schema_comes_before_the_layers(engine: LlamaEngine) -> None:
         **wanted, "additionalProperties": False}}}  # fmt: skip
     (seen,) = engine.infer("scenario", chat(PROMPTS[0], response_format=held)).observations
     assert seen.answer in ({"ok": True}, {"ok": False})
+
+
+def quoting(*names: str) -> dict[str, Any]:
+    """The response format of an answer whose parts are excerpts."""
+    schema = {
+        "type": "object",
+        "properties": {name: {"type": "string", "format": "excerpt"} for name in names},
+        "required": list(names),
+        "additionalProperties": False,
+    }
+    return {"type": "json_schema", "json_schema": {"name": "quoting", "schema": schema}}
+
+
+def test_an_excerpt_stands_in_the_prompt_whatever_else_the_model_would_write(
+    engine: LlamaEngine,
+) -> None:
+    """Also in the longest prompts that there is room for, and those full of quotes."""
+    long = " ".join(f"w{n}" for n in range(25))
+    for seed, prompt in enumerate((*PROMPTS[:4], 'a "b" \\ c\n😀 鳖9', long)):
+        asked = chat(prompt, temperature=2.0, seed=seed, response_format=quoting("a", "b"))
+        reply = engine.infer("scenario", asked)
+        if reply.response["choices"][0]["finish_reason"] == "stop":
+            (seen,) = reply.observations
+            assert is_excerpt(seen.answer["a"], prompt)
+            assert is_excerpt(seen.answer["b"], prompt)
+
+
+def test_an_answer_whose_excerpts_were_not_held_is_no_answer(
+    engine: LlamaEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if llama.cpp left out the grammar of one answer, or took another one's."""
+    asked = chat(PROMPTS[0], response_format=quoting("a"))
+    engine.infer("scenario", asked)
+    other = '%llguidance {}\nstart: "{\\"a\\":\\"鳖鳖\\"}"'
+    monkeypatch.setattr(llama, "grammar", lambda _schema, _said: other)
+    with pytest.raises(GenerationFailed, match="does not stand in the prompt word for word"):
+        engine.infer("scenario", asked)
 
 
 UNENFORCED: dict[str, dict[str, Any]] = {

@@ -86,7 +86,7 @@ def test_others_are_refused_with_the_reason(schema: dict[str, Any], says: str) -
 
 def test_answers_are_written_in_the_order_of_names() -> None:
     assert key_order(GOOD) == ("a", "b", "list")
-    text = grammar(GOOD)
+    text = grammar(GOOD, "")
     assert text.startswith("%llguidance {}\nstart: %json {")
     assert '"whitespace_flexible": false' in text
     assert text.index('"a":') < text.index('"b":') < text.index('"list":')

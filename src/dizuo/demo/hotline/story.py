@@ -13,6 +13,7 @@ from typing import Any
 import httpx2
 import numpy as np
 
+from dizuo.core.progress import silent
 from dizuo.demo.hotline.asking import read_tickets, score_city
 from dizuo.demo.hotline.cities import HARBIN, SHENZHEN
 from dizuo.demo.hotline.copying import varied_rows
@@ -172,12 +173,19 @@ class HotlineStory:
             bars.summary = labels_summary(num_labels, num_before)
             return num_labels
 
-    def improve(self, num_labels: int) -> Runs:
-        """The loop makes a new L2 of what was reviewed and brings it to the site. Beside it another
-        one begins, from as many labels of calls chosen at random."""
-        with self.stage.screen.step("The loop tunes, gates, signs and ships a new L2") as bars:
-            begun = self.stage.hub.begin([self._random_recipe(num_labels, bars)])
-            body = {
+    def begin_random_arm(self, num_labels: int) -> Runs:
+        """For comparison the same update begins to learn, from labels of calls chosen at random."""
+        order = np.random.default_rng(self.stage.seed + 3000).permutation(len(self.calls))
+        rows = [self.calls[index] for index in islice(order.tolist(), num_labels)]
+        name = f"{self._dataset}-random"
+        versions = self.stage.hub.add_rows(name, rows, silent, holdout=HOLDOUT)
+        recipe = random_arm_recipe(self._recipe(), self._dataset, "exact_match", 0.1)
+        return self.stage.hub.begin([repin(recipe, versions)])
+
+    def begin_improvement(self) -> str:
+        """The loop begins to make a new L2 of what was reviewed; the improvement's id."""
+        return self.stage.hub.begin_improvement(
+            {
                 "recipe": self._recipe(),
                 "dataset": self._dataset,
                 "family": "text",
@@ -186,24 +194,22 @@ class HotlineStory:
                 "from_site": SITE,
                 "holdout": HOLDOUT,
             }
-            built = self.built[f"{CHANGED}-winter"] = self.stage.hub.improve(body, bars.report)
+        )
+
+    def finish_improvement(self, improvement_id: str) -> None:
+        """Wait until the loop has brought it to the site."""
+        with self.stage.screen.step("The loop tunes, gates, signs and ships a new L2") as bars:
+            built = self.stage.hub.finish_improvement(improvement_id, bars.report)
+            self.built[f"{CHANGED}-winter"] = built
             bars.summary = f"{built.ref} serving at {SITE}"
-            return begun
 
     def serve_random_arm(self, begun: Runs) -> None:
-        """Serve the other one too, under a name of its own."""
-        title = "For comparison: serve an L2 from as many random labels beside it"
+        """Serve the one from random labels too, under a name of its own."""
+        title = "For comparison: serve the L2 from random labels beside it"
         with self.stage.screen.step(title) as bars:
             (built,) = self._note(bars, self.stage.hub.finish(begun, bars.report))
             self.stage.hub.client.release(built.ref)
             self.stage.hub.roll_out(built.ref, [SITE], RANDOM, bars.report)
-
-    def _random_recipe(self, num_labels: int, bars: Bars) -> str:
-        order = np.random.default_rng(self.stage.seed + 3000).permutation(len(self.calls))
-        rows = [self.calls[index] for index in islice(order.tolist(), num_labels)]
-        name = f"{self._dataset}-random"
-        versions = self.stage.hub.add_rows(name, rows, bars.report, holdout=HOLDOUT)
-        return repin(random_arm_recipe(self._recipe(), self._dataset, "exact_match", 0.1), versions)
 
     @property
     def _dataset(self) -> str:
@@ -247,6 +253,7 @@ def tell(begun: Begun) -> Told[HotlineScores]:
     """The rest of the story."""
     story = begun.story
     story.serve(story.build_cities(story.finish_industry(begun.industry)))
+    random_runs = story.begin_random_arm(MAX_LABELS)  # it learns while the site is asked
     usual = story.test_rows(Mix(HARBIN, Split.HELDOUT))
     winter = story.test_rows(Mix(HARBIN, Split.HELDOUT, NEW_SHARE))
     other = story.test_rows(Mix(SHENZHEN, Split.HELDOUT))
@@ -255,11 +262,14 @@ def tell(begun: Begun) -> Told[HotlineScores]:
     num_returned = story.work_in_winter()
     after_drift = story.measure("Read held-out tickets of the winter", CHANGED, winter)
     num_labels = story.review()
-    random_runs = story.improve(num_labels)
-    update_bytes = {SITE: bytes_fetched(story.stage.hub.client, SITE)}
-    after_update = story.measure("Read them with the loop's L2", CHANGED, winter)
+    if num_labels < MAX_LABELS:
+        random_runs = story.begin_random_arm(num_labels)
+    improvement_id = story.begin_improvement()
     story.serve_random_arm(random_runs)
     random_arm = story.measure("Read them with the L2 from random labels", RANDOM, winter)
+    story.finish_improvement(improvement_id)
+    update_bytes = {SITE: bytes_fetched(story.stage.hub.client, SITE)}
+    after_update = story.measure("Read them with the loop's L2", CHANGED, winter)
     other_score = story.measure("Read held-out tickets of Shenzhen", OTHER, other)
     scores = HotlineScores(
         before_drift=before,

@@ -164,7 +164,9 @@ class MeterStory:
                 "from_site": DRIFTED_SITE,
                 "holdout": HOLDOUT,
             }
-            built = self.built[FINAL_STACK] = self.hub.improve(body, bars.report)
+            improvement_id = self.hub.begin_improvement(body)
+            built = self.hub.finish_improvement(improvement_id, bars.report)
+            self.built[FINAL_STACK] = built
             bars.summary = f"{built.ref} serving at {DRIFTED_SITE}"
 
     def trace(self) -> list[dict[str, Any]]:

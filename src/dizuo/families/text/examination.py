@@ -41,7 +41,7 @@ from dizuo.families.text.teaching import threads_for
 from dizuo.families.text.tokens import Tokens
 
 MAX_ASKED = 256
-MAX_COMPARED = 128
+MAX_COMPARED = 64
 """Of these, those that a gate asks the exported stack again."""
 MAX_EMBEDDED = 1024
 _STEP_ROWS = 32
@@ -199,7 +199,7 @@ class _Examiner:
         most = planned.max_tokens or subject.max_tokens
         writer = Writer(model, subject.tokens, most, planned.window, subject.rule)
         before = len(planned.learned) + len(planned.questions)
-        return writer.answers([one.ids for one in planned.questions], self._watch(before))
+        return writer.answers(planned.questions, self._watch(before))
 
     def right(self, said: Sequence[Any]) -> Any:
         """Which answers are right; none where nobody knows."""

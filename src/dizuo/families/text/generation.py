@@ -22,6 +22,7 @@ from dizuo.families.golden import MAX_CHOICES, MAX_OUTCOMES, kept
 from dizuo.families.quantiles import Floats
 from dizuo.families.text.calibration import Token, token_of
 from dizuo.families.text.holding import Hold, Rule
+from dizuo.families.text.lessons import Question
 from dizuo.families.text.network import Model
 from dizuo.families.text.tokens import Tokens
 
@@ -87,33 +88,34 @@ class Writer:
     window: int
     rule: Rule | None = None
 
-    def answers(self, prompts: Sequence[Sequence[int]], watch: Watch) -> list[Answer]:
-        """The likeliest answer to each prompt, token by token; prompts of like length share a
+    def answers(self, questions: Sequence[Question], watch: Watch) -> list[Answer]:
+        """The likeliest answer to each question, token by token; prompts of like length share a
         batch.
 
         Raises:
             Cancelled: `watch` raised it.
         """
-        order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
-        found = [Answer() for _ in prompts]
+        order = sorted(range(len(questions)), key=lambda index: len(questions[index].ids))
+        found = [Answer() for _ in questions]
         for start in range(0, len(order), _ROWS):
             chosen = order[start : start + _ROWS]
             self._write(
-                [prompts[index] for index in chosen],
+                [questions[index] for index in chosen],
                 [found[index] for index in chosen],
                 partial(watch, start),
             )
-        watch(len(prompts))
+        watch(len(questions))
         return found
 
     @torch.no_grad()
     def _write(
-        self, prompts: Sequence[Sequence[int]], answers: Sequence[Answer], tick: Callable[[], None]
+        self, questions: Sequence[Question], answers: Sequence[Answer], tick: Callable[[], None]
     ) -> None:
+        prompts = [question.ids for question in questions]
         ids, mask = _padded(prompts, self.tokens, self.model.device, left=True)
         cache = DynamicCache()
         rooms = [min(self.max_tokens, self.window - len(prompt)) for prompt in prompts]
-        holds = [self.rule.hold() if self.rule else None for _ in prompts]
+        holds = [self.rule.hold(one.said) if self.rule else None for one in questions]
         writing = {index for index, room in enumerate(rooms) if room > 0}
         while writing:
             tick()

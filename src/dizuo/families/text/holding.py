@@ -24,12 +24,12 @@ class Rule:
 
     def __init__(self, tokens: Tokens, schema: Mapping[str, Any]) -> None:
         self._vocabulary = LLTokenizer(TokenizerWrapper(_Vocabulary(tokens)))
-        self._grammar = grammar(schema)
-        self.hold()
+        self._schema = schema
+        self.hold("")
 
-    def hold(self) -> Hold:
-        """What holds one answer, from its first token."""
-        return Hold(LLMatcher(self._vocabulary, self._grammar, log_level=0))
+    def hold(self, said: str) -> Hold:
+        """What holds one answer to what users said, from its first token."""
+        return Hold(LLMatcher(self._vocabulary, grammar(self._schema, said), log_level=0))
 
 
 class _Vocabulary:

@@ -15,7 +15,7 @@ so they say nothing about how well this task is done.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -23,7 +23,7 @@ import numpy as np
 
 from dizuo.core.errors import InvalidInput
 from dizuo.families.base import Row
-from dizuo.families.text import spec
+from dizuo.families.text import excerpts, spec
 from dizuo.families.text.conformity import label_fault
 from dizuo.families.text.messages import (
     Message,
@@ -89,6 +89,11 @@ class Question:
     messages: Sequence[Message]
     ids: Sequence[int]
 
+    @property
+    def said(self) -> str:
+        """What users said, which excerpts are of."""
+        return prompt_text(self.messages)
+
 
 @dataclass(frozen=True, slots=True)
 class Lot:
@@ -150,12 +155,19 @@ def check_labels(rows: Sequence[Row], task: AnswerTask | ExtractTask) -> None:
     if not isinstance(task, ExtractTask):
         return
     for number, row in enumerate(rows, start=1):
-        fault = label_fault(row_answer(row), task.schema_) if "label" in row else ""
+        fault = _label_fault(row, task.schema_) if "label" in row else ""
         if fault:
             raise InvalidInput(
                 f"Row {number} cannot be learned from: {fault}.",
                 next_step="Correct the label, or task.schema.",
             )
+
+
+def _label_fault(row: Row, schema: Mapping[str, Any]) -> str:
+    answer = row_answer(row)
+    return label_fault(answer, schema) or excerpts.answer_fault(
+        answer, schema, prompt_text(row_messages(row))
+    )
 
 
 def _lack(row: Row, kind: str) -> str:

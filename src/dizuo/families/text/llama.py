@@ -22,8 +22,14 @@ from numpy.typing import NDArray
 from dizuo.core.errors import DizuoError, InvalidInput
 from dizuo.families.base import Distribution
 from dizuo.families.errors import ContextOverflow, GenerationFailed, LayerRefused
+from dizuo.families.text import excerpts
 from dizuo.families.text.calibration import TOP_LOGPROBS, Token, token_of
-from dizuo.families.text.messages import TEMPLATE_ARGUMENTS, with_system
+from dizuo.families.text.messages import (
+    TEMPLATE_ARGUMENTS,
+    answer_of,
+    prompt_text,
+    with_system,
+)
 from dizuo.families.text.protocol import Ask
 from dizuo.families.text.schema import ANY_OBJECT, grammar
 from dizuo.families.text.turns import Turns
@@ -37,7 +43,7 @@ EMBEDDED_CHARACTERS = 500
 EMBEDDED_WHEN_BUSY = 16
 """One prompt in so many is embedded while other calls want llama.cpp, since that costs as much as
 reading it once more; a site that is never idle still finds what is new."""
-NUM_EXPECTED = 100
+NUM_EXPECTED = 50
 """How many of the next tokens are told, the likeliest."""
 CALLS_PER_TURN = 2 * SLOTS
 """Answers of one set of adapters that are begun while those of another wait."""
@@ -50,6 +56,8 @@ _FORCING = 1e9
 _SCHEMAS_REMEMBERED = 1000
 _FAR_LIKELIER = 100.0
 """Added to a token's logit."""
+_SAID = "dizuo"
+"""What excerpts are of where a schema is tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +204,8 @@ class Llama:
                 handle(self._body(ask, manner, schema), take)
         if failures:
             raise failures[0]
+        if schema is not None and written.finish_reason == "stop" and not written.cancelled:
+            _require_excerpts(written, schema, _said(ask))
         return written
 
     def _body(self, ask: Ask, manner: Manner, schema: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -223,7 +233,7 @@ class Llama:
         if sampling.seed is not None:
             body["seed"] = sampling.seed % (1 << 32)
         if schema is not None:
-            body["grammar"] = grammar(schema)
+            body["grammar"] = grammar(schema, _said(ask))
         return body
 
     def expect(self, ids: Sequence[int], adapters: frozenset[int]) -> Distribution:
@@ -271,7 +281,7 @@ class Llama:
 
     def _require_enforced(self, schema: Mapping[str, Any], waits: Callable[[], bool]) -> bool:
         """Whether the answer is still wanted once its schema has been tried."""
-        enforced = self._try(grammar(schema), waits)
+        enforced = self._try(grammar(schema, _SAID), waits)
         if enforced is False:
             raise InvalidInput(
                 "The engine cannot hold an answer to this schema.",
@@ -288,7 +298,7 @@ class Llama:
         Raises:
             GenerationFailed: llama.cpp fails.
         """
-        return bool(self._try(grammar(schema), lambda: True))
+        return bool(self._try(grammar(schema, _SAID), lambda: True))
 
     def _try(self, grammar_text: str, waits: Callable[[], bool]) -> bool | None:
         """Whether a grammar is enforced; None if `waits` gave up before that was known. It is tried
@@ -341,6 +351,20 @@ class Llama:
         if "error" in answer:
             raise _failed(answer["error"])
         return np.asarray(answer["data"][0]["embedding"], dtype=np.float32)
+
+
+def _said(ask: Ask) -> str:
+    return str(ask.prompt) if ask.messages is None else prompt_text(ask.messages)
+
+
+def _require_excerpts(written: Written, schema: Mapping[str, Any], said: str) -> None:
+    """Each answer with excerpts has a grammar of its own, and llama.cpp may leave it out."""
+    fault = excerpts.answer_fault(answer_of(written.text), schema, said)
+    if fault:
+        raise GenerationFailed(
+            f"The model did not keep to its schema: {fault}.",
+            next_step="Shorten the messages, and ask again.",
+        )
 
 
 def _schema(ask: Ask, manner: Manner) -> Mapping[str, Any] | None:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dizuo.core.digests import canonical_json
+from dizuo.families.text import excerpts
 
 MAX_SCHEMA_BYTES = 200_000
 MAX_PROPERTIES = 200
@@ -35,6 +36,8 @@ _FORMATS = (
     *("date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"),
 )
 _LOOKS_AROUND = re.compile(r"\(\?<?[=!]|\(\?\(|\(\?P=|\\[1-9]")
+_COMPACT = {"whitespace_flexible": False, "item_separator": ",", "key_separator": ":"}
+_QUOTE = json.dumps('"')
 _TYPES = ("object", "array", "string", "number", "integer", "boolean", "null")
 
 
@@ -50,7 +53,15 @@ def schema_fault(schema: Mapping[str, Any]) -> str:
         return "the schema is not plain JSON"
     if size > MAX_SCHEMA_BYTES:
         return f"the schema has more than {MAX_SCHEMA_BYTES:,} bytes"
-    return _part_fault(schema, schema, 0)
+    return excerpts.excerpts_fault(schema) or _part_fault(_without_excerpts(schema), schema, 0)
+
+
+def _without_excerpts(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    quoted = excerpts.excerpts_of(schema)
+    if not quoted:
+        return schema
+    others = {name: part for name, part in schema["properties"].items() if name not in quoted}
+    return {**schema, "properties": others, "required": list(others)}
 
 
 def _part_fault(part: Any, root: Mapping[str, Any], depth: int) -> str:
@@ -167,15 +178,33 @@ def key_order(schema: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(sorted(schema.get("properties", {})))
 
 
-def grammar(schema: Mapping[str, Any]) -> str:
+def grammar(schema: Mapping[str, Any], said: str) -> str:
     """The llguidance grammar that holds an answer to a schema, without spaces between its parts.
 
-    llama.cpp is built with llguidance here; one that it cannot parse is left out silently, so only
-    schemas without a `schema_fault` may come, and `Llama.enforces` tries them.
+    Its excerpts are of `said`. llama.cpp is built with llguidance here; a grammar that it cannot
+    parse is left out silently, so only schemas without a `schema_fault` may come, and
+    `Llama.enforces` tries them.
     """
-    compact = {"whitespace_flexible": False, "item_separator": ",", "key_separator": ":"}
-    held = {**schema, "x-guidance": compact}
-    return "%llguidance {}\nstart: %json " + json.dumps(held, ensure_ascii=False, sort_keys=True)
+    quoted = excerpts.excerpts_of(schema)
+    if not quoted:
+        return f"%llguidance {{}}\nstart: {_json(schema)}"
+    parts, rules = [], []
+    for number, name in enumerate(key_order(schema)):
+        key = ("," if number else "{") + json.dumps(name, ensure_ascii=False) + ":"
+        parts.append(json.dumps(key, ensure_ascii=False))
+        if name in quoted:
+            parts += [_QUOTE, "EXCERPT", _QUOTE]
+            continue
+        parts.append(f"part{number}")
+        defined = {key: schema[key] for key in ("$defs", "definitions") if key in schema}
+        rules.append(f"part{number}: {_json({**schema['properties'][name], **defined})}")
+    start = f'start: {" ".join(parts)} "}}"'
+    return "\n".join(["%llguidance {}", start, *rules, f"EXCERPT: {excerpts.grammar_of(said)}", ""])
+
+
+def _json(schema: Mapping[str, Any]) -> str:
+    held = {**schema, "x-guidance": _COMPACT}
+    return "%json " + json.dumps(held, ensure_ascii=False, sort_keys=True)
 
 
 ANY_OBJECT: Mapping[str, Any] = {"type": "object"}
