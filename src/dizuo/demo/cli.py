@@ -65,7 +65,7 @@ def _tell(names: Sequence[StoryName], stage: Stage) -> _Told:
 
 def demo(
     *,
-    story: Annotated[StoryName, typer.Option(help="Which story to tell.")] = StoryName.METER,
+    story: Annotated[StoryName, typer.Option(help="Which story to tell.")] = StoryName.BOTH,
     seed: Annotated[int, typer.Option(help="Decides all that is random.")] = 1,
     folder: Annotated[Path, typer.Option(help="Where the demo keeps its hub and sites.")] = Path(
         ".dizuo-demo"

@@ -14,7 +14,8 @@ from dizuo.core.progress import Progress, Reporter, silent
 from dizuo.demo.hotline.model import Row
 from dizuo.demo.measure import Score, SiteSilent
 
-_CALLERS = 4
+CALLERS = 4
+"""Who ask at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,6 @@ def score_city(
     client: httpx2.Client, model: str, rows: Sequence[Row], report: Reporter = silent
 ) -> Score:
     """How often a site notes all of a ticket right; these tickets are not sampled."""
-    notes = read_tickets(client, model, rows, sample=False, callers=_CALLERS, report=report)
+    notes = read_tickets(client, model, rows, sample=False, callers=CALLERS, report=report)
     num_right = sum(note.label == row["label"] for note, row in zip(notes, rows, strict=True))
     return Score.of(num_right, len(rows))

@@ -14,7 +14,7 @@ import httpx2
 import numpy as np
 
 from dizuo.core.progress import silent
-from dizuo.demo.hotline.asking import read_tickets, score_city
+from dizuo.demo.hotline.asking import CALLERS, read_tickets, score_city
 from dizuo.demo.hotline.cities import HARBIN, SHENZHEN
 from dizuo.demo.hotline.copying import varied_rows
 from dizuo.demo.hotline.government import GOVERNMENT
@@ -37,10 +37,10 @@ RETURNED = "harbin-calls"
 """The dataset of what the loop's reviewer labelled."""
 BASE = "hotline-base"
 TARGETS = ("safetensors", "gguf-f16")
-NUM_GOVERNMENT = 12800
-NUM_CITY = 2400
+NUM_GOVERNMENT = 6400
+NUM_CITY = 1600
 NUM_SUITE = 200
-NUM_CALLS = 1500
+NUM_CALLS = 1200
 NUM_TEST = 500
 NUM_COMPARED = 60
 NEW_SHARE = 0.5
@@ -153,7 +153,9 @@ class HotlineStory:
             self.stage.screen.say(
                 "Ice that breaks, prices that jump, crowds: no category for them yet."
             )
-            read_tickets(self.site, CHANGED, self.calls, sample=True, report=bars.report)
+            read_tickets(
+                self.site, CHANGED, self.calls, sample=True, callers=CALLERS, report=bars.report
+            )
             wait_until_sent(self.site, bars.report)
             num_returned = count_returned(self.stage.home / SITE / "egress.jsonl")
             bars.summary = f"{num_returned} of {len(self.calls)} tickets returned"
