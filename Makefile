@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.installed
 BIN := $(VENV)/bin
+STORY := both
 # Two files of tests at once: many wait for the processes that they start.
 TWO := -n 2 --dist loadfile
 
@@ -15,8 +16,8 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
-demo: $(STAMP) ## the whole loop: one hub, three sites, real images
-	@$(BIN)/dizuo demo
+demo: $(STAMP) ## the whole loop, in two stories; STORY=meter or STORY=hotline tells one
+	@$(BIN)/dizuo demo --story $(STORY)
 
 check: $(STAMP) ## style, types and the direction of imports
 	$(BIN)/ruff check .

@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ def run(folder: Path, *command: str) -> str:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=1500,
+        timeout=2400,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -47,20 +47,23 @@ def run(folder: Path, *command: str) -> str:
 SITES = ("site1", "site2", "site3")
 
 
-def report_of(folder: Path, seed: int) -> dict[str, Any]:
+def report_of(folder: Path, seed: int, *, sites: Sequence[str] = SITES) -> dict[str, Any]:
     """The report of a demo that ended well; it holds itself to what it promises."""
     report: dict[str, Any] = json.loads((folder / "demo-report.json").read_text(encoding="utf-8"))
     assert (report["format"], report["seed"]) == (1, seed)
-    sites = [(site["name"], site["state"]) for site in report["sites"]]
-    assert sites == [(name, "serving") for name in SITES]
-    kinds = [step["kind"] for step in report["trace"]]
-    assert kinds[:3] == ["site", "release", "stack"]
-    assert "sample" in kinds
-    assert all({"kind", "id", "digest"} <= set(step) for step in report["trace"])
+    found = [(site["name"], site["state"]) for site in report["sites"]]
+    assert found == [(name, "serving") for name in sites]
+    traces = [trace for name in ("trace", "text_trace") if (trace := report[name])]
+    assert len(traces) == (1 if tuple(sites) == SITES else 2)
+    for trace in traces:
+        kinds = [step["kind"] for step in trace]
+        assert kinds[:3] == ["site", "release", "stack"]
+        assert "sample" in kinds
+        assert all({"kind", "id", "digest"} <= set(step) for step in trace)
     return report
 
 
-def make_demo(folder: Path) -> str:
+def make_demo(folder: Path, *more: str) -> str:
     """`make demo` in a folder with what its rule looks at, in an environment that is installed
     already: the one that runs this test."""
     for name in ("requirements.lock", "pyproject.toml"):
@@ -68,7 +71,7 @@ def make_demo(folder: Path) -> str:
     (folder / "venv").mkdir()
     (folder / "venv" / "bin").symlink_to(Path(sys.executable).parent)
     (folder / "venv" / ".installed").touch()
-    return run(folder, "make", "--file", str(ROOT / "Makefile"), "demo", "VENV=venv")
+    return run(folder, "make", "--file", str(ROOT / "Makefile"), "demo", "VENV=venv", *more)
 
 
 def is_running(pid: int) -> bool:
@@ -93,13 +96,13 @@ def ended(pids: list[int]) -> Iterator[None]:
 
 @pytest.mark.timeout(3000)
 def test_a_story_and_a_second_run_that_builds_nothing_again_and_is_kept(tmp_path: Path) -> None:
-    said = make_demo(tmp_path)
+    said = make_demo(tmp_path, "STORY=meter")
     first = report_of(tmp_path, 1)
     assert not any(first["cached"].values())
     assert "Installing" not in said
     assert "[13/13]" in said
 
-    said = run(tmp_path, *DIZUO, "demo", "--keep")
+    said = run(tmp_path, *DIZUO, "demo", "--story", "meter", "--keep")
     (line,) = re.findall(r"End them with: kill ([\d ]+)", said)
     pids = [int(pid) for pid in line.split()]
     with ended(pids):
@@ -124,7 +127,7 @@ def assert_kept(said: str, pids: list[int]) -> None:
 @contextmanager
 def demo_process(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A demo whose words go to the file `said`; killed at the end if the test has not ended it."""
-    command, path = [*DIZUO, "demo"], folder / "said"
+    command, path = [*DIZUO, "demo", "--story", "meter"], folder / "said"
     with path.open("wb") as said:
         popen = subprocess.Popen(command, cwd=folder, env=environment(), stdout=said, stderr=said)
     try:
@@ -151,8 +154,21 @@ def test_a_demo_that_is_told_to_end_ends_all_that_it_started(tmp_path: Path, eve
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1600)
+@pytest.mark.timeout(6000)
+def test_both_stories_and_a_second_run_that_builds_nothing_again(tmp_path: Path) -> None:
+    sites = (*SITES, "hotline")
+    assert "[28/28]" in make_demo(tmp_path)
+    first = report_of(tmp_path, 1, sites=sites)
+    assert not any(first["cached"].values())
+    make_demo(tmp_path)
+    second = report_of(tmp_path, 1, sites=sites)
+    assert all(second["cached"].values())
+    assert second["stacks"] == first["stacks"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
 @pytest.mark.parametrize("seed", [2, 3])
 def test_other_seeds(tmp_path: Path, seed: int) -> None:
     run(tmp_path, *DIZUO, "demo", "--seed", str(seed))
-    report_of(tmp_path, seed)
+    report_of(tmp_path, seed, sites=(*SITES, "hotline"))

@@ -197,10 +197,11 @@ class MeterStory:
 
 
 def tell(stage: Stage) -> Told[StoryScores]:
-    """The whole story, at a hub with three freshly joined sites."""
+    """The whole story, at a hub where three sites of it have freshly joined."""
     story = MeterStory(stage.hub, stage.screen, stage.seed)
     story.serve_everywhere(story.build_industry(story.build_base()))
-    sites, site = stage.sites, stage.sites[DRIFTED_SITE]
+    sites = {name: stage.sites[name] for name in SITES}
+    site = sites[DRIFTED_SITE]
     untouched = story.answers(sites)
     drifted = story.drifted_test()
     before = story.measure("Read held-out meters at site 3", site, story.digits.test)
