@@ -161,21 +161,22 @@ def test_the_largest_body_is_taken(api: httpx2.Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "status", "code"),
+    ("method", "path", "status", "code", "next_step"),
     [
-        ("GET", "/nowhere", 404, "not_found"),
-        ("GET", "/v2/nowhere", 404, "not_found"),
-        ("GET", "/v2/models/meter/infer", 405, "invalid_input"),
-        ("POST", "/v1/models", 405, "invalid_input"),
+        ("GET", "/nowhere", 404, "not_found", "See GET /v2 and /v1/models."),
+        ("GET", "/v2/nowhere", 404, "not_found", "See GET /v2 and /v1/models."),
+        ("GET", "/v2/models/meter/infer", 405, "invalid_input", "Use POST."),
+        ("POST", "/v1/models", 405, "invalid_input", "Use GET, HEAD."),
     ],
 )
 def test_other_addresses(
-    api: httpx2.Client, method: str, path: str, status: int, code: str
+    api: httpx2.Client, method: str, path: str, status: int, code: str, next_step: str
 ) -> None:
     answer = api.request(method, path)
     told = answer.json()
     fields = told if path.startswith("/v2") else told["error"]
     assert (answer.status_code, fields["code"]) == (status, code)
+    assert fields["next_step"] == next_step
 
 
 def test_a_client_that_leaves_harms_nobody(api: httpx2.Client) -> None:

@@ -48,7 +48,10 @@ async def answer_http_error(request: Request, error: Exception) -> Response:
     """The answer to a request that no route takes."""
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
-        told: DizuoError = InvalidInput(f"{request.method} is not for this address.")
+        told: DizuoError = InvalidInput(
+            f"{request.method} is not for this address.",
+            next_step=f"Use {(error.headers or {}).get('Allow', 'another method')}.",
+        )
     else:
         told = NotFound(
             "There is nothing at this address.", next_step="See GET /v2 and /v1/models."

@@ -403,6 +403,8 @@ def test_one_prompt_in_a_few_is_looked_at_while_others_wait(
         ({"prompt": "x", "best_of": 3}, "so best_of can only be 1"),
         (chat("x", logit_bias={"5": -100}), "takes no bias on its tokens"),
         ({"prompt": "x", "echo": True}, "does not repeat the prompt"),
+        (chat("x", web_search_options={"user_location": None}), "searches nothing"),
+        (chat("x", modalities=["text", "audio"]), "answers in text only"),
         ({"prompt": ["x", "y"]}, "One prompt at a time is read, and as text"),
         ({"prompt": [1, 2]}, "One prompt at a time is read, and as text"),
         ({"prompt": [7]}, "One prompt at a time is read, and as text"),
@@ -430,7 +432,7 @@ def test_what_it_cannot_answer_is_refused_in_one_sentence(
 
 
 def test_parameters_that_change_nothing_are_passed_over(engine: LlamaEngine) -> None:
-    neutral = {"n": 1, "logit_bias": {}, "tools": [], "user": "someone"}
+    neutral = {"n": 1, "logit_bias": {}, "tools": [], "user": "x", "modalities": ["text"]}
     said = [engine.infer("qwen", chat(PROMPTS[0], **more)) for more in ({}, neutral)]
     assert said[0].observations[0].answer == said[1].observations[0].answer
     raw = {"prompt": [PROMPTS[0]], "max_tokens": 1, "echo": False, "best_of": 1, "logit_bias": None}

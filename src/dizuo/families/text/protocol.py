@@ -35,6 +35,7 @@ _REFUSED = {
     "suffix": "This model does not fill in the middle.",
     "logit_bias": "This model takes no bias on its tokens.",
     "echo": "This model does not repeat the prompt in its answer.",
+    "web_search_options": "This model searches nothing.",
 }
 
 
@@ -132,6 +133,8 @@ def _refuse_others(body: Mapping[str, Any]) -> None:
     for key, reason in _REFUSED.items():
         if body.get(key):
             raise InvalidInput(reason, next_step=f"Leave out {key}.")
+    if body.get("modalities") not in (None, ["text"]):
+        raise InvalidInput("This model answers in text only.", next_step="Leave out modalities.")
     for key in ("n", "best_of"):
         if body.get(key) not in (None, 1):
             raise InvalidInput(
