@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
+from dizuo.demo.hotline.alphabet import everything, known
 from dizuo.demo.hotline.cities import DESKS, HARBIN, SHENZHEN
 from dizuo.demo.hotline.copying import (
     EXCERPT_HEADS,
@@ -21,6 +22,7 @@ from dizuo.demo.hotline.copying import (
     varied_rows,
 )
 from dizuo.demo.hotline.facility import FACILITY
+from dizuo.demo.hotline.government import GOVERNMENT
 from dizuo.demo.hotline.model import Language, Row, Split
 from dizuo.demo.hotline.phrasing import PHRASINGS
 from dizuo.demo.hotline.places import STEM_CHARACTERS
@@ -69,6 +71,17 @@ def test_varied_tickets_are_tickets_some_of_them_among_loose_words() -> None:
     stems = {row["label"]["place"][0] for row in loose} - {*STEM_CHARACTERS, *"0123456789"}
     assert len(stems) > 50
     assert rows == list(varied_rows(mix, 1000, 3))
+
+
+def test_varied_tickets_hold_no_word_of_phrasings_that_are_held_out_nor_of_the_festival() -> None:
+    words = {*everything().words} - {*known().words}
+    characters = {*everything().characters} - {*known().characters}
+    assert {"guesthouse", "regards"} <= words
+    assert len(characters) > 20
+    for mix in (Mix(GOVERNMENT), Mix(HARBIN), Mix(SHENZHEN)):
+        for row in varied_rows(mix, 1500, 3):
+            assert not characters & set(row["prompt"])
+            assert not words & set(re.findall(r"[a-z-]+", row["prompt"].lower()))
 
 
 def test_what_the_desk_does_not_know_is_noted_as_it_is_written() -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
 from dizuo.demo.hotline.cities import DESKS, FESTIVAL
-from dizuo.demo.hotline.model import Language
+from dizuo.demo.hotline.model import Event, Language, Split
 from dizuo.demo.hotline.phrasing import PHRASINGS, URGENCY
 from dizuo.demo.hotline.places import STEM_CHARACTERS
 
@@ -65,6 +65,19 @@ def of_frames() -> Alphabet:
     return _without(_alphabet(_frame_texts(), common=True), _alphabet(_event_texts()))
 
 
+@cache
+def known() -> Alphabet:
+    """All that desks have heard: no phrasing that is held out, nothing of the festival."""
+    heard = [*_event_texts(()), *_frame_texts((Split.TRAIN,)), *_desk_texts()]
+    return _alphabet(heard, common=True)
+
+
+@cache
+def of_known_frames() -> Alphabet:
+    """What phrasings that are not held out write around events, and is never written of one."""
+    return _without(_alphabet(_frame_texts((Split.TRAIN,)), common=True), _alphabet(_event_texts()))
+
+
 def _alphabet(texts: Iterable[str], *, common: bool = False) -> Alphabet:
     found = list(texts)
     more = (*STEM_CHARACTERS, *_COMMON_CHARACTERS) if common else ()
@@ -82,15 +95,15 @@ def _without(one: Alphabet, other: Alphabet) -> Alphabet:
     )
 
 
-def _event_texts() -> Iterator[str]:
+def _event_texts(new: Sequence[Event] = FESTIVAL) -> Iterator[str]:
     for desk in DESKS.values():
-        for event in (*desk.events, *FESTIVAL):
+        for event in (*desk.events, *new):
             for wording in event.wordings.values():
                 yield from (*wording.subjects, *wording.faults)
 
 
-def _frame_texts() -> Iterator[str]:
-    for phrasing in PHRASINGS.values():
+def _frame_texts(splits: Sequence[Split] = tuple(Split)) -> Iterator[str]:
+    for phrasing in (PHRASINGS[language, split] for language in Language for split in splits):
         yield from (*phrasing.bodies, *phrasing.leads, *phrasing.tails)
         yield from (*phrasing.openings, *phrasing.closings)
     for levels in URGENCY.values():

@@ -14,7 +14,7 @@ from dizuo.core.progress import Progress, Reporter, silent
 from dizuo.demo.hotline.model import Row
 from dizuo.demo.measure import Score, SiteSilent
 
-CALLERS = 4
+CALLERS = 8
 """Who ask at the same time."""
 
 

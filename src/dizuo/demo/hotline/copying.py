@@ -8,7 +8,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import chain, islice
 
-from dizuo.demo.hotline.alphabet import Alphabet, code_parts, everything, of_events, of_frames
+from dizuo.demo.hotline.alphabet import (
+    Alphabet,
+    code_parts,
+    everything,
+    known,
+    of_events,
+    of_frames,
+    of_known_frames,
+)
 from dizuo.demo.hotline.facility import FACILITY
 from dizuo.demo.hotline.model import Desk, Event, Language, Row, Split, Wording
 from dizuo.demo.hotline.phrasing import Phrasing
@@ -82,7 +90,8 @@ def varied_rows(mix: Mix, num_rows: int, seed: int) -> Iterator[Row]:
     """`num_rows` tickets of `mix`, LOOSE_SHARE of them among loose words, at places of any name.
 
     Every second time no event is written in these words: an event is what is not written around
-    one. A place of any name has to be copied, where one of the usual names may be guessed.
+    one. A place of any name has to be copied, where one of the usual names may be guessed. What
+    only held-out phrasings or the festival are written in is not among the words.
     """
     draw = random.Random(f"varied {mix.desk.name} {seed}")
     clear = ticket_rows(mix, num_rows, seed)
@@ -90,8 +99,8 @@ def varied_rows(mix: Mix, num_rows: int, seed: int) -> Iterator[Row]:
         if draw.random() >= LOOSE_SHARE:
             yield next(clear)
             continue
-        loose = _loosener(draw.choice((everything, of_frames))(), draw)
-        yield draw_ticket(mix, draw, loose=loose, characters=everything().characters).row
+        loose = _loosener(draw.choice((known, of_known_frames))(), draw)
+        yield draw_ticket(mix, draw, loose=loose, characters=known().characters).row
 
 
 def unknown_rows(num_rows: int, seed: int) -> Iterator[Row]:
