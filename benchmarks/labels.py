@@ -31,6 +31,7 @@ from dizuo.cli.output import say
 from dizuo.core.errors import InvalidInput
 from dizuo.datasets.content import input_digest
 from dizuo.families.base import Row
+from dizuo.families.text.lessons import MIN_ROWS
 from dizuo.gates.bootstrap import wilson
 
 AIM_RATIO = 2.0
@@ -262,7 +263,7 @@ class Trial:
         say(f"Drift {self.drift.name}, seed {self.seed}: {len(stream)} rows for the sampler ...")
         chosen = self._chosen()
         order = np.random.default_rng(self.seed + 3000).permutation(len(stream))
-        orders = {"sampler": chosen, "random": [stream[place] for place in order]}
+        orders = {"sampler": chosen, "random": _different([stream[place] for place in order])}
         return Curve(
             self.family,
             self.drift.name,
@@ -285,15 +286,28 @@ class Trial:
         return [truth[digest] for digest in order]
 
     def _learned(self, side: str, rows: Sequence[Row]) -> list[list[bool]]:
-        """Which held-out rows each size's L2 answers right."""
-        right = []
+        """Which held-out rows each size's L2 answers right. From fewer rows than a size, since the
+        site returned no more, it learns from those; from too few to learn, not at all."""
+        right: list[list[bool]] = []
         for size in self.sizes:
+            if len(rows[:size]) < MIN_ROWS:
+                say(f"  {side}: {len(rows)} labels are too few to learn from")
+                right.append(right_answers(self.drift.stack, self.drift.changed))
+                continue
             folder = self.folder / f"{side}-{size}"
             learned = self.drift.course.learn(rows[:size], folder)
             right.append(right_answers(learned, self.drift.changed))
             shutil.rmtree(folder)
             say(f"  {side}, {len(rows[:size])} labels: {np.mean(right[-1]):.3f}")
         return right
+
+
+def _different(rows: Sequence[Row]) -> list[Row]:
+    """Rows in their order, of equal inputs the first: nobody labels an input twice."""
+    found: dict[str, Row] = {}
+    for row in rows:
+        found.setdefault(input_digest(row), row)
+    return list(found.values())
 
 
 def conclude(curves: Sequence[Curve], raw: Mapping[str, Any]) -> Result:

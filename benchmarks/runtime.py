@@ -21,7 +21,7 @@ import typer
 
 from benchmarks.rig import classifier, language
 from benchmarks.rig.bare_llama import bare_servers
-from benchmarks.rig.closed_loop import Post, Throughput, ask_all
+from benchmarks.rig.closed_loop import Post, Throughput, ask_all, require_as_long
 from benchmarks.rig.holding import HoldingPlan, hold
 from benchmarks.rig.machine import machine
 from benchmarks.rig.merged import plain_graph
@@ -123,7 +123,8 @@ def measure_language(plan: Plan, scratch: Path) -> list[tuple[Rate, Rate]]:
                 _ask([Post(f"{url}/v1/chat/completions", b) for b in bodies], plan.num_callers, pid)
                 for url, pid in sides
             )
-            turns.append((ours, theirs))
+            require_as_long(ours, theirs)
+            turns.append((_rate(ours), _rate(theirs)))
     return turns
 
 
@@ -141,7 +142,7 @@ def measure_pictures(plan: Plan, scratch: Path) -> list[tuple[Rate, Rate]]:
         posts = [Post(f"{site.url}/v2/models/{_NAME}/infer", body)] * plan.num_requests
         for turn in range(plan.repeats):
             say(f"Asking about pictures, turn {turn + 1} of {plan.repeats} ...")
-            ours = _ask(posts, 1, site.pid)
+            ours = _rate(_ask(posts, 1, site.pid))
             seconds = plan.num_requests / ours.per_second
             merged = HoldingPlan(None, {_NAME: path}, classifier.LABELS, picture, seconds)
             held = hold(merged, scratch)
@@ -162,9 +163,12 @@ def _site(
         yield site
 
 
-def _ask(posts: Sequence[Post], num_callers: int, pid: int) -> Rate:
+def _ask(posts: Sequence[Post], num_callers: int, pid: int) -> Throughput:
     ask_all(posts[:_WARM_UP], num_callers, pid)
-    asked: Throughput = ask_all(posts, num_callers, pid)
+    return ask_all(posts, num_callers, pid)
+
+
+def _rate(asked: Throughput) -> Rate:
     return Rate(asked.requests_per_second, asked.requests_per_cpu_second)
 
 

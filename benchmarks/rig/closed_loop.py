@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import threading
 import time
 from collections.abc import Sequence
@@ -99,6 +100,22 @@ def ask_all(posts: Sequence[Post], num_callers: int, pid: int) -> Throughput:
         p95_seconds=float(np.percentile(seconds, 95)),
         answers=tuple(answers),
     )
+
+
+def require_as_long(ours: Throughput, theirs: Throughput) -> None:
+    """See that two sides wrote as much in answer to the same chats.
+
+    Raises:
+        CallFailed: they did not, so their rates are not of the same work.
+    """
+    for number, pair in enumerate(zip(ours.answers, theirs.answers, strict=True), start=1):
+        one, other = (json.loads(answer)["usage"]["completion_tokens"] for answer in pair)
+        if one != other:
+            raise CallFailed(
+                f"Request {number} was answered with {one} tokens by one side and {other} by the"
+                " other.",
+                next_step="Ask for answers that end by their length.",
+            )
 
 
 def _cpu_seconds(pid: int) -> float:

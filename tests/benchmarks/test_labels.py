@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks.labels import Curve, conclude
+from benchmarks.labels import Curve, _different, conclude
 from benchmarks.rig.meters import CHANGES, NUM_FRAMES, frames
 from benchmarks.rig.reviewing import Desk
 from tests.benchmarks.test_measurements import last_line
@@ -137,3 +137,8 @@ def test_both_sides_learn_from_as_many_labels() -> None:
     assert figure["num_returned"][0] > 30
     assert said["met"] is None
     assert said["measured"] == figure["ratio"]
+
+
+def test_of_equal_inputs_the_first_is_labelled() -> None:
+    rows = [{"prompt": text, "label": number} for number, text in enumerate("abacb")]
+    assert [row["label"] for row in _different(rows)] == [0, 1, 3]

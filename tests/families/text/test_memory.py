@@ -90,16 +90,17 @@ def test_what_does_not_fit_is_refused_with_what_helps(
     assert step in refused.value.next_step
 
 
-def test_a_control_group_bounds_what_is_free(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = memory.free_bytes()
-    assert whole > 10**8
-    monkeypatch.setattr(memory, "_CGROUP", tmp_path)
-    (tmp_path / "memory.max").write_text("1000000\n")
-    (tmp_path / "memory.current").write_text("400000\n")
-    assert memory.free_bytes() == 600_000
-    (tmp_path / "memory.max").write_text("max\n")
+def test_the_logits_of_a_large_vocabulary_are_whole_up_to_a_bound() -> None:
+    settings = Qwen3Architecture.model_validate({"type": "qwen3", "vocab_size": 151_936})
+    large = read_architecture(qwen3_config(settings, eos=1, pad=0))
+    few = workload(architecture=large, num_sequences=8, length=100)
+    assert estimate(few).logits == 4 * 3 * 800 * 151_936
+    assert estimate(replace(few, half=True)).logits == 4 * 4 * 800 * 151_936
+    many = replace(few, num_sequences=100)
+    assert estimate(many).logits == 4 * 10 * 4096 * 32_768
+
+
+def test_some_memory_is_free() -> None:
     assert memory.free_bytes() > 10**8
 
 

@@ -367,3 +367,13 @@ def test_checkpoints_of_other_work_are_not_resumed_from(base: StackFiles, tmp_pa
         todo = job(tmp_path, tickets(24), base, method=method, seed=seed)
         tune.tune(todo, events.append, lambda: False)
         assert next(event for event in events if event.stage == "train").done == 1
+
+
+def test_rows_that_engines_have_no_room_for_are_refused(
+    base: StackFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the window of engines as short as half of these rows."""
+    rows = tickets(30)
+    monkeypatch.setattr(tune, "SLOT_TOKENS", 10)
+    with pytest.raises(InvalidInput, match="longer than the 10 tokens that engines read at once"):
+        run(job(tmp_path, rows, base))

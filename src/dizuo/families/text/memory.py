@@ -5,7 +5,8 @@ gradient (1 number) and AdamW's two moments (Loshchilov & Hutter 2019, algorithm
 counted as Korthikanti et al. 2022 (*Reducing Activation Recomputation in Large Transformer Models*,
 section 4) count them, for the blocks that Transformers builds; see `_block_numbers`. With gradient
 checkpointing only each block's input is kept, and one block at a time is computed again. The loss
-goes over the vocabulary in tiles, so the logits are never whole (TRL's fused output layer).
+goes over the vocabulary in tiles (TRL's fused output layer), or where there are at most
+`teaching.MOST_LOGITS` of them, over whole logits; the larger of the two is counted.
 
 Assumed: attention that keeps no square of the length (PyTorch's fused kernels), every sequence as
 long as the longest. Under bfloat16 autocast half of the activations' bytes go, and the weights have
@@ -15,13 +16,13 @@ a second copy of half the size.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
-import psutil
 import torch
 
+from dizuo.core import memory
 from dizuo.core.errors import InvalidInput
 from dizuo.families.text.gguf_architecture import Architecture
+from dizuo.families.text.teaching import MOST_LOGITS
 
 _NUMBER_BYTES = 4
 _TILE_TOKENS = 4096
@@ -29,7 +30,9 @@ _TILE_VOCABULARY = 32768
 _TILE_COPIES = 10
 """A tile's logits, what the loss makes of them, and their gradient, side by side on a processor
 (`_backward_tile` of `trl.kernels.chunked_logprob`)."""
-_CGROUP = Path("/sys/fs/cgroup")
+_WHOLE_COPIES = 3
+"""Logits that are whole, what the loss makes of them, and their gradient; under autocast once more
+in half the precision, which is counted as a fourth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +90,15 @@ def estimate(workload: Workload) -> Estimate:
     else:
         numbers = num_tokens * architecture.num_layers * block
     tile = min(num_tokens, _TILE_TOKENS) * min(architecture.vocab_size, _TILE_VOCABULARY)
+    whole = min(num_tokens * architecture.vocab_size, MOST_LOGITS)
+    copies = _WHOLE_COPIES + workload.half
     share = 0.5 if workload.half else 1.0
     return Estimate(
         weights=int(_NUMBER_BYTES * weights * (1.5 if workload.half else 1.0)),
         gradients=_NUMBER_BYTES * learning,
         optimizer=2 * _NUMBER_BYTES * learning,
         activations=int(_NUMBER_BYTES * numbers * share) + _mask_bytes(workload),
-        logits=_NUMBER_BYTES * _TILE_COPIES * tile,
+        logits=_NUMBER_BYTES * max(_TILE_COPIES * tile, copies * whole),
     )
 
 
@@ -121,16 +126,7 @@ def free_bytes() -> int:
     what the machine and the program's control group leave."""
     if torch.cuda.is_available():
         return int(torch.cuda.mem_get_info()[0])
-    return min([int(psutil.virtual_memory().available), *_cgroup_bytes()])
-
-
-def _cgroup_bytes() -> tuple[int, ...]:
-    try:
-        limit = (_CGROUP / "memory.max").read_text().strip()
-        used = (_CGROUP / "memory.current").read_text().strip()
-        return (int(limit) - int(used),)
-    except (OSError, ValueError):  # there is no control group, or no limit
-        return ()
+    return memory.free_bytes()
 
 
 def require(needed: Estimate, available_bytes: int, *, checkpointing: bool) -> None:

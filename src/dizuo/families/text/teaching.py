@@ -36,7 +36,7 @@ _CHECKPOINTS = 8
 _IGNORED = -100
 _PRETRAIN_BETA2 = 0.98
 """Training from scratch forgets the first, large gradients sooner (Vaswani et al. 2017, 5.3)."""
-_MOST_LOGITS = 1 << 27
+MOST_LOGITS = 1 << 27
 """Above this TRL's tiles keep memory bounded."""
 _SMALL_WORK = 5 * 10**10
 """Parameters times tokens of a step below which one thread computes; the story's base has 10**10.
@@ -96,7 +96,7 @@ class _Sft(_Grouping, _Quiet, SFTTrainer):  # type: ignore[misc]
         """
         labels = inputs["labels"][:, 1:]
         learned = labels != _IGNORED
-        few = int(learned.sum()) * model.config.vocab_size <= _MOST_LOGITS
+        few = int(learned.sum()) * model.config.vocab_size <= MOST_LOGITS
         if return_outputs or num_items_in_batch is None or labels.is_cuda or not few:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)  # type: ignore[no-any-return]
         whole = self.accelerator.unwrap_model(model)

@@ -35,6 +35,7 @@ from dizuo.families.text.lessons import (
     divide,
     texts_of,
 )
+from dizuo.families.text.llama import SLOT_TOKENS
 from dizuo.families.text.making import (
     Below,
     answering_of,
@@ -65,6 +66,8 @@ from dizuo.families.text.recipe import (
 from dizuo.families.text.teaching import Course, computes_in_half, teach, teach_preferences
 from dizuo.families.text.tokenizer import CHAT_TEMPLATE, learn_tokenizer, tokenizer_config
 from dizuo.families.text.tokens import Tokens, read_tokens, tokens_of
+
+_MAX_BEYOND_SHARE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +217,7 @@ def _plan(work: _Work, tokens: Tokens, architecture: Architecture) -> _Plan:
     else:
         lessons, num_too_long = reading.lessons(learned)
     check_lengths(num_too_long, len(learned), method.max_length)
+    _check_window(method, work.lot, lessons, pairs)
     lengths = [len(lesson.ids) for lesson in lessons] + [pair.length for pair in pairs]
     needed = _check_memory(method, architecture, max(lengths))
     return _Plan(
@@ -228,6 +232,24 @@ def _plan(work: _Work, tokens: Tokens, architecture: Architecture) -> _Plan:
             "estimated_bytes": float(needed.total),
         },
     )
+
+
+def _check_window(
+    method: Method, lot: Lot, lessons: Sequence[Lesson], pairs: Sequence[Pair]
+) -> None:
+    """Refuse to teach answers that engines have no room for.
+
+    Raises:
+        InvalidInput: more than a tenth of what is taught is longer than they read at once.
+    """
+    lengths = [len(lesson.ids) for lesson in lessons] + [pair.length for pair in pairs]
+    num_beyond = sum(length > SLOT_TOKENS for length in lengths)
+    if lot.answered and num_beyond > _MAX_BEYOND_SHARE * len(lengths):
+        raise InvalidInput(
+            f"{num_beyond} of {len(lengths)} rows are longer than the {SLOT_TOKENS:,} tokens that "
+            "engines read at once, prompt and answer together.",
+            next_step=f"Shorten the rows, or lower method.max_length ({method.max_length}).",
+        )
 
 
 def _check_memory(method: Method, architecture: Architecture, longest: int) -> memory.Estimate:
