@@ -164,7 +164,20 @@ REFUSED: dict[str, tuple[dict[str, Any], int, str, str]] = {
         "context_length_exceeded",
         "Shorten the messages",
     ),
-    "no messages": ({"messages": None}, 400, "invalid_input", "not a list of 1 to"),
+    "no messages": ({"messages": None}, 400, "invalid_input", "needs a list of messages"),
+    "several questions": (
+        {"requests": [{"messages": []}]},
+        400,
+        "invalid_input",
+        "asks one question",
+    ),
+    "several questions, streamed": (
+        {"requests": [{"messages": []}], "stream": True},
+        400,
+        "invalid_input",
+        "each question in a request of its own",
+    ),
+    "both forms": ({"prompt": "x"}, 400, "invalid_input", "messages or a prompt, not both"),
 }
 
 
@@ -188,6 +201,47 @@ def test_openais_client_raises_its_own_errors(client: openai.OpenAI) -> None:
         ask(client, "qwen", "很长" * 400, stream=True)
 
 
+WOULD_CHANGE_THE_ANSWER: dict[str, dict[str, Any]] = {
+    "tool_choice": {"tool_choice": "required"},
+    "function_call": {"function_call": {"name": "x"}},
+    "reasoning_effort": {"reasoning_effort": "low"},
+    "verbosity": {"verbosity": "low"},
+    "top_logprobs": {"top_logprobs": 2},
+    "include_usage": {"stream": True, "stream_options": {"include_usage": "yes"}},
+    "repetition_penalty": {"extra_body": {"repetition_penalty": 1.1}},
+    "grammar": {"extra_body": {"grammar": 'root ::= "x"'}},
+    "guided_json": {"extra_body": {"guided_json": {"type": "object"}}},
+    "chat_template_kwargs": {"extra_body": {"chat_template_kwargs": {"enable_thinking": True}}},
+    "lora": {"extra_body": {"lora": [{"id": 0, "scale": 1.0}]}},
+    "zork": {"extra_body": {"zork": 1}},
+}
+
+
+@pytest.mark.parametrize("named", WOULD_CHANGE_THE_ANSWER)
+def test_a_parameter_that_would_change_the_answer_is_refused_by_name(
+    client: openai.OpenAI, named: str
+) -> None:
+    with pytest.raises(openai.BadRequestError, match=named):
+        ask(client, "qwen", "x", **WOULD_CHANGE_THE_ANSWER[named])
+
+
+def test_what_clients_send_beside_the_question_is_passed_over(client: openai.OpenAI) -> None:
+    said = ask(client, "industry", PROMPTS[0]).choices[0].message.content
+    beside: dict[str, Any] = {
+        "user": "x",
+        "store": True,
+        "metadata": {"call": "7"},
+        "service_tier": "priority",
+        "prediction": {"type": "content", "content": "x"},
+        "parallel_tool_calls": False,
+        "tool_choice": "auto",
+        "reasoning_effort": "none",
+        "extra_body": {"top_k": 40, "min_p": 0.05, "grammar": None},
+    }
+    answer = ask(client, "industry", PROMPTS[0], **beside)
+    assert answer.choices[0].message.content == said
+
+
 def test_addresses_and_forms_are_told_apart(agent: AgentProcess) -> None:
     def refused(path: str, body: object) -> str:
         answer = httpx2.post(f"{agent.url}{path}", json=body)
@@ -197,6 +251,12 @@ def test_addresses_and_forms_are_told_apart(agent: AgentProcess) -> None:
     prompt, chat = {"model": "qwen", "prompt": "x"}, {"model": "qwen", "messages": []}
     assert "Send it to /v1/completions" in refused("/v1/chat/completions", prompt)
     assert "Send it to /v1/chat/completions" in refused("/v1/completions", chat)
+    assert "Send it to /v1/chat/completions" in refused("/v1/completions", chat | {"prompt": None})
+    assert "messages or a prompt, not both" in refused("/v1/completions", chat | prompt)
+    batch = {"model": "qwen", "requests": [chat]}
+    assert "Send a list of messages" in refused("/v1/chat/completions", batch)
+    assert "Send a prompt" in refused("/v1/completions", batch)
+    assert "Leave out requests" in refused("/v1/completions", prompt | batch)
     assert "which model is asked" in refused("/v1/completions", {"prompt": "x"})
     assert "not a JSON object" in refused("/v1/completions", [1])
     assert "speaks OpenAI's protocol" in refused("/v2/models/qwen/infer", chat)
