@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 from tests.agent.agent_process import AgentProcess
 from tests.agent.composing import release
 from tests.agent.hub_simulator import PATIENCE_SECONDS, HubSimulator
+from tests.docs.reference import DOCS
 from tests.families.text.served import PROMPTS, exported, train
 from tests.families.text.tuning_factory import SCHEMA
 
@@ -134,6 +136,40 @@ def test_many_callers_at_once(agent: AgentProcess, client: openai.OpenAI) -> Non
 
     for key, said in asyncio.run(all_at_once()):
         assert said == alone[key], key
+
+
+def test_the_page_on_asking_is_true(
+    agent: AgentProcess,
+    hub: HubSimulator,
+    directions: dict[str, Direction],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    page = (DOCS / "asking.md").read_text("utf-8")
+    asking, forming, streaming = re.findall(r"^```python\n(.*?)^```", page, re.M | re.S)
+    names: dict[str, Any] = {}
+
+    def follow(block: str) -> str:
+        block = block.replace("http://127.0.0.1:8421", agent.url)
+        exec(block.replace("harbin-hotline", "industry"), names)
+        return capsys.readouterr().out
+
+    said, stamp = follow(asking).splitlines()
+    confidence, digest, version = stamp.split()
+    assert "类别" in json.loads(said)
+    assert 0 <= float(confidence) <= 1
+    assert (digest, version) == (directions["industry"].digest, "1")
+    assert follow(forming) in {"{'urgent': 'yes'}\n", "{'urgent': 'no'}\n"}
+    said, end = follow(streaming).splitlines()
+    assert "类别" in json.loads(said)
+    assert 0 <= float(end.removeprefix("stop ")) <= 1
+    first, measured, last = (
+        {"prompt": re.findall(r'"content": "(.*?)"', block)[0]}
+        for block in (asking, forming, streaming)
+    )
+    while last not in (rows := [sample.row for sample in hub.samples.values()]):
+        hub.wait_for_samples(len(rows) + 1)
+    assert first in rows
+    assert measured not in rows
 
 
 def test_answers_become_samples_with_their_prompt(client: openai.OpenAI, hub: HubSimulator) -> None:
