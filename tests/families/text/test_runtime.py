@@ -350,6 +350,7 @@ def test_seed_stop_and_temperature(engine: LlamaEngine) -> None:
 
     assert said(temperature=1.5, seed=3) == said(temperature=1.5, seed=3)
     assert len({said(temperature=1.5, seed=seed) for seed in range(6)}) > 1
+    assert len({said(temperature=1.5) for _ in range(6)}) > 1  # another seed each time
     first = said()[:1]
     assert said(stop=first) == ""
 
