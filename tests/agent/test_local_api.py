@@ -170,7 +170,7 @@ def test_the_largest_body_is_taken(api: httpx2.Client) -> None:
     ],
 )
 def test_other_addresses(
-    api: httpx2.Client, method: str, path: str, status: int, code: str, next_step: str
+    api: httpx2.Client, *, method: str, path: str, status: int, code: str, next_step: str
 ) -> None:
     answer = api.request(method, path)
     told = answer.json()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 from tests.agent.agent_process import AgentProcess
 from tests.agent.composing import release
 from tests.agent.hub_simulator import PATIENCE_SECONDS, HubSimulator
+from tests.docs.reference import DOCS
 from tests.families.text.served import PROMPTS, exported, train
 from tests.families.text.tuning_factory import SCHEMA
 
@@ -136,6 +138,40 @@ def test_many_callers_at_once(agent: AgentProcess, client: openai.OpenAI) -> Non
         assert said == alone[key], key
 
 
+def test_the_page_on_asking_is_true(
+    agent: AgentProcess,
+    hub: HubSimulator,
+    directions: dict[str, Direction],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    page = (DOCS / "asking.md").read_text("utf-8")
+    asking, forming, streaming = re.findall(r"^```python\n(.*?)^```", page, re.M | re.S)
+    names: dict[str, Any] = {}
+
+    def follow(block: str) -> str:
+        block = block.replace("http://127.0.0.1:8421", agent.url)
+        exec(block.replace("harbin-hotline", "industry"), names)
+        return capsys.readouterr().out
+
+    said, stamp = follow(asking).splitlines()
+    confidence, digest, version = stamp.split()
+    assert "类别" in json.loads(said)
+    assert 0 <= float(confidence) <= 1
+    assert (digest, version) == (directions["industry"].digest, "1")
+    assert follow(forming) in {"{'urgent': 'yes'}\n", "{'urgent': 'no'}\n"}
+    said, end = follow(streaming).splitlines()
+    assert "类别" in json.loads(said)
+    assert 0 <= float(end.removeprefix("stop ")) <= 1
+    first, measured, last = (
+        {"prompt": re.findall(r'"content": "(.*?)"', block)[0]}
+        for block in (asking, forming, streaming)
+    )
+    while last not in (rows := [sample.row for sample in hub.samples.values()]):
+        hub.wait_for_samples(len(rows) + 1)
+    assert first in rows
+    assert measured not in rows
+
+
 def test_answers_become_samples_with_their_prompt(client: openai.OpenAI, hub: HubSimulator) -> None:
     before = len(hub.samples)
     prompt = "从未见过的问题九八七"
@@ -164,7 +200,20 @@ REFUSED: dict[str, tuple[dict[str, Any], int, str, str]] = {
         "context_length_exceeded",
         "Shorten the messages",
     ),
-    "no messages": ({"messages": None}, 400, "invalid_input", "not a list of 1 to"),
+    "no messages": ({"messages": None}, 400, "invalid_input", "needs a list of messages"),
+    "several questions": (
+        {"requests": [{"messages": []}]},
+        400,
+        "invalid_input",
+        "asks one question",
+    ),
+    "several questions, streamed": (
+        {"requests": [{"messages": []}], "stream": True},
+        400,
+        "invalid_input",
+        "each question in a request of its own",
+    ),
+    "both forms": ({"prompt": "x"}, 400, "invalid_input", "messages or a prompt, not both"),
 }
 
 
@@ -188,6 +237,47 @@ def test_openais_client_raises_its_own_errors(client: openai.OpenAI) -> None:
         ask(client, "qwen", "很长" * 400, stream=True)
 
 
+WOULD_CHANGE_THE_ANSWER: dict[str, dict[str, Any]] = {
+    "tool_choice": {"tool_choice": "required"},
+    "function_call": {"function_call": {"name": "x"}},
+    "reasoning_effort": {"reasoning_effort": "low"},
+    "verbosity": {"verbosity": "low"},
+    "top_logprobs": {"top_logprobs": 2},
+    "include_usage": {"stream": True, "stream_options": {"include_usage": "yes"}},
+    "repetition_penalty": {"extra_body": {"repetition_penalty": 1.1}},
+    "grammar": {"extra_body": {"grammar": 'root ::= "x"'}},
+    "guided_json": {"extra_body": {"guided_json": {"type": "object"}}},
+    "chat_template_kwargs": {"extra_body": {"chat_template_kwargs": {"enable_thinking": True}}},
+    "lora": {"extra_body": {"lora": [{"id": 0, "scale": 1.0}]}},
+    "zork": {"extra_body": {"zork": 1}},
+}
+
+
+@pytest.mark.parametrize("named", WOULD_CHANGE_THE_ANSWER)
+def test_a_parameter_that_would_change_the_answer_is_refused_by_name(
+    client: openai.OpenAI, named: str
+) -> None:
+    with pytest.raises(openai.BadRequestError, match=named):
+        ask(client, "qwen", "x", **WOULD_CHANGE_THE_ANSWER[named])
+
+
+def test_what_clients_send_beside_the_question_is_passed_over(client: openai.OpenAI) -> None:
+    said = ask(client, "industry", PROMPTS[0]).choices[0].message.content
+    beside: dict[str, Any] = {
+        "user": "x",
+        "store": True,
+        "metadata": {"call": "7"},
+        "service_tier": "priority",
+        "prediction": {"type": "content", "content": "x"},
+        "parallel_tool_calls": False,
+        "tool_choice": "auto",
+        "reasoning_effort": "none",
+        "extra_body": {"top_k": 40, "min_p": 0.05, "grammar": None},
+    }
+    answer = ask(client, "industry", PROMPTS[0], **beside)
+    assert answer.choices[0].message.content == said
+
+
 def test_addresses_and_forms_are_told_apart(agent: AgentProcess) -> None:
     def refused(path: str, body: object) -> str:
         answer = httpx2.post(f"{agent.url}{path}", json=body)
@@ -197,6 +287,12 @@ def test_addresses_and_forms_are_told_apart(agent: AgentProcess) -> None:
     prompt, chat = {"model": "qwen", "prompt": "x"}, {"model": "qwen", "messages": []}
     assert "Send it to /v1/completions" in refused("/v1/chat/completions", prompt)
     assert "Send it to /v1/chat/completions" in refused("/v1/completions", chat)
+    assert "Send it to /v1/chat/completions" in refused("/v1/completions", chat | {"prompt": None})
+    assert "messages or a prompt, not both" in refused("/v1/completions", chat | prompt)
+    batch = {"model": "qwen", "requests": [chat]}
+    assert "Send a list of messages" in refused("/v1/chat/completions", batch)
+    assert "Send a prompt" in refused("/v1/completions", batch)
+    assert "Leave out requests" in refused("/v1/completions", prompt | batch)
     assert "which model is asked" in refused("/v1/completions", {"prompt": "x"})
     assert "not a JSON object" in refused("/v1/completions", [1])
     assert "speaks OpenAI's protocol" in refused("/v2/models/qwen/infer", chat)

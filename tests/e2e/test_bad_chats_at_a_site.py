@@ -124,7 +124,36 @@ BODIES: dict[str, tuple[Any, str, str]] = {
     "stops that are numbers": (chat(stop=[5]), "stop is not a text or a list", "Give texts of 1"),
     "too many stops": (chat(stop=["x"] * 99), "a list of at most 16 texts", "leave out stop"),
     "a seed that is a text": (chat(seed="lucky"), "seed is not a whole number", "Correct seed"),
-    "a stream that is a text": (chat(stream="yes"), "stream is true or false", "Correct them"),
+    "a stream that is a text": (
+        chat(stream="yes"),
+        "stream is neither true nor false",
+        "Correct stream",
+    ),
+    "several questions": (
+        chat(requests=[chat(), chat()]),
+        "A request asks one question.",
+        "a request of its own",
+    ),
+    "several questions, streamed": (
+        chat(requests=[chat(), chat()], stream=True),
+        "A request asks one question.",
+        "a request of its own",
+    ),
+    "several questions and no messages": (
+        {"model": MODEL, "requests": [chat()]},
+        f"A request to {CHAT} needs a list of messages.",
+        "Send a list of messages.",
+    ),
+    "messages and a prompt": (
+        chat(prompt="x"),
+        "A request holds messages or a prompt, not both.",
+        f"a prompt to {RAW}",
+    ),
+    "a parameter that nobody knows": (
+        chat(zork=1),
+        "This model takes no parameter 'zork'.",
+        "Leave it out",
+    ),
     "tools": (chat(tools=[{"type": "function"}]), "This model calls no tools.", "Leave out tools"),
     "a bias on a token": (
         chat(logit_bias={"7": 5}),

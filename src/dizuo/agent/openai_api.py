@@ -122,9 +122,10 @@ class OpenAiApi:
             raise InvalidInput(
                 f"{name} is no language model.", next_step=f"Ask it at /v2/models/{name}/infer."
             )
-        if form not in wanted:
+        if wanted.get(form) is None:
             address, thing = _FORMS[form]
-            other = next((path for key, (path, _) in _FORMS.items() if key in wanted), "")
+            others = (path for key, (path, _) in _FORMS.items() if wanted.get(key) is not None)
+            other = next(others, "")
             step = f"Send it to {other}." if other else f"Send {thing}."
             raise InvalidInput(f"A request to {address} needs {thing}.", next_step=step)
         return route

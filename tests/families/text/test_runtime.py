@@ -31,6 +31,7 @@ from dizuo.families.golden import probe, read_golden, read_trained_answers
 from dizuo.families.text import llama, spec
 from dizuo.families.text.excerpts import is_excerpt
 from dizuo.families.text.llama import CALLS_PER_TURN, EMBEDDED_WHEN_BUSY, SLOTS
+from dizuo.families.text.parameters import NEUTRAL, PASSED_OVER, REFUSED, TAKEN
 from dizuo.families.text.runtime import LlamaEngine, open_engine
 from dizuo.families.text.turns import Turns
 
@@ -349,8 +350,30 @@ def test_seed_stop_and_temperature(engine: LlamaEngine) -> None:
 
     assert said(temperature=1.5, seed=3) == said(temperature=1.5, seed=3)
     assert len({said(temperature=1.5, seed=seed) for seed in range(6)}) > 1
+    assert len({said(temperature=1.5) for _ in range(6)}) > 1  # another seed each time
     first = said()[:1]
     assert said(stop=first) == ""
+
+
+@pytest.mark.parametrize("narrow", [{"top_k": 1}, {"min_p": 1}])
+def test_top_k_and_min_p_narrow_the_choice(engine: LlamaEngine, narrow: dict[str, Any]) -> None:
+    def said(**changes: Any) -> str:
+        free = {"response_format": {"type": "text"}, "max_tokens": 20}
+        (choice,) = engine.infer("qwen", chat("你好", **free, **changes)).response["choices"]
+        return str(choice["message"]["content"])
+
+    hot = [{"temperature": 2, "seed": seed} for seed in range(6)]
+    assert len({said(**one) for one in hot}) > 1
+    assert {said(**one, **narrow) for one in hot} == {said()}
+
+
+@pytest.mark.parametrize("key", sorted(REFUSED))
+def test_each_parameter_that_would_change_the_answer_is_refused_by_name(
+    engine: LlamaEngine, key: str
+) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        engine.infer("qwen", chat("x", **{key: {"x": 1}}))
+    assert key in refused.value.next_step
 
 
 def test_a_raw_completion_is_no_sample(engine: LlamaEngine) -> None:
@@ -400,6 +423,20 @@ def test_one_prompt_in_a_few_is_looked_at_while_others_wait(
         (chat("x", temperature=3), "not between 0 and 2"),
         (chat("x", max_tokens=0), "max_tokens is not a whole number"),
         (chat("x", n=2), "one answer to a request, so n can only be 1"),
+        (chat("x", n=True), "one answer to a request, so n can only be 1"),
+        (chat("x", max_tokens=9, max_completion_tokens=0), "max_completion_tokens is not a whole"),
+        (chat("x", max_tokens=0, max_completion_tokens=9), "max_tokens is not a whole number"),
+        (chat("x", top_k=-1), "top_k is not a whole number from 0"),
+        (chat("x", top_k=4.0), "top_k is not a whole number from 0"),
+        (chat("x", min_p=1.5), "min_p is not between 0 and 1"),
+        (chat("x", top_logprobs=3), "told only where logprobs is true"),
+        ({"prompt": "x", "top_logprobs": 3}, "a completion takes the number as logprobs"),
+        (chat("x", logprobs=0), "logprobs is true or false"),
+        (chat("x") | {"prompt": "y"}, "messages or a prompt, not both"),
+        (chat("x", requests=[chat("y")]), "asks one question"),
+        ({"requests": [chat("x")], "stream": True}, "asks one question"),
+        ({"requests": [chat("x", requests=[chat("y")])]}, "asks one question"),
+        (chat("x", zork=0), "takes no parameter 'zork'"),
         ({"prompt": "x", "best_of": 3}, "so best_of can only be 1"),
         (chat("x", logit_bias={"5": -100}), "takes no bias on its tokens"),
         ({"prompt": "x", "echo": True}, "does not repeat the prompt"),
@@ -410,9 +447,15 @@ def test_one_prompt_in_a_few_is_looked_at_while_others_wait(
         ({"prompt": [7]}, "One prompt at a time is read, and as text"),
         ({"prompt": [[1, 2]]}, "One prompt at a time is read, and as text"),
         ({"prompt": []}, "neither messages nor a text"),
-        (chat("x", stream=1), "stream is true or false"),
+        (chat("x", stream=1), "stream is neither true nor false"),
+        (chat("x", stream=0), "stream is neither true nor false"),
+        (chat("x", stream_options=[]), "stream_options is not an object"),
+        (chat("x", stream_options={"include_usage": 1}), "include_usage is neither true nor"),
+        (chat("x", stream_options={"usages": True}), "takes no option 'usages'"),
         (chat("x", tools=[{}]), "calls no tools"),
         (chat("x", stop=[5]), "stop is not"),
+        (chat("x", stop=[""]), "stop is not"),
+        (chat("x", stop=False), "stop is not"),
         (chat("x", logprobs=3), "logprobs is true or false"),
         (chat("x", response_format={"type": "xml"}), "response_format"),
         (
@@ -432,9 +475,17 @@ def test_what_it_cannot_answer_is_refused_in_one_sentence(
 
 
 def test_parameters_that_change_nothing_are_passed_over(engine: LlamaEngine) -> None:
-    neutral = {"n": 1, "logit_bias": {}, "tools": [], "user": "x", "modalities": ["text"]}
-    said = [engine.infer("qwen", chat(PROMPTS[0], **more)) for more in ({}, neutral)]
-    assert said[0].observations[0].answer == said[1].observations[0].answer
+    passed: dict[str, Any] = {key: {"any": ["thing"]} for key in PASSED_OVER}
+    left = {"messages", "temperature"}
+    nothing: dict[str, Any] = dict.fromkeys({*REFUSED, *TAKEN, "zork"} - left)
+    neutral = [
+        {key: values[number] for key, values in NEUTRAL.items() if number < len(values)}
+        for number in range(2)
+    ]
+    empty = {"stop": "", "top_logprobs": 0, "stream_options": {"include_obfuscation": True}}
+    changes = ({}, passed, nothing, *neutral, empty)
+    said = [engine.infer("qwen", chat(PROMPTS[0]) | more).observations[0] for more in changes]
+    assert {str(seen.answer) for seen in said} == {str(said[0].answer)}
     raw = {"prompt": [PROMPTS[0]], "max_tokens": 1, "echo": False, "best_of": 1, "logit_bias": None}
     assert engine.infer("qwen", raw).response["usage"]["completion_tokens"] == 1
 

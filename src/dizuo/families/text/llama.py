@@ -47,6 +47,15 @@ NUM_EXPECTED = 50
 """How many of the next tokens are told, the likeliest."""
 CALLS_PER_TURN = 2 * SLOTS
 """Answers of one set of adapters that are begun while those of another wait."""
+DEFAULTS: Mapping[str, float] = {
+    "temperature": 1.0,
+    "top_p": 1.0,
+    "top_k": 0,
+    "min_p": 0.0,
+    "presence_penalty": 0.0,
+    "frequency_penalty": 0.0,
+}
+"""How tokens are chosen where a request says nothing: by the model's own probabilities."""
 _BATCH_TOKENS = 2048
 _EMBEDDING = "embedding"
 """The kind of turn; those of answers are sets of adapters."""
@@ -215,10 +224,7 @@ class Llama:
             "stream_options": {"include_usage": True},
             "max_tokens": sampling.max_tokens or manner.max_tokens,
             "lora": self._adapters_on(manner.adapters),
-            "temperature": 1.0,
-            "top_k": 0,
-            "min_p": 0.0,
-            "top_p": 1.0,
+            **DEFAULTS,
             **sampling.numbers,
         }
         wanted = max(TOP_LOGPROBS, ask.top_logprobs or 0)

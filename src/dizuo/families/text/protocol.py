@@ -1,8 +1,8 @@
 """What an engine of text models is asked: OpenAI's bodies, and several chats at once. Light.
 
 Three forms of a request: a chat completion (`messages`), a completion (`prompt`), and a batch
-(`{"requests": [chat, …]}`) that gates and golden sets use. Of OpenAI's parameters those are taken
-that llama.cpp can honour; others are refused if they would change the answer and ignored if not.
+(`{"requests": [chat, …]}`, and nothing beside it) that gates and golden sets use; a body that names
+its model, as all of applications do, is never a batch. `parameters.py` says which parameters count.
 https://platform.openai.com/docs/api-reference/chat
 """
 
@@ -15,6 +15,7 @@ from typing import Any
 
 from dizuo.core.errors import InvalidInput
 from dizuo.families.text.messages import MAX_CHARACTERS, Message, messages_of
+from dizuo.families.text.parameters import check_parameters
 from dizuo.families.text.schema import schema_fault
 
 MAX_BATCH = 256
@@ -22,20 +23,17 @@ MAX_STOPS = 16
 MAX_STOP_CHARACTERS = 1000
 MAX_TOP_LOGPROBS = 20
 MAX_TOKENS = 262_144
+MAX_TOP_K = 2**31 - 1
+_LENGTHS = ("max_completion_tokens", "max_tokens")
+_STREAM_OPTIONS = ("include_usage", "include_obfuscation")
+"""The second asks for padding that hides an answer's lengths; there is none here."""
+_FORMS = "Send messages to /v1/chat/completions, or a prompt to /v1/completions."
 _NUMBERS: Mapping[str, tuple[float, float]] = {
     "temperature": (0.0, 2.0),
     "top_p": (0.0, 1.0),
+    "min_p": (0.0, 1.0),
     "presence_penalty": (-2.0, 2.0),
     "frequency_penalty": (-2.0, 2.0),
-}
-_REFUSED = {
-    "tools": "This model calls no tools.",
-    "functions": "This model calls no functions.",
-    "audio": "This model makes no sound.",
-    "suffix": "This model does not fill in the middle.",
-    "logit_bias": "This model takes no bias on its tokens.",
-    "echo": "This model does not repeat the prompt in its answer.",
-    "web_search_options": "This model searches nothing.",
 }
 
 
@@ -75,7 +73,7 @@ def batch_request(chats: Sequence[Sequence[Message]]) -> dict[str, Any]:
 
 def is_batch(request: Mapping[str, Any]) -> bool:
     """Whether a request is a batch."""
-    return "requests" in request
+    return set(request) == {"requests"}
 
 
 def batch_of(request: Mapping[str, Any]) -> list[Ask]:
@@ -105,7 +103,11 @@ def conversations(request: Mapping[str, Any]) -> list[list[Message]]:
     """
     if is_batch(request):
         return [list(ask.messages or ()) for ask in batch_of(request)]
-    return [messages_of(request["messages"])] if "messages" in request else []
+    return [messages_of(request["messages"])] if _is_chat(request) else []
+
+
+def _is_chat(body: Mapping[str, Any]) -> bool:
+    return body.get("messages") is not None
 
 
 def ask_of(body: Mapping[str, Any]) -> Ask:
@@ -114,8 +116,10 @@ def ask_of(body: Mapping[str, Any]) -> Ask:
     Raises:
         InvalidInput: it has another form, or asks for what this engine cannot do.
     """
-    _refuse_others(body)
-    chat = "messages" in body
+    check_parameters(body)
+    chat = _is_chat(body)
+    if chat and body.get("prompt") is not None:
+        raise InvalidInput("A request holds messages or a prompt, not both.", next_step=_FORMS)
     stream, usage = _streaming(body)
     return Ask(
         messages=tuple(messages_of(body["messages"])) if chat else None,
@@ -125,22 +129,6 @@ def ask_of(body: Mapping[str, Any]) -> Ask:
         include_usage=usage,
         top_logprobs=_top_logprobs(body, chat=chat),
     )
-
-
-def _refuse_others(body: Mapping[str, Any]) -> None:
-    """Refuse parameters that would change the answer and are not honoured, unless they are
-    neutral."""
-    for key, reason in _REFUSED.items():
-        if body.get(key):
-            raise InvalidInput(reason, next_step=f"Leave out {key}.")
-    if body.get("modalities") not in (None, ["text"]):
-        raise InvalidInput("This model answers in text only.", next_step="Leave out modalities.")
-    for key in ("n", "best_of"):
-        if body.get(key) not in (None, 1):
-            raise InvalidInput(
-                f"This model gives one answer to a request, so {key} can only be 1.",
-                next_step=f"Leave out {key}, and send the request again for each further answer.",
-            )
 
 
 def _raw_prompt(body: Mapping[str, Any]) -> str:
@@ -155,7 +143,7 @@ def _raw_prompt(body: Mapping[str, Any]) -> str:
     if not isinstance(prompt, str) or not prompt:
         raise InvalidInput(
             "The request has neither messages nor a text as prompt.",
-            next_step="Send messages to /v1/chat/completions, or a prompt to /v1/completions.",
+            next_step=_FORMS,
         )
     if len(prompt) > MAX_CHARACTERS:
         raise InvalidInput(
@@ -165,31 +153,51 @@ def _raw_prompt(body: Mapping[str, Any]) -> str:
 
 
 def _streaming(body: Mapping[str, Any]) -> tuple[bool, bool]:
-    stream, options = body.get("stream") or False, body.get("stream_options") or {}
-    if not isinstance(stream, bool) or not isinstance(options, Mapping):
-        raise InvalidInput(
-            "stream is true or false, and stream_options an object.",
-            next_step="Correct them, or leave them out.",
-        )
-    return stream, options.get("include_usage") is True
+    """Whether the answer is streamed, and whether its usage is told at the end of the stream."""
+    options = body.get("stream_options")
+    if options is None:
+        options = {}
+    if not isinstance(options, Mapping):
+        raise _wrong("stream_options", "is not an object")
+    for key, value in options.items():
+        if key not in _STREAM_OPTIONS and value is not None:
+            raise InvalidInput(
+                f"A stream takes no option {key[:80]!r}.",
+                next_step=f"Leave it out; taken are {' and '.join(_STREAM_OPTIONS)}.",
+            )
+    usage, _ = (_flag(options, key) for key in _STREAM_OPTIONS)
+    return _flag(body, "stream"), usage
 
 
 def _sampling(body: Mapping[str, Any]) -> Sampling:
     schema, any_json, free = _response_format(body)
-    length = _whole(body, "max_completion_tokens", 1, MAX_TOKENS)
+    newer, older = (_whole(body, key, 1, MAX_TOKENS) for key in _LENGTHS)
     return Sampling(
-        max_tokens=length or _whole(body, "max_tokens", 1, MAX_TOKENS),
+        max_tokens=newer or older,
         stop=_stops(body),
         seed=_whole(body, "seed", -(2**63), 2**63 - 1),
-        numbers={
-            key: _number(body, key, low, high)
-            for key, (low, high) in _NUMBERS.items()
-            if body.get(key) is not None
-        },
+        numbers=_numbers(body),
         schema=schema,
         any_json=any_json,
         free=free,
     )
+
+
+def _numbers(body: Mapping[str, Any]) -> dict[str, float]:
+    numbers: dict[str, float] = {
+        key: _number(body, key, low, high)
+        for key, (low, high) in _NUMBERS.items()
+        if body.get(key) is not None
+    }
+    top_k = _whole(body, "top_k", 0, MAX_TOP_K)
+    return numbers if top_k is None else {**numbers, "top_k": top_k}
+
+
+def _flag(body: Mapping[str, Any], key: str) -> bool:
+    value = body.get(key)
+    if value is not None and not isinstance(value, bool):
+        raise _wrong(key, "is neither true nor false")
+    return value is True
 
 
 def _whole(body: Mapping[str, Any], key: str, low: int, high: int) -> int | None:
@@ -216,7 +224,9 @@ def _wrong(key: str, reason: str) -> InvalidInput:
 
 def _stops(body: Mapping[str, Any]) -> tuple[str, ...]:
     stop = body.get("stop")
-    stops = [stop] if isinstance(stop, str) else stop or []
+    if stop is None or stop == "":  # clients send an empty text where a form was left empty
+        return ()
+    stops = [stop] if isinstance(stop, str) else stop
     if (
         not isinstance(stops, list)
         or len(stops) > MAX_STOPS
@@ -230,12 +240,20 @@ def _stops(body: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _top_logprobs(body: Mapping[str, Any], *, chat: bool) -> int | None:
-    if not chat:
-        return _whole(body, "logprobs", 0, MAX_TOP_LOGPROBS)
-    wanted = body.get("logprobs") or False
-    if not isinstance(wanted, bool):
-        raise InvalidInput("logprobs is true or false.", next_step="Give a number as top_logprobs.")
+    """How many log-probabilities are told beside each token; None if not even the token's own."""
     number = _whole(body, "top_logprobs", 0, MAX_TOP_LOGPROBS)
+    if not chat:
+        if number:
+            raise _wrong("top_logprobs", "is for chats; a completion takes the number as logprobs")
+        return _whole(body, "logprobs", 0, MAX_TOP_LOGPROBS)
+    wanted = body.get("logprobs")
+    if wanted is not None and not isinstance(wanted, bool):
+        raise InvalidInput("logprobs is true or false.", next_step="Give a number as top_logprobs.")
+    if number and not wanted:
+        raise InvalidInput(
+            "top_logprobs is told only where logprobs is true.",
+            next_step="Set logprobs to true, or leave out top_logprobs.",
+        )
     return (number or 0) if wanted else None
 
 
