@@ -107,7 +107,8 @@ class StreamingEngine(Engine, Protocol):
         emit: Callable[[Mapping[str, Any] | None], bool],
     ) -> Answer:
         """As `infer`; meanwhile `emit` is told each chunk of an answer that the request wants as a
-        stream, and of others None, so that it can say (False) that nobody wants the rest.
+        stream, and None as a sign of life where there is no chunk, so that it can say (False) that
+        nobody wants the rest. It may be called from several threads.
 
         Raises:
             UnknownStack, InvalidInput: as `infer`.

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -204,8 +205,8 @@ def test_a_stream_tells_the_same_as_a_whole_answer(engine: LlamaEngine) -> None:
     chunks: list[Mapping[str, Any]] = []
 
     def take(chunk: Mapping[str, Any] | None) -> bool:
-        assert chunk is not None
-        chunks.append(chunk)
+        if chunk is not None:  # else a sign of life
+            chunks.append(chunk)
         return True
 
     asked = chat(PROMPTS[1], stream=True, stream_options={"include_usage": True})
@@ -409,6 +410,45 @@ def test_one_prompt_in_a_few_is_looked_at_while_others_wait(
     looked = [one.novelty_percentile for one in seen if one.novelty_percentile is not None]
     assert len(looked) == 2
     assert all(0 <= one.confidence <= 1 for one in seen)
+
+
+def test_an_answer_does_not_wait_for_its_prompt_to_be_looked_at(
+    engine: LlamaEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine._llama, "_busy_texts", repeat(EMBEDDED_WHEN_BUSY))
+    writing, left = threading.Event(), threading.Event()
+
+    def hold(_chunk: Mapping[str, Any] | None) -> bool:
+        writing.set()
+        return not left.wait(timeout=PATIENCE_SECONDS)
+
+    with ThreadPoolExecutor(2) as callers:
+        held = callers.submit(engine.stream, "industry", chat(PROMPTS[0]), hold)
+        try:
+            assert writing.wait(timeout=PATIENCE_SECONDS)
+            looking = callers.submit(engine._llama.embed_if_free, PROMPTS[1])
+            assert looking.result(timeout=PATIENCE_SECONDS / 2) is None
+            assert not held.done()
+        finally:
+            left.set()
+        held.result()
+    assert engine._llama.embed_if_free(PROMPTS[1]) is not None
+
+
+@pytest.mark.parametrize("asked", [{"stream": True}, {"stream": False}, {"prompt": PROMPTS[0]}])
+def test_each_part_of_a_prompt_that_is_read_is_a_sign_of_life(
+    engine: LlamaEngine, asked: dict[str, Any]
+) -> None:
+    told: list[Mapping[str, Any] | None] = []
+
+    def leave(chunk: Mapping[str, Any] | None) -> bool:
+        told.append(chunk)
+        return False
+
+    body = asked if "prompt" in asked else chat(PROMPTS[0], **asked)
+    answer = engine.stream("qwen", {**body, "max_tokens": 20}, leave)
+    assert told[0] is None  # before the first token
+    assert answer.response["usage"]["completion_tokens"] == 0
 
 
 @pytest.mark.parametrize(

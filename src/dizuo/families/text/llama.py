@@ -31,6 +31,7 @@ from dizuo.families.text.messages import (
     with_system,
 )
 from dizuo.families.text.protocol import Ask
+from dizuo.families.text.pulse import Pulse
 from dizuo.families.text.schema import ANY_OBJECT, grammar
 from dizuo.families.text.turns import Turns
 
@@ -139,6 +140,7 @@ class Llama:
         self._tried: dict[str, bool] = {}
         self._turns = Turns(SLOTS, CALLS_PER_TURN)
         self._busy_texts = count(1)
+        self._pulse = Pulse()
         for path in (model, *adapters):
             if not path.is_file():
                 raise _cannot_open(path)
@@ -180,7 +182,9 @@ class Llama:
             ask: the question.
             manner: whose answer it is.
             emit: told each piece as it is written; False ends the answer there.
-            waits: told every second before it begins; False gives it up.
+            waits: asked every second before it begins, each time a part of the prompt has been
+                read, and meanwhile from a thread of its own, see `Pulse`; False ends the answer as
+                soon as llama.cpp next says something.
 
         Raises:
             ContextOverflow: the prompt is too long for the model.
@@ -191,9 +195,13 @@ class Llama:
         failures: list[DizuoError] = []  # an exception must not pass through native code
 
         def take(told: Any) -> bool:
+            self._pulse.beat()
+            if unwanted.is_set():
+                written.cancelled = True
+                return True
             try:
                 for chunk in told if isinstance(told, list) else [told]:
-                    written.cancelled |= not _take(chunk, written, emit)
+                    written.cancelled |= not _take(chunk, written, emit, waits)
             except DizuoError as error:
                 failures.append(error)
             return written.cancelled or bool(failures)
@@ -210,7 +218,8 @@ class Llama:
         with self._turns.turn(manner.adapters, waits) as admitted:
             written.cancelled = not admitted
             if admitted:
-                handle(self._body(ask, manner, schema), take)
+                with self._pulse.felt(waits) as unwanted:
+                    handle(self._body(ask, manner, schema), take)
         if failures:
             raise failures[0]
         if schema is not None and written.finish_reason == "stop" and not written.cancelled:
@@ -221,6 +230,7 @@ class Llama:
         sampling = ask.sampling
         body: dict[str, Any] = {
             "stream": True,
+            "return_progress": True,
             "stream_options": {"include_usage": True},
             "max_tokens": sampling.max_tokens or manner.max_tokens,
             "lora": self._adapters_on(manner.adapters),
@@ -342,18 +352,31 @@ class Llama:
             for number in range(self._num_adapters)
         ]
 
-    def embed_if_free(self, text: str) -> NDArray[np.float32] | None:
-        """As `embed` where no other call wants llama.cpp; else None but for one text in
-        EMBEDDED_WHEN_BUSY."""
+    def embed_if_free(
+        self, text: str, alive: Callable[[], bool] = lambda: True
+    ) -> NDArray[np.float32] | None:
+        """As `embed` where no other call wants llama.cpp; else None, but for one text in
+        EMBEDDED_WHEN_BUSY whose turn comes within a second: an answer waits for this.
+
+        Args:
+            text: what is embedded.
+            alive: called while llama.cpp is at work on it, see `Pulse`.
+        """
         if self._turns.taken() and next(self._busy_texts) % EMBEDDED_WHEN_BUSY:
             return None
-        return self.embed(text)
+        with self._turns.turn(_EMBEDDING, lambda: False, next_turn=True) as admitted:
+            if not admitted:
+                return None
+            with self._pulse.felt(alive):
+                return self._embedding(text)
 
     def embed(self, text: str) -> NDArray[np.float32]:
         """The bare base's embedding of a text, unit norm, shape (d)."""
-        body = {"input": text[:EMBEDDED_CHARACTERS] or " "}
         with self._turns.turn(_EMBEDDING, lambda: True, next_turn=True):
-            answer = self._server.handle_embeddings(body)
+            return self._embedding(text)
+
+    def _embedding(self, text: str) -> NDArray[np.float32]:
+        answer = self._server.handle_embeddings({"input": text[:EMBEDDED_CHARACTERS] or " "})
         if "error" in answer:
             raise _failed(answer["error"])
         return np.asarray(answer["data"][0]["embedding"], dtype=np.float32)
@@ -382,10 +405,17 @@ def _schema(ask: Ask, manner: Manner) -> Mapping[str, Any] | None:
     return schema
 
 
-def _take(chunk: Mapping[str, Any], written: Written, emit: Callable[[Piece], bool]) -> bool:
+def _take(
+    chunk: Mapping[str, Any],
+    written: Written,
+    emit: Callable[[Piece], bool],
+    waits: Callable[[], bool],
+) -> bool:
     """Add what a chunk of the stream says; returns whether the rest is wanted."""
     if "error" in chunk:
         raise _failed(chunk["error"])
+    if "prompt_progress" in chunk:
+        return waits()
     if usage := chunk.get("usage"):
         written.num_prompt_tokens = usage["prompt_tokens"]
         written.num_tokens = usage["completion_tokens"]

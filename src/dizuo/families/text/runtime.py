@@ -71,8 +71,9 @@ class LlamaEngine:
     def stream(self, stack: str, request: Mapping[str, Any], emit: Emit) -> Answer:
         """As `infer`, and `emit` is told each chunk of an answer that was asked for as a stream.
 
-        Of other answers it is told None for each piece, so that whoever no longer wants the answer
-        can say so (False) while it is written.
+        Of other answers it is told None for each piece, and of all of them while the prompt is read
+        or waits, also from other threads, so that whoever no longer wants the answer can say so
+        (False).
         """
         chosen = self._stack(stack)
         if protocol.is_batch(request):
@@ -81,7 +82,7 @@ class LlamaEngine:
         reply = replies.Reply(chosen.identity, ask, f"chatcmpl-{uuid.uuid4().hex}", _seconds())
         telling = _telling(reply, ask, emit)
         written = self._llama.write(ask, chosen.manner, telling, lambda: emit(None))
-        seen = self._observe(chosen, ask, written)
+        seen = self._observe(chosen, ask, written, lambda: emit(None))
         if ask.stream:
             for chunk in reply.last_chunks(written, seen):
                 emit(chunk)
@@ -94,7 +95,7 @@ class LlamaEngine:
                 if emit(None)
                 else Written(cancelled=True)
             )
-            seen = self._observe(stack, ask, written)
+            seen = self._observe(stack, ask, written, lambda: emit(None))
             reply = replies.Reply(stack.identity, ask, f"chatcmpl-{uuid.uuid4().hex}", _seconds())
             return seen, reply.whole(written, seen)
 
@@ -104,19 +105,21 @@ class LlamaEngine:
             tuple(seen for seen, _ in answered),
         )
 
-    def _observe(self, stack: _Stack, ask: Ask, written: Written) -> Observation:
+    def _observe(
+        self, stack: _Stack, ask: Ask, written: Written, alive: Callable[[], bool]
+    ) -> Observation:
         known = stack.calibration
         sure = known.confidences(figures(written.tokens)[None])
         return Observation(
             answer_of(written.text),
             float(sure[0]),
             float(known.confidence_percentiles(sure)[0]),
-            None if written.cancelled else self._novelty(known, ask),
+            None if written.cancelled else self._novelty(known, ask, alive),
         )
 
-    def _novelty(self, known: Calibration, ask: Ask) -> float | None:
+    def _novelty(self, known: Calibration, ask: Ask, alive: Callable[[], bool]) -> float | None:
         text = prompt_text(ask.messages) if ask.messages is not None else str(ask.prompt)
-        embedding = self._llama.embed_if_free(text)
+        embedding = self._llama.embed_if_free(text, alive)
         return None if embedding is None else float(known.novelty_percentiles(embedding[None])[0])
 
     def expect(self, stack: str, _request: Mapping[str, Any], taken: Sequence[int]) -> Distribution:

@@ -1,0 +1,80 @@
+"""A prompt that takes long to read: the engine shows that it lives, and hears who leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from benchmarks.rig import language
+
+from dizuo.agent.engine_host import EngineHost, EngineLimits
+from dizuo.agent.engine_process import EnginePlan
+from dizuo.artifacts.model import StackFiles
+from dizuo.families.text.runtime import open_engine
+
+LIMITS = EngineLimits(start_seconds=60, answer_seconds=2)
+SIZES = {
+    "hidden_size": 768,
+    "intermediate_size": 3072,
+    "num_hidden_layers": 6,
+    "num_attention_heads": 12,
+    "num_key_value_heads": 4,
+    "head_dim": 64,
+    "max_position_embeddings": 2048,
+    "vocab_size": 1024,
+}
+"""Of a model that takes seconds to read the longest prompt, on one thread of any processor."""
+LONG = {
+    "messages": [{"role": "user", "content": "路灯不亮积水很深" * 200}],
+    "temperature": 0,
+    "max_tokens": 2,
+}
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> StackFiles:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(language, "ARCHITECTURES", {"slow": SIZES})
+        return language.build_base("slow", tmp_path_factory.mktemp("slow")).exported
+
+
+def test_an_engine_is_not_overdue_while_it_reads(stack: StackFiles, tmp_path: Path) -> None:
+    async def scenario() -> tuple[dict[str, Any], float]:
+        plan = EnginePlan("text", 1, {"slow": stack})
+        host = EngineHost(plan, tmp_path / "engine.log", LIMITS, asyncio.Event())
+        await host.start()
+        try:
+            began = time.monotonic()
+            answer = await host.infer("slow", json.dumps(LONG).encode())
+            assert (host.num_answers, host.num_errors, host.num_crashes) == (1, 0, 0)
+            return json.loads(answer.body), time.monotonic() - began
+        finally:
+            await host.stop(0)
+
+    answer, seconds = asyncio.run(scenario())
+    assert answer["usage"]["prompt_tokens"] > 1500
+    assert answer["usage"]["completion_tokens"] == 2
+    if seconds < LIMITS.answer_seconds:
+        pytest.skip("this machine reads the longest prompt before anything is overdue")
+
+
+def test_who_leaves_while_the_prompt_is_read_ends_the_answer(stack: StackFiles) -> None:
+    engine = open_engine({"slow": stack}, threads=1)
+    told: list[str] = []
+
+    def leave(_chunk: Mapping[str, Any] | None) -> bool:
+        """Leaves between two words of llama.cpp."""
+        told.append(threading.current_thread().name)
+        return told[-1] != "pulse"
+
+    answer = engine.stream("slow", {**LONG, "max_tokens": 64}, leave)
+    engine.close()
+    assert answer.response["usage"]["completion_tokens"] == 0
+    assert told.count("pulse") == 1
+    assert told[-1] == "pulse"
