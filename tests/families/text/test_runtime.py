@@ -22,6 +22,7 @@ from dizuo.artifacts.model import StackFiles
 from dizuo.core.digests import sha256_bytes
 from dizuo.core.errors import InvalidInput
 from dizuo.families import registry
+from dizuo.families.base import Answer
 from dizuo.families.errors import (
     ContextOverflow,
     GenerationFailed,
@@ -64,6 +65,11 @@ def engine(stacks: dict[str, StackFiles]) -> LlamaEngine:
 
 def chat(prompt: str, **changes: Any) -> dict[str, Any]:
     return {"messages": [{"role": "user", "content": prompt}], "temperature": 0, **changes}
+
+
+def content(answer: Answer) -> str:
+    """What a chat was answered."""
+    return str(answer.response["choices"][0]["message"]["content"])
 
 
 def tokens(engine: LlamaEngine, name: str, prompt: str) -> list[tuple[str, float]]:
@@ -230,9 +236,10 @@ def test_an_answer_that_nobody_wants_ends_early(engine: LlamaEngine) -> None:
         return len(told) < 3
 
     asked = chat(PROMPTS[0], max_tokens=90, response_format={"type": "text"})
-    (seen,) = engine.stream("qwen", asked, enough).observations
+    answer = engine.stream("qwen", asked, enough)
     assert len(told) == 3
-    assert seen.novelty_percentile is None  # nor is its prompt looked at
+    assert len(content(answer)) < 20
+    assert answer.observations == ()
 
 
 def test_of_a_batch_that_nobody_wants_no_further_answer_is_begun(engine: LlamaEngine) -> None:
@@ -256,8 +263,8 @@ def test_a_callers_schema_comes_before_the_layers(engine: LlamaEngine) -> None:
     wanted = {"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"]}
     held = {"type": "json_schema", "json_schema": {"name": "x", "schema": {
         **wanted, "additionalProperties": False}}}  # fmt: skip
-    (seen,) = engine.infer("scenario", chat(PROMPTS[0], response_format=held)).observations
-    assert seen.answer in ({"ok": True}, {"ok": False})
+    answer = engine.infer("scenario", chat(PROMPTS[0], response_format=held))
+    assert content(answer) in ('{"ok":true}', '{"ok":false}')
 
 
 def quoting(*names: str) -> dict[str, Any]:
@@ -280,9 +287,9 @@ def test_an_excerpt_stands_in_the_prompt_whatever_else_the_model_would_write(
         asked = chat(prompt, temperature=2.0, seed=seed, response_format=quoting("a", "b"))
         reply = engine.infer("scenario", asked)
         if reply.response["choices"][0]["finish_reason"] == "stop":
-            (seen,) = reply.observations
-            assert is_excerpt(seen.answer["a"], prompt)
-            assert is_excerpt(seen.answer["b"], prompt)
+            said = json.loads(content(reply))
+            assert is_excerpt(said["a"], prompt)
+            assert is_excerpt(said["b"], prompt)
 
 
 def test_an_answer_whose_excerpts_were_not_held_is_no_answer(
@@ -291,10 +298,47 @@ def test_an_answer_whose_excerpts_were_not_held_is_no_answer(
     """As if llama.cpp left out the grammar of one answer, or took another one's."""
     asked = chat(PROMPTS[0], response_format=quoting("a"))
     engine.infer("scenario", asked)
-    other = '%llguidance {}\nstart: "{\\"a\\":\\"鳖鳖\\"}"'
-    monkeypatch.setattr(llama, "grammar", lambda _schema, _said: other)
-    with pytest.raises(GenerationFailed, match="does not stand in the prompt word for word"):
-        engine.infer("scenario", asked)
+    for written, fault in (
+        ('{"a":"鳖鳖"}', "does not stand in the prompt word for word"),
+        ('{"b":1}', 'the answer lacks "a"'),
+        ("积水", "the answer is not of type object"),
+    ):
+        other = f"%llguidance {{}}\nstart: {json.dumps(written, ensure_ascii=False)}"
+        monkeypatch.setattr(llama, "grammar", lambda _schema, _said, other=other: other)
+        monkeypatch.setitem(engine._llama._tried, other, True)
+        with pytest.raises(GenerationFailed, match=fault):
+            engine.infer("scenario", asked)
+
+
+def test_an_answer_that_the_caller_shapes_or_cuts_is_no_observation(engine: LlamaEngine) -> None:
+    whole = engine.infer("scenario", chat(PROMPTS[0]))
+    assert len(whole.observations) == 1
+    for more in (
+        {"max_tokens": 2},
+        {"stop": "}"},
+        {"response_format": {"type": "text"}},
+        {"response_format": {"type": "json_object"}},
+        {"response_format": quoting("a")},
+    ):
+        assert engine.infer("scenario", chat(PROMPTS[0], **more)).observations == ()
+
+
+def test_a_seed_repeats_an_answer_whatever_its_number(engine: LlamaEngine) -> None:
+    free = {"temperature": 2.0, "response_format": {"type": "text"}, "max_tokens": 30}
+    for seed in (-1, 0, 7, (1 << 32) - 1):
+        said = {content(engine.infer("qwen", chat("x", seed=seed, **free))) for _ in range(3)}
+        assert len(said) == 1, seed
+
+
+def test_a_prompt_far_too_long_is_refused_before_anyone_waits(
+    engine: LlamaEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def turn(*_arguments: Any, **_more: Any) -> None:
+        pytest.fail("it took a turn")
+
+    monkeypatch.setattr(engine._llama._turns, "turn", turn)
+    with pytest.raises(ContextOverflow, match=r"has 600,001 bytes; this model reads 128 tokens"):
+        engine.infer("qwen", chat("路" * 200_000 + "x"))
 
 
 UNENFORCED: dict[str, dict[str, Any]] = {
@@ -405,8 +449,8 @@ def test_one_prompt_in_a_few_is_looked_at_while_others_wait(
     engine: LlamaEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Turns, "taken", lambda _self: True)
-    short = chat(PROMPTS[0], max_tokens=1)
-    seen = [engine.infer("scenario", short).observations[0] for _ in range(2 * EMBEDDED_WHEN_BUSY)]
+    asked = chat(PROMPTS[0])
+    seen = [engine.infer("scenario", asked).observations[0] for _ in range(2 * EMBEDDED_WHEN_BUSY)]
     looked = [one.novelty_percentile for one in seen if one.novelty_percentile is not None]
     assert len(looked) == 2
     assert all(0 <= one.confidence <= 1 for one in seen)

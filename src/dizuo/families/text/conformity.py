@@ -31,15 +31,15 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
 }
 
 
-def label_fault(label: Any, schema: Mapping[str, Any]) -> str:
+def label_fault(label: Any, schema: Mapping[str, Any], *, called: str = "the label") -> str:
     """Where a label is not what a schema says, one clause without a full stop, or an empty string.
 
-    The schema has no `schema_fault`.
+    The schema has no `schema_fault`. `called` is what the clause calls the label.
     """
     try:
-        return next(_Check(schema).faults(label, schema, "the label"), "")
+        return next(_Check(schema).faults(label, schema, called), "")
     except RecursionError:
-        return "the label is nested too deep"
+        return f"{called} is nested too deep"
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from dizuo.families.base import Distribution
 from dizuo.families.errors import ContextOverflow, GenerationFailed, LayerRefused
 from dizuo.families.text import excerpts
 from dizuo.families.text.calibration import TOP_LOGPROBS, Token, token_of
+from dizuo.families.text.conformity import label_fault
 from dizuo.families.text.messages import (
     TEMPLATE_ARGUMENTS,
     answer_of,
@@ -64,6 +65,10 @@ _FORCED = "!"
 """A character that is a token of its own in every byte-level vocabulary."""
 _FORCING = 1e9
 _SCHEMAS_REMEMBERED = 1000
+_MOST_TOKEN_BYTES = 64
+"""Of a token on average; longer ones are runs of spaces or dashes."""
+_RANDOM_SEED = (1 << 32) - 1
+"""What llama.cpp takes for no seed."""
 _FAR_LIKELIER = 100.0
 """Added to a token's logit."""
 _SAID = "dizuo"
@@ -88,6 +93,11 @@ class Written:
     num_prompt_tokens: int = 0
     num_tokens: int = 0
     cancelled: bool = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether the model ended it."""
+        return self.finish_reason == "stop" and not self.cancelled
 
     @property
     def text(self) -> str:
@@ -191,6 +201,7 @@ class Llama:
             InvalidInput: llama.cpp refuses the request, or cannot enforce its schema.
             GenerationFailed: it fails.
         """
+        self._refuse_far_too_long(ask)
         written = Written()
         failures: list[DizuoError] = []  # an exception must not pass through native code
 
@@ -215,16 +226,37 @@ class Llama:
         if schema is not None and not self._require_enforced(schema, waits):
             written.cancelled = True
             return written
+        body = self._body(ask, manner, schema)
         with self._turns.turn(manner.adapters, waits) as admitted:
             written.cancelled = not admitted
             if admitted:
                 with self._pulse.felt(waits) as unwanted:
-                    handle(self._body(ask, manner, schema), take)
+                    handle(body, take)
         if failures:
             raise failures[0]
-        if schema is not None and written.finish_reason == "stop" and not written.cancelled:
-            _require_excerpts(written, schema, _said(ask))
+        if schema is not None and written.ended and not ask.sampling.stop:
+            _require_kept(written, schema, _said(ask))
         return written
+
+    def _refuse_far_too_long(self, ask: Ask) -> None:
+        """Refuse what cannot fit before anyone waits for it: llama.cpp reads all of a text as
+        tokens before it finds that there are too many.
+
+        Raises:
+            ContextOverflow: the texts have too many bytes.
+        """
+        texts = (
+            [str(ask.prompt)]
+            if ask.messages is None
+            else [message["content"] for message in ask.messages]
+        )
+        num_bytes = sum(len(text.encode()) for text in texts)
+        if num_bytes > self.slot_tokens * _MOST_TOKEN_BYTES:
+            raise ContextOverflow(
+                f"The prompt has {num_bytes:,} bytes; this model reads {self.slot_tokens:,} tokens "
+                "at once, its answer included.",
+                next_step="Shorten the messages.",
+            )
 
     def _body(self, ask: Ask, manner: Manner, schema: Mapping[str, Any] | None) -> dict[str, Any]:
         sampling = ask.sampling
@@ -247,7 +279,7 @@ class Llama:
         if sampling.stop:
             body["stop"] = list(sampling.stop)
         if sampling.seed is not None:
-            body["seed"] = sampling.seed % (1 << 32)
+            body["seed"] = sampling.seed % _RANDOM_SEED
         if schema is not None:
             body["grammar"] = grammar(schema, _said(ask))
         return body
@@ -386,9 +418,17 @@ def _said(ask: Ask) -> str:
     return str(ask.prompt) if ask.messages is None else prompt_text(ask.messages)
 
 
-def _require_excerpts(written: Written, schema: Mapping[str, Any], said: str) -> None:
-    """Each answer with excerpts has a grammar of its own, and llama.cpp may leave it out."""
-    fault = excerpts.answer_fault(answer_of(written.text), schema, said)
+def _require_kept(written: Written, schema: Mapping[str, Any], said: str) -> None:
+    """See that an answer is what its schema says: each with excerpts has a grammar of its own, and
+    llama.cpp may leave it out.
+
+    Raises:
+        GenerationFailed: it is not.
+    """
+    answer = answer_of(written.text)
+    fault = label_fault(answer, schema, called="the answer") or excerpts.answer_fault(
+        answer, schema, said
+    )
     if fault:
         raise GenerationFailed(
             f"The model did not keep to its schema: {fault}.",

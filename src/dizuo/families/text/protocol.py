@@ -50,6 +50,11 @@ class Sampling:
     free: bool = False
     """Whether the caller asked for plain text, also of a layer that has a schema."""
 
+    @property
+    def shapes(self) -> bool:
+        """Whether the caller chooses the answer's form or where it stops, instead of the layer."""
+        return self.schema is not None or self.any_json or self.free or bool(self.stop)
+
 
 @dataclass(frozen=True, slots=True)
 class Ask:

@@ -73,7 +73,8 @@ class LlamaEngine:
 
         Of other answers it is told None for each piece, and of all of them while the prompt is read
         or waits, also from other threads, so that whoever no longer wants the answer can say so
-        (False).
+        (False). An answer that was cut, or whose form the caller chose, is no observation: it says
+        nothing about what the stack answers by itself.
         """
         chosen = self._stack(stack)
         if protocol.is_batch(request):
@@ -86,7 +87,8 @@ class LlamaEngine:
         if ask.stream:
             for chunk in reply.last_chunks(written, seen):
                 emit(chunk)
-        return Answer(reply.whole(written, seen), (seen,) if ask.messages is not None else ())
+        observed = ask.messages is not None and written.ended and not ask.sampling.shapes
+        return Answer(reply.whole(written, seen), (seen,) if observed else ())
 
     def _batch(self, stack: _Stack, asks: Sequence[Ask], emit: Emit) -> Answer:
         def one(ask: Ask) -> tuple[Observation, dict[str, Any]]:
@@ -194,7 +196,7 @@ def open_engine(stacks: Mapping[str, StackFiles], *, threads: int) -> LlamaEngin
     for name, files in stacks.items():
         _check(files, manifests[name])
     adapters = _adapters(stacks, manifests)
-    numbers = {weights: number for number, weights in enumerate(adapters)}
+    numbers = {key: number for number, key in enumerate(adapters)}
     base = next(iter(stacks.values())).base.directory
     known = {name: _load(name, files, manifests[name], numbers) for name, files in stacks.items()}
     llama = Llama(
@@ -220,22 +222,34 @@ def _check(files: StackFiles, manifests: Sequence[Manifest]) -> None:
 
 def _adapters(
     stacks: Mapping[str, StackFiles], manifests: Mapping[str, Sequence[Manifest]]
-) -> dict[str, tuple[StackFiles, int]]:
-    """Each different adapter once, by the digest of its weights: whose it is, and at what depth."""
+) -> dict[tuple[str, str], tuple[StackFiles, int]]:
+    """Each different adapter once, by `_key`: whose it is, and at what depth."""
     return {
-        manifest.weights: (files, depth)
+        _key(files, manifest, depth): (files, depth)
         for name, files in stacks.items()
         for depth, manifest in enumerate(manifests[name])
         if depth > 0
     }
 
 
+def _key(files: StackFiles, manifest: Manifest, depth: int) -> tuple[str, str]:
+    """The digest of an adapter's weights, and the numbers that its GGUF file keeps them in."""
+    return manifest.weights, read_gguf_facts(files.layers[depth].directory).kept_as
+
+
 def _load(
-    name: str, files: StackFiles, manifests: Sequence[Manifest], numbers: Mapping[str, int]
+    name: str,
+    files: StackFiles,
+    manifests: Sequence[Manifest],
+    numbers: Mapping[tuple[str, str], int],
 ) -> _Stack:
     top = manifests[-1]
     manner = Manner(
-        adapters=frozenset(numbers[manifest.weights] for manifest in manifests[1:]),
+        adapters=frozenset(
+            numbers[_key(files, manifest, depth)]
+            for depth, manifest in enumerate(manifests)
+            if depth > 0
+        ),
         max_tokens=top.answering.max_tokens,
         system=top.answering.system,
         schema=read_schema(files.top.directory, top),
