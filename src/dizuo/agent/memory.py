@@ -7,14 +7,11 @@ from pathlib import Path
 
 import psutil
 
-from dizuo.agent.fleet import Fleet
+from dizuo.agent.engine_process import EnginePlan
+from dizuo.agent.fleet import Fleet, plan_engines
 from dizuo.agent.generations import Generation
+from dizuo.families import registry
 
-PROCESS_BYTES = 120_000_000
-"""What an engine process takes before it holds weights: the interpreter, NumPy and the runtime
-(measured at 70 to 110 MB with ONNX Runtime 1.31)."""
-WEIGHTS_FACTOR = 1.5
-"""Weights as files, times this, is what they take when loaded (measured at up to 1.4)."""
 _CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -27,13 +24,36 @@ class MemoryRules:
 
 
 def estimate_bytes(generation: Generation) -> int:
-    """What the engines of a generation will take, roughly and rather too much."""
-    bases = {(stack.direction.family, stack.base) for stack in generation.stacks}
-    return len(bases) * PROCESS_BYTES + int(generation.size_bytes * WEIGHTS_FACTOR)
+    """What the engines of a generation will take, as their families say.
+
+    Raises:
+        LayerRefused: a layer's files cannot be read.
+    """
+    return sum(
+        registry.footprint(plan.family).engine_bytes(
+            plan.stacks, file_bytes=_file_bytes(generation, plan)
+        )
+        for plan in plan_engines(generation, 1)
+    )
+
+
+def _file_bytes(generation: Generation, plan: EnginePlan) -> int:
+    """Bytes of the distinct files that one engine opens."""
+    distinct = {
+        file.digest: file.size_bytes
+        for stack in generation.stacks
+        if stack.direction.served_as in plan.stacks
+        for file in stack.staged
+    }
+    return sum(distinct.values())
 
 
 def fits_beside(current: Fleet, new: Generation, rules: MemoryRules) -> bool:
-    """Whether the engines of `new` can run while those of `current` still do."""
+    """Whether the engines of `new` can run while those of `current` still do; reads files.
+
+    Raises:
+        LayerRefused: as `estimate_bytes`.
+    """
     needed = estimate_bytes(new)
     if rules.engines_at_most:
         return current.memory_bytes() + needed <= rules.engines_at_most
