@@ -36,7 +36,6 @@ from dizuo.families.text.layer import (
     read_manifest,
     write_manifest,
 )
-from dizuo.families.text.llama import SLOT_TOKENS
 from dizuo.families.text.making import (
     Below,
     base_manifest,
@@ -46,6 +45,7 @@ from dizuo.families.text.making import (
 )
 from dizuo.families.text.network import merged_model, new_model, qwen3_config, read_config
 from dizuo.families.text.recipe import Qwen3Architecture
+from dizuo.families.text.slots import SLOT_TOKENS
 from dizuo.families.text.tokenizer import CHAT_TEMPLATE, learn_tokenizer, tokenizer_config
 from dizuo.families.text.tokens import Tokens, read_tokens, tokens_of
 

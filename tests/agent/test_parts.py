@@ -15,20 +15,23 @@ from hypothesis import strategies as st
 from dizuo.agent import state as state_module
 from dizuo.agent.engine_process import EnginePlan
 from dizuo.agent.errors import HomeDamaged, NotJoined, NotServing, ProbeFailed
+from dizuo.agent.generations import Generation, StagedFile, StagedStack
 from dizuo.agent.home import Active, AgentHome, Enrolment
-from dizuo.agent.memory import PROCESS_BYTES, MemoryRules, fits_beside, free_bytes
+from dizuo.agent.memory import MemoryRules, estimate_bytes, fits_beside, free_bytes
 from dizuo.agent.probe import ProbeRules, judge, judge_memory
 from dizuo.agent.slots import Slots
 from dizuo.agent.state import SiteState
 from dizuo.agent.sync import STUBBORN_FACTOR, Backoff, same
 from dizuo.agent.threads import in_thread
 from dizuo.agent.updater import as_told
+from dizuo.artifacts.model import StackFiles
 from dizuo.core.digests import sha256_bytes
 from dizuo.core.errors import TooLarge
 from dizuo.core.files import write_json
 from dizuo.core.transitions import TransitionRefused
 from dizuo.edge.wire import CheckIn, DesiredState, Direction
 from dizuo.families.golden import Probe
+from dizuo.families.vision.footprint import engine_bytes
 
 
 def direction(name: str) -> Direction:
@@ -243,27 +246,60 @@ def test_nothing_is_served_before_the_first_generation() -> None:
 
 
 class Weighed:
-    """What `fits_beside` asks of a fleet and a generation."""
+    """What `fits_beside` asks of a fleet."""
 
     def __init__(self, num_bytes: int) -> None:
-        self.size_bytes = num_bytes
-        self.stacks: tuple[Any, ...] = ()
+        self._num_bytes = num_bytes
 
     def memory_bytes(self) -> int:
-        return self.size_bytes
+        return self._num_bytes
 
 
-@pytest.mark.parametrize(("limit", "fits"), [(2500, True), (2499, False)])
-def test_a_limit_holds_both_generations(limit: int, fits: bool) -> None:
-    current, new = Weighed(1000), Weighed(1000)
-    rules = MemoryRules(engines_at_most=limit)
-    assert fits_beside(current, new, rules) is fits  # type: ignore[arg-type]
+NOTHING = Weighed(0)
+PROCESS_BYTES = engine_bytes({}, file_bytes=0)
+
+
+def staged(name: str, base: str, files: dict[str, int], family: str = "vision") -> StagedStack:
+    """A stack on a base, with files of the given contents and sizes."""
+    chosen = direction(name).model_copy(update={"family": family})
+    return StagedStack(
+        chosen,
+        base,
+        StackFiles(name, 1, chosen.digest, "plain", ()),
+        tuple(StagedFile(f"{name}/{one}", one, size) for one, size in files.items()),
+    )
+
+
+def generation_of(*stacks: StagedStack) -> Generation:
+    return Generation(1, Path("nowhere"), stacks)
+
+
+@pytest.mark.parametrize(("spare", "fits"), [(0, True), (-1, False)])
+def test_a_limit_holds_both_generations(spare: int, fits: bool) -> None:
+    new = generation_of(staged("a", "base", {"weights": 1000}))
+    rules = MemoryRules(engines_at_most=700 + PROCESS_BYTES + 1500 + spare)
+    assert fits_beside(Weighed(700), new, rules) is fits  # type: ignore[arg-type]
 
 
 def test_without_a_limit_the_machine_is_asked() -> None:
-    new = Weighed(1)
-    assert fits_beside(new, new, MemoryRules(reserve=0))  # type: ignore[arg-type]
-    assert not fits_beside(new, new, MemoryRules(reserve=1 << 60))  # type: ignore[arg-type]
+    new = generation_of(staged("a", "base", {"weights": 1}))
+    assert fits_beside(NOTHING, new, MemoryRules(reserve=0))  # type: ignore[arg-type]
+    assert not fits_beside(NOTHING, new, MemoryRules(reserve=1 << 60))  # type: ignore[arg-type]
+
+
+def test_stacks_on_one_base_take_one_engine_that_holds_each_file_once() -> None:
+    first = staged("a", "base", {"weights": 1000, "one": 10})
+    second = staged("b", "base", {"weights": 1000, "two": 20})
+    other = staged("c", "other", {"more": 4000})
+    together = estimate_bytes(generation_of(first, second))
+    assert together == PROCESS_BYTES + 1545
+    assert estimate_bytes(generation_of(first, second, other)) == together + PROCESS_BYTES + 6000
+    assert estimate_bytes(generation_of()) == 0
+
+
+def test_each_family_says_what_its_engines_take() -> None:
+    scales = staged("a", "base", {"weights": 1000}, family="scales")
+    assert estimate_bytes(generation_of(scales)) == 120_001_000
 
 
 @pytest.mark.parametrize(

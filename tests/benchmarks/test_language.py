@@ -22,8 +22,8 @@ from benchmarks.update import conclude as conclude_update
 from tests.benchmarks.test_measurements import last_line
 
 from dizuo.artifacts.model import Level
-from dizuo.families.text.llama import SLOTS
 from dizuo.families.text.runtime import open_engine
+from dizuo.families.text.slots import SLOTS
 
 TOY = ("--architecture", "qwen3-toy")
 

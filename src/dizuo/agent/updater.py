@@ -169,7 +169,7 @@ class Updater:
     async def _probe(self, generation: Generation) -> None:
         serving = self._serving
         note = ""
-        if serving is not None and not fits_beside(serving, generation, self._rules.memory):
+        if serving is not None and not await self._fits_beside(serving, generation):
             note = (
                 "Memory does not hold two generations: the old one stops before the new one is "
                 "tried, and starts again if it fails."
@@ -182,6 +182,10 @@ class Updater:
         self._candidate = await start_fleet(generation, self._rules.fleet)
         measured = await probe_fleet(self._candidate, self._rules.probe)
         _log.info("probe of generation %d: %s", generation.number, measured)
+
+    async def _fits_beside(self, serving: Fleet, generation: Generation) -> bool:
+        rules = self._rules.memory
+        return await in_thread(lambda: fits_beside(serving, generation, rules), name="memory")
 
     def _serve(self, fleet: Fleet) -> None:
         self._places.slots.switch(fleet.routes)

@@ -1,8 +1,9 @@
 """What a family is: a package whose modules satisfy these protocols, found by entry point.
 
 A family named `vision` registers its package under the entry-point group `dizuo.families`; its
-modules `spec`, `score` and `runtime` are light (no PyTorch: the agent imports them), `tune` and
-`export` are heavy. `dizuo.families.registry` finds a family and hands out one module at a time.
+modules `spec`, `score`, `footprint` and `runtime` are light (no PyTorch: the agent imports them),
+`tune` and `export` are heavy. `dizuo.families.registry` finds a family and hands out one module at
+a time.
 
 A *row* is one sample of a dataset: a mapping with the columns that the family's spec names. A
 *request* is the JSON body of one call to an engine, an *answer* what the engine says about one row
@@ -208,6 +209,22 @@ class Runtime(Protocol):
 
         Raises:
             LayerRefused: a layer does not fit this base or this engine; says why.
+        """
+
+
+class Footprint(Protocol):
+    """`<family>/footprint.py`: what an engine takes, told before it starts. Light."""
+
+    def engine_bytes(self, stacks: Mapping[str, StackFiles], *, file_bytes: int) -> int:
+        """Bytes of memory that one engine for these stacks takes once it answers, its process
+        included, roughly and rather too much.
+
+        Args:
+            stacks: as `Runtime.open_engine` gets them; they share a base.
+            file_bytes: of their files together, those that are the same counted once.
+
+        Raises:
+            LayerRefused: a file that tells it cannot be read.
         """
 
 

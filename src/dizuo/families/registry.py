@@ -7,7 +7,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import cast
 
-from dizuo.families.base import Exporter, Importer, Runtime, Scorer, Spec, Tuner
+from dizuo.families.base import Exporter, Footprint, Importer, Runtime, Scorer, Spec, Tuner
 from dizuo.families.errors import FamilyMissing, UnknownFamily
 
 ENTRY_POINT_GROUP = "dizuo.families"
@@ -69,6 +69,11 @@ def scorer(family: str) -> Scorer:
 def runtime(family: str) -> Runtime:
     """The family's engine."""
     return cast(Runtime, _part(family, "runtime"))
+
+
+def footprint(family: str) -> Footprint:
+    """How much memory the family's engine takes."""
+    return cast(Footprint, _part(family, "footprint"))
 
 
 def tuner(family: str) -> Tuner:

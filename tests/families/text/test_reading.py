@@ -16,6 +16,7 @@ from benchmarks.rig import language
 from dizuo.agent.engine_host import EngineHost, EngineLimits
 from dizuo.agent.engine_process import EnginePlan
 from dizuo.artifacts.model import StackFiles
+from dizuo.families.text.footprint import engine_bytes
 from dizuo.families.text.runtime import open_engine
 
 LIMITS = EngineLimits(start_seconds=60, answer_seconds=2)
@@ -53,6 +54,9 @@ def test_an_engine_is_not_overdue_while_it_reads(stack: StackFiles, tmp_path: Pa
             began = time.monotonic()
             answer = await host.infer("slow", json.dumps(LONG).encode())
             assert (host.num_answers, host.num_errors, host.num_crashes) == (1, 0, 0)
+            files = (one for one in stack.base.directory.iterdir() if one.is_file())
+            told = engine_bytes(plan.stacks, file_bytes=sum(one.stat().st_size for one in files))
+            assert host.memory_bytes() < told < 2.5 * host.memory_bytes()
             return json.loads(answer.body), time.monotonic() - began
         finally:
             await host.stop(0)

@@ -32,9 +32,10 @@ from dizuo.families.errors import (
 from dizuo.families.golden import probe, read_golden, read_trained_answers
 from dizuo.families.text import llama, spec
 from dizuo.families.text.excerpts import is_excerpt
-from dizuo.families.text.llama import CALLS_PER_TURN, EMBEDDED_WHEN_BUSY, SLOTS
+from dizuo.families.text.llama import CALLS_PER_TURN, EMBEDDED_WHEN_BUSY
 from dizuo.families.text.parameters import NEUTRAL, PASSED_OVER, REFUSED, TAKEN
 from dizuo.families.text.runtime import LlamaEngine, open_engine
+from dizuo.families.text.slots import SLOTS
 from dizuo.families.text.turns import Turns
 
 NUM_MIXED = 300

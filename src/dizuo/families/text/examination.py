@@ -34,9 +34,10 @@ from dizuo.families.text.generation import Answer, Writer, embed, watching
 from dizuo.families.text.holding import Rule
 from dizuo.families.text.layer import Manifest, read_schema
 from dizuo.families.text.lessons import Lot, Question, Reading, embedded_text
-from dizuo.families.text.llama import EMBEDDED_CHARACTERS, SLOT_TOKENS
+from dizuo.families.text.llama import EMBEDDED_CHARACTERS
 from dizuo.families.text.messages import answer_of
 from dizuo.families.text.network import Model, base_model, merge
+from dizuo.families.text.slots import SLOT_TOKENS
 from dizuo.families.text.teaching import threads_for
 from dizuo.families.text.tokens import Tokens
 

@@ -206,7 +206,7 @@ def _tokenizer_settings(found: ModelDirectory) -> dict[str, Any]:
 def _examination(tokens: Tokens, context_length: int) -> Examination:
     from dizuo.families.text.examination import Examination
     from dizuo.families.text.lessons import Reading
-    from dizuo.families.text.llama import SLOT_TOKENS
+    from dizuo.families.text.slots import SLOT_TOKENS
 
     window = min(context_length, SLOT_TOKENS)
     reading = Reading(tokens, AnswerTask(kind="answer"), window)

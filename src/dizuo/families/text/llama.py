@@ -34,12 +34,9 @@ from dizuo.families.text.messages import (
 from dizuo.families.text.protocol import Ask
 from dizuo.families.text.pulse import Pulse
 from dizuo.families.text.schema import ANY_OBJECT, grammar
+from dizuo.families.text.slots import BATCH_TOKENS, SLOT_TOKENS, SLOTS
 from dizuo.families.text.turns import Turns
 
-SLOTS = 4
-"""Answers that are written at the same time."""
-SLOT_TOKENS = 2048
-"""Prompt and answer together, unless the model was trained for less."""
 EMBEDDED_CHARACTERS = 500
 """Of a prompt's beginning; never more tokens than are read at a time."""
 EMBEDDED_WHEN_BUSY = 16
@@ -58,7 +55,6 @@ DEFAULTS: Mapping[str, float] = {
     "frequency_penalty": 0.0,
 }
 """How tokens are chosen where a request says nothing: by the model's own probabilities."""
-_BATCH_TOKENS = 2048
 _EMBEDDING = "embedding"
 """The kind of turn; those of answers are sets of adapters."""
 _FORCED = "!"
@@ -168,7 +164,7 @@ class Llama:
         wanted.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(p), 0.0) for p in adapters]
         wanted.n_ctx = self.slot_tokens * SLOTS
         wanted.n_parallel = SLOTS
-        wanted.n_batch = wanted.n_ubatch = _BATCH_TOKENS
+        wanted.n_batch = wanted.n_ubatch = BATCH_TOKENS
         wanted.cpuparams.n_threads = wanted.cpuparams_batch.n_threads = threads
         wanted.cache_ram_mib = 0
         wanted.embedding = True

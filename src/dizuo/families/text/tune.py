@@ -35,7 +35,6 @@ from dizuo.families.text.lessons import (
     divide,
     texts_of,
 )
-from dizuo.families.text.llama import SLOT_TOKENS
 from dizuo.families.text.making import (
     Below,
     answering_of,
@@ -63,6 +62,7 @@ from dizuo.families.text.recipe import (
     parse_method,
     parse_task,
 )
+from dizuo.families.text.slots import SLOT_TOKENS
 from dizuo.families.text.teaching import Course, computes_in_half, teach, teach_preferences
 from dizuo.families.text.tokenizer import CHAT_TEMPLATE, learn_tokenizer, tokenizer_config
 from dizuo.families.text.tokens import Tokens, read_tokens, tokens_of
