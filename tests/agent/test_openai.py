@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ import psutil
 import pytest
 from tests.agent.agent_process import AgentProcess
 from tests.agent.composing import release
-from tests.agent.hub_simulator import PATIENCE_SECONDS, HubSimulator
+from tests.agent.hub_simulator import HubSimulator
 from tests.families.text.served import PROMPTS, exported, train
 from tests.families.text.tuning_factory import SCHEMA
 
@@ -200,38 +198,6 @@ def test_addresses_and_forms_are_told_apart(agent: AgentProcess) -> None:
     assert "which model is asked" in refused("/v1/completions", {"prompt": "x"})
     assert "not a JSON object" in refused("/v1/completions", [1])
     assert "speaks OpenAI's protocol" in refused("/v2/models/qwen/infer", chat)
-
-
-def _send(agent: AgentProcess, body: dict[str, Any]) -> socket.socket:
-    """A request whose answer is not read."""
-    host, port = agent.url.removeprefix("http://").split(":")
-    data = json.dumps(body).encode()
-    head = (
-        f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
-    )
-    opened = socket.create_connection((host, int(port)), timeout=PATIENCE_SECONDS)
-    opened.sendall(head.encode() + data)
-    return opened
-
-
-@pytest.mark.parametrize("stream", [True, False])
-def test_who_leaves_frees_the_engine(agent: AgentProcess, *, stream: bool) -> None:
-    """More long answers are asked for than the engine writes at once, and nobody waits."""
-    long = {
-        "model": "qwen",
-        "messages": [{"role": "user", "content": "说"}],
-        "temperature": 2.0,
-        "max_tokens": 100,
-        "response_format": {"type": "text"},
-        "stream": stream,
-    }
-    for _ in range(12):
-        with contextlib.closing(_send(agent, long)):
-            pass
-    body = {"model": "qwen", "messages": [{"role": "user", "content": PROMPTS[0]}]}
-    assert httpx2.post(f"{agent.url}/v1/chat/completions", json=body, timeout=60).is_success
-    assert agent.status()["state"] == "serving"
 
 
 def test_a_killed_engine_is_told_so_and_comes_back(
