@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import re
-import socket
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,13 +16,17 @@ import psutil
 import pytest
 from tests.agent.agent_process import AgentProcess
 from tests.agent.composing import release
-from tests.agent.hub_simulator import PATIENCE_SECONDS, HubSimulator
+from tests.agent.hub_simulator import HubSimulator
 from tests.docs.reference import DOCS
 from tests.families.text.served import PROMPTS, exported, train
 from tests.families.text.tuning_factory import SCHEMA
 
+from dizuo.artifacts.model import StackFiles
 from dizuo.artifacts.stacks import unpack
-from dizuo.edge.wire import Direction
+from dizuo.core.progress import silent
+from dizuo.edge.wire import Direction, SiteError
+from dizuo.families.text.gguf_base import write_base
+from dizuo.families.text.tokenizer import learn_tokenizer
 
 SERVED = ("qwen", "industry", "scenario", "other")
 
@@ -37,12 +40,20 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubSimulator]:
 
 
 @pytest.fixture(scope="module")
-def directions(hub: HubSimulator, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Direction]:
-    """Four stacks on one base, signed."""
+def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, StackFiles]:
+    """Four stacks on one base."""
+    return train(tmp_path_factory.mktemp("trained"))
+
+
+@pytest.fixture(scope="module")
+def directions(
+    hub: HubSimulator, trained: dict[str, StackFiles], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Direction]:
+    """The same, signed."""
     root = tmp_path_factory.mktemp("stacks")
     found: dict[str, Direction] = {}
     parents = {"qwen": None, "industry": "qwen", "scenario": "industry", "other": "industry"}
-    for name, stack in train(root).items():
+    for name, stack in trained.items():
         parent = parents[name]
         digest = found[parent].digest if parent else None
         found[name] = release(hub, exported(root, stack), "text", digest)
@@ -298,38 +309,6 @@ def test_addresses_and_forms_are_told_apart(agent: AgentProcess) -> None:
     assert "speaks OpenAI's protocol" in refused("/v2/models/qwen/infer", chat)
 
 
-def _send(agent: AgentProcess, body: dict[str, Any]) -> socket.socket:
-    """A request whose answer is not read."""
-    host, port = agent.url.removeprefix("http://").split(":")
-    data = json.dumps(body).encode()
-    head = (
-        f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
-    )
-    opened = socket.create_connection((host, int(port)), timeout=PATIENCE_SECONDS)
-    opened.sendall(head.encode() + data)
-    return opened
-
-
-@pytest.mark.parametrize("stream", [True, False])
-def test_who_leaves_frees_the_engine(agent: AgentProcess, *, stream: bool) -> None:
-    """More long answers are asked for than the engine writes at once, and nobody waits."""
-    long = {
-        "model": "qwen",
-        "messages": [{"role": "user", "content": "说"}],
-        "temperature": 2.0,
-        "max_tokens": 100,
-        "response_format": {"type": "text"},
-        "stream": stream,
-    }
-    for _ in range(12):
-        with contextlib.closing(_send(agent, long)):
-            pass
-    body = {"model": "qwen", "messages": [{"role": "user", "content": PROMPTS[0]}]}
-    assert httpx2.post(f"{agent.url}/v1/chat/completions", json=body, timeout=60).is_success
-    assert agent.status()["state"] == "serving"
-
-
 def test_a_killed_engine_is_told_so_and_comes_back(
     agent: AgentProcess, client: openai.OpenAI
 ) -> None:
@@ -342,17 +321,48 @@ def test_a_killed_engine_is_told_so_and_comes_back(
 
 
 ANOTHER = "sha256:" + "1" * 64
-# what is wrong with the layer: its files as they become, what the site says
-BAD_ADAPTERS: dict[str, tuple[dict[str, Callable[[bytes], bytes]], str]] = {
-    "no adapter": ({"adapter.gguf": lambda _: b"GGUF but not really"}, "cannot open"),
-    "cut in half": ({"adapter.gguf": lambda data: data[: len(data) // 2]}, "cannot open"),
-    "of another architecture": (
-        {"adapter.gguf": lambda data: data.replace(b"qwen3", b"llama")},
-        "cannot open",
+Changes = dict[str, Callable[[bytes], bytes]]
+# what is wrong with the top layer: of which stack, its files as they become, what the site says
+BAD_LAYERS: dict[str, tuple[str, Changes, str]] = {
+    "no adapter": (
+        "industry",
+        {"adapter.gguf": lambda _: b"GGUF but not really"},
+        "or an adapter on it",
     ),
-    "of another base": (
+    "an adapter cut in half": (
+        "industry",
+        {"adapter.gguf": lambda data: data[: len(data) // 2]},
+        "or an adapter on it",
+    ),
+    "an adapter of another architecture": (
+        "industry",
+        {"adapter.gguf": lambda data: data.replace(b"qwen3", b"llama")},
+        "or an adapter on it",
+    ),
+    "an adapter of another base": (
+        "industry",
         {"layer.json": lambda data: _with(data, base_weights=ANOTHER)},
         "was made for another base",
+    ),
+    "an adapter of another tokenizer": (
+        "industry",
+        {"layer.json": lambda data: _with(data, tokenizer=ANOTHER)},
+        "was made for another tokenizer",
+    ),
+    "an adapter of another vocabulary": (
+        "industry",
+        {"layer.json": lambda data: _with(data, vocab_size=7)},
+        "has a resized vocabulary",
+    ),
+    "a base cut in half": (
+        "qwen",
+        {"model.gguf": lambda data: data[: len(data) // 2]},
+        "cannot open model.gguf of bad-",
+    ),
+    "a base cut in its vocabulary": (
+        "qwen",
+        {"model.gguf": lambda data: data[: data.index(b"tokenizer.ggml.merges")]},
+        "cannot open model.gguf of bad-",
     ),
 }
 
@@ -361,45 +371,88 @@ def _with(manifest: bytes, **changes: Any) -> bytes:
     return json.dumps(json.loads(manifest) | changes).encode()
 
 
-@pytest.mark.parametrize("fault", BAD_ADAPTERS)
-def test_a_bad_adapter_never_takes_down_what_serves(
+@pytest.mark.parametrize("fault", BAD_LAYERS)
+def test_a_bad_layer_never_takes_down_what_serves(
     agent: AgentProcess,
     hub: HubSimulator,
-    client: openai.OpenAI,
     directions: dict[str, Direction],
     tmp_path: Path,
     *,
     fault: str,
 ) -> None:
-    changes, says = BAD_ADAPTERS[fault]
-    before = ask(client, "industry", PROMPTS[0]).choices[0].message.content
-    name = f"bad-{list(BAD_ADAPTERS).index(fault)}"
-    broken = _spoilt(hub, directions["industry"], name, changes, tmp_path)
-    good = hub.sites["site3"].desired.stacks
-    desired = hub.direct("site3", *good, broken)
-    error = hub.wait_for_error("site3", desired.generation)
+    like, changes, says = BAD_LAYERS[fault]
+    name = f"bad-{list(BAD_LAYERS).index(fault)}"
+    broken = _spoilt(hub, directions, like, changes, name=name, folder=tmp_path)
+    error = _attempt(agent, hub, broken)
     assert (error.step, error.code) == ("probing", "layer_refused")
     assert says in error.message
-    assert ask(client, "industry", PROMPTS[0]).choices[0].message.content == before
-    hub.direct("site3", *good)
-    agent.wait_until_serves(hub.sites["site3"].desired.generation)
+
+
+def test_a_base_that_reads_by_another_bases_vocabulary_fails_its_golden_set(
+    agent: AgentProcess,
+    hub: HubSimulator,
+    directions: dict[str, Direction],
+    trained: dict[str, StackFiles],
+    tmp_path: Path,
+) -> None:
+    """It opens, since there are as many tokens as rows, and answers; only not what was learned."""
+    changes: Changes = {"model.gguf": lambda _: _mixed(trained["qwen"], tmp_path)}
+    broken = _spoilt(hub, directions, "qwen", changes, name="mixed", folder=tmp_path)
+    error = _attempt(agent, hub, broken)
+    assert (error.step, error.code) == ("probing", "probe_failed")
+    assert "mixed answers 0 of" in error.message
+
+
+def _mixed(base: StackFiles, folder: Path) -> bytes:
+    """The weights of a base and the vocabulary of another, in one GGUF file."""
+    mixed = folder / "mixed"
+    shutil.copytree(base.base.directory, mixed)
+    num_tokens = json.loads((mixed / "config.json").read_bytes())["vocab_size"]
+    other = learn_tokenizer(["阀门漏油，三号炉停机，请检修皮带与轴承"] * 9, num_tokens)
+    other.save(str(mixed / "tokenizer.json"))
+    write_base(mixed, folder / "mixed.gguf", "f16", silent)
+    return (folder / "mixed.gguf").read_bytes()
+
+
+def _attempt(agent: AgentProcess, hub: HubSimulator, broken: Direction) -> SiteError:
+    """Why the site did not take what it was directed to in addition, and that all else answers as
+    before: while it has fallen back, and once it is let go."""
+    good = hub.sites["site3"].desired.stacks
+    with openai.OpenAI(base_url=f"{agent.url}/v1", api_key="none", max_retries=0) as client:
+        before = [_said(client, name) for name in SERVED]
+        desired = hub.direct("site3", *good, broken)
+        error = hub.wait_for_error("site3", desired.generation)
+        assert [_said(client, name) for name in SERVED] == before
+        with pytest.raises(openai.NotFoundError):
+            _said(client, broken.served_as)
+        hub.direct("site3", *good)
+        agent.wait_until_serves(hub.sites["site3"].desired.generation)
+        assert [_said(client, name) for name in SERVED] == before
+    return error
+
+
+def _said(client: openai.OpenAI, model: str) -> str:
+    return str(ask(client, model, PROMPTS[0]).choices[0].message.content)
 
 
 def _spoilt(
     hub: HubSimulator,
-    like: Direction,
+    directions: dict[str, Direction],
+    like: str,
+    changes: Changes,
+    *,
     name: str,
-    changes: dict[str, Callable[[bytes], bytes]],
-    tmp_path: Path,
+    folder: Path,
 ) -> Direction:
     """A signed stack with a top layer that is not right: signed by mistake, so only the probe can
     tell."""
-    files = unpack(hub.layout, like.digest, like.target, tmp_path / "unpacked")
+    signed = directions[like]
+    files = unpack(hub.layout, signed.digest, signed.target, folder / "unpacked")
     for file, change in changes.items():
         path = files.top.directory / file
         data = path.read_bytes()
         path.unlink()
         path.write_bytes(change(data))
     renamed = type(files)(name, 1, "", files.target, files.layers)
-    (base,) = (d for d in hub.sites["site3"].desired.stacks if d.served_as == "qwen")
-    return release(hub, renamed, "text", base.digest)
+    parent = None if len(files.layers) == 1 else directions["qwen"].digest
+    return release(hub, renamed, "text", parent)

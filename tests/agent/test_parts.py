@@ -17,7 +17,7 @@ from dizuo.agent.engine_process import EnginePlan
 from dizuo.agent.errors import HomeDamaged, NotJoined, NotServing, ProbeFailed
 from dizuo.agent.generations import Generation, StagedFile, StagedStack
 from dizuo.agent.home import Active, AgentHome, Enrolment
-from dizuo.agent.memory import MemoryRules, estimate_bytes, fits_beside, free_bytes
+from dizuo.agent.memory import MemoryRules, estimate_bytes, fits_beside
 from dizuo.agent.probe import ProbeRules, judge, judge_memory
 from dizuo.agent.slots import Slots
 from dizuo.agent.state import SiteState
@@ -300,46 +300,6 @@ def test_stacks_on_one_base_take_one_engine_that_holds_each_file_once() -> None:
 def test_each_family_says_what_its_engines_take() -> None:
     scales = staged("a", "base", {"weights": 1000}, family="scales")
     assert estimate_bytes(generation_of(scales)) == 120_001_000
-
-
-@pytest.mark.parametrize(
-    ("files", "expected"),
-    [
-        ({"memory.max": "1000", "memory.current": "300"}, 700),
-        ({"memory.max": "1000", "memory.current": "3000"}, 0),
-        ({"memory.max": "max", "memory.current": "300"}, None),
-        ({"memory.max": "1000"}, None),
-        ({}, None),
-        ({"memory.max": "1000", "memory.current": "many"}, None),
-        (
-            {
-                "memory.max": "1000",
-                "memory.current": "900",
-                "memory.stat": "anon 100\ninactive_file 700\nactive_file 100",
-            },
-            800,  # what a large fetch left in the page cache is not taken
-        ),
-        (
-            {"memory.max": "1000", "memory.current": "300", "memory.stat": "inactive_file 900"},
-            1000,
-        ),
-        ({"memory.max": "1000", "memory.current": "300", "memory.stat": "anon 100"}, 700),
-        ({"memory.max": "1000", "memory.current": "300", "memory.stat": "odd"}, 700),
-        (
-            {"memory.max": "1000", "memory.current": "300", "memory.stat": "inactive_file some"},
-            700,
-        ),
-    ],
-)
-def test_a_container_may_have_less_than_its_machine(
-    tmp_path: Path, files: dict[str, str], expected: int | None
-) -> None:
-    for name, content in files.items():
-        (tmp_path / name).write_text(content + "\n")
-    if expected is None:
-        assert free_bytes(tmp_path) > PROCESS_BYTES
-    else:
-        assert free_bytes(tmp_path) == expected
 
 
 # Probes

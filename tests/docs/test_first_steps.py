@@ -152,4 +152,4 @@ def test_the_walk_leads_where_it_says(walk: Walk) -> None:
     assert {"site", "stack", "sample"} <= kinds
     assert ok("audit", "verify", "--json").json["ok"]
     served = ok("site", "show", "plant1", "--json").json["stacks"]
-    assert {one["name"] for one in served} == {"valves", "valves-plant1"}
+    assert {one["served_as"]: one["name"] for one in served} == {"valves": "valves-plant1"}

@@ -170,7 +170,7 @@ def test_an_improvement_that_waits_for_reviews_says_so(
     begun = town.call("builder", "POST", PATH, json=body(min_samples=500)).json()
     assert begun["state"] == "awaiting_review"
     assert town.rests(begun["id"])["reason"] == (
-        "It waits for reviewed samples: 0 of 500 are there."
+        "It waits for reviewed samples of caller: 0 of 500 are there."
     )
     ended = town.call("releaser", "POST", f"{PATH}/{begun['id']}/reject").json()
     assert ended["state"] == "rejected"

@@ -69,8 +69,8 @@ class Works:
     def home(self) -> Path:
         return self.parts.home
 
-    def review(self, count: int = 12, *, start: int = 0, site: str = scene.SITES[0]) -> None:
-        scene.add_reviewed(self.database, self.home, count, start=start, site=site)
+    def review(self, count: int = 12, **sent: Any) -> list[str]:
+        return scene.add_reviewed(self.database, self.home, count, **sent)
 
     def start(self, text: str = scene.RECIPE, **changes: Any) -> Improvement:
         return self.improver.start(scene.wanted(text, **changes), ANN)

@@ -23,6 +23,7 @@ STACK_DIGEST = "sha256:" + "5" * 64
 ANN = Principal("1", "ann", Surface.API, "default", Role.ADMIN)
 SITES = ("harbour", "mill")
 DATASET = "calls"
+NAME = "caller"
 RECIPE = """\
 name: caller
 level: L0
@@ -78,21 +79,25 @@ def add_sites(database: Database, names: Sequence[str] = SITES) -> None:
             sites.enrol(session, request)
 
 
-def add_reviewed(
-    database: Database, home: Path, count: int = 12, *, start: int = 0, site: str = SITES[0]
-) -> list[str]:
-    """Return samples from a site and label them all `squawk`; their digests."""
-    digests = add_returned(database, home, count, start=start, site=site)
+def add_reviewed(database: Database, home: Path, count: int = 12, **sent: Any) -> list[str]:
+    """Return samples as `add_returned` does and label them all `squawk`; their digests."""
+    digests = add_returned(database, home, count, **sent)
     label(database, home, digests)
     return digests
 
 
 def add_returned(
-    database: Database, home: Path, count: int = 12, *, start: int = 0, site: str = SITES[0]
+    database: Database,
+    home: Path,
+    count: int = 12,
+    *,
+    start: int = 0,
+    site: str = SITES[0],
+    served_as: str = NAME,
 ) -> list[str]:
-    """Return samples from a site; their digests."""
+    """Return samples from a site, of what it serves under this name; their digests."""
     texts = islice(combinations(ascii_letters, 3), start, start + count)
-    sent = [_sample({"text": "".join(text)}) for text in texts]
+    sent = [_sample({"text": "".join(text)}, served_as) for text in texts]
     receipt = samples.receive(database, home, site, sent)
     assert len(receipt.accepted) == count, receipt.refused
     return list(receipt.accepted)
@@ -131,11 +136,11 @@ def fall_back(database: Database, name: str) -> None:
         sites.check_in(session, name, said, 1.0)
 
 
-def _sample(row: dict[str, Any]) -> wire.Sample:
+def _sample(row: dict[str, Any], served_as: str) -> wire.Sample:
     return wire.Sample(
         digest=wire.sample_digest(row, STACK_DIGEST),
         family="parrot",
-        served_as="caller",
+        served_as=served_as,
         stack_digest=STACK_DIGEST,
         row=row,
         answer="?",

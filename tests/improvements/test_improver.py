@@ -225,6 +225,28 @@ def test_only_samples_of_the_named_site_are_taken(works: Works) -> None:
     assert works.improver.advance(other.id)
 
 
+@pytest.mark.parametrize("asked", ["", scene.NAME])
+def test_only_samples_of_its_own_name_count_and_are_taken(works: Works, *, asked: str) -> None:
+    own = works.review(10)
+    others = works.review(30, start=40, served_as="singer")
+    waiting = works.start(served_as=asked, min_samples=12)
+    assert waiting.state is State.AWAITING_REVIEW
+    assert waiting.reason == "It waits for reviewed samples of caller: 10 of 12 are there."
+    own += works.review(2, start=100)
+    works.improver._watch_all()
+    assert works.read(waiting).reason == "Reviewed samples to learn from: 12."
+    assert works.improver.advance(waiting.id)
+    assert used(works) == set(own)
+    other = works.start(served_as="singer", min_samples=len(others))
+    assert works.improver.advance(other.id)
+    assert used(works) == {*own, *others}
+
+
+def used(works: Works) -> set[str]:
+    """The digests of the samples that were taken so far."""
+    return {digest for entry in works.entries("samples.used") for digest in entry["samples"]}
+
+
 REFUSED: list[tuple[dict[str, Any], type[DizuoError], str]] = [
     ({"text": "name: ["}, RecipeRefused, "line"),
     ({"text": scene.RECIPE.replace("listen", "shout")}, RecipeRefused, "only listen"),

@@ -24,12 +24,12 @@ def test_it_waits_until_enough_samples_are_reviewed(works: Works) -> None:
     digests = scene.add_returned(works.database, works.home, 3)
     begun = works.start(min_samples=2)
     assert begun.state is State.AWAITING_REVIEW
-    assert begun.reason == "It waits for reviewed samples: 0 of 2 are there."
+    assert begun.reason == "It waits for reviewed samples of caller: 0 of 2 are there."
     assert works.read(begun) == begun
     assert not works.improver.advance(begun.id)
     scene.label(works.database, works.home, digests[:1])
     works.improver._watch_all()
-    assert works.read(begun).reason == "It waits for reviewed samples: 1 of 2 are there."
+    assert works.read(begun).reason == "It waits for reviewed samples of caller: 1 of 2 are there."
     scene.label(works.database, works.home, digests[1:])
     works.improver._watch_all()
     after = works.read(begun)

@@ -37,7 +37,11 @@ def start(
         typer.Option(help="The family of the samples, if not the recipe's.", show_default=False),
     ] = "",
     served_as: Annotated[
-        str, typer.Option("--as", help="The name it answers to there, if not its own.")
+        str,
+        typer.Option(
+            "--as",
+            help="The name it answers to there, if not its own; it learns from samples of it.",
+        ),
     ] = "",
     from_site: Annotated[str, typer.Option(help="Learn from samples of this site only.")] = "",
     holdout: Annotated[

@@ -100,7 +100,8 @@ class Improver:
 
         It begins at once where enough samples were reviewed, or else as soon as they are. Whoever
         may not release starts one that waits for approval, whatever the policy. A request without a
-        family means the recipe's; `source_name` is what people call that.
+        family or a name to be served under means the recipe's; `source_name` is what people call
+        that.
 
         Raises:
             RecipeRefused: the recipe is wrong; every problem with its line.
@@ -109,7 +110,11 @@ class Improver:
             KeysMissing: the hub could not sign the result.
         """
         recipe = parse_recipe(request.recipe, source_name)
-        request = replace(request, family=request.family or recipe.family)
+        request = replace(
+            request,
+            family=request.family or recipe.family,
+            served_as=request.served_as or recipe.name,
+        )
         _require_fit(request, recipe, caller.project_id)
         self._parts.repository.newest_root()
         may_release = caller.role is not None and caller.role >= Role.RELEASER

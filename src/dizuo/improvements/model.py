@@ -76,7 +76,8 @@ class ImprovementRequest:
         dataset: the dataset that the reviewed samples go into.
         family: the family of the samples.
         sites: the sites that shall get the result.
-        served_as: the name it is served under there; empty means its own.
+        served_as: the name it is served under there, and only samples of what is served under
+            that name are taken; empty means its own, which is filled in when it starts.
         from_site: take only samples of this site; empty means of all sites.
         holdout: the share of the reviewed samples held out of training for the gates, 0 to 0.5.
         no_cache: build anew even if a stack from the same inputs is there.

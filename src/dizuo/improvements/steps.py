@@ -96,7 +96,8 @@ class Steps:
         found, least = sum(counts.values()), improvement.request.min_samples
         if found >= least:
             return Step("begin", {}, f"Reviewed samples to learn from: {found}.")
-        return f"It waits for reviewed samples: {found} of {least} are there."
+        name = improvement.request.served_as
+        return f"It waits for reviewed samples of {name}: {found} of {least} are there."
 
     def _look_at_rollout(self, session: Session, improvement: Improvement) -> Step | str:
         project = improvement.project_id
@@ -213,6 +214,7 @@ def _collection(improvement: Improvement) -> Collection:
         family=request.family,
         origin=f"improvement:{improvement.id}",
         site=request.from_site,
+        served_as=request.served_as,
         holdout=request.holdout,
         project_id=improvement.project_id,
     )
