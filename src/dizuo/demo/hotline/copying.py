@@ -12,6 +12,7 @@ from dizuo.demo.hotline.alphabet import (
     Alphabet,
     code_parts,
     everything,
+    invented,
     known,
     of_events,
     of_frames,
@@ -89,7 +90,7 @@ def loose_rows(mix: Mix, num_rows: int, seed: int) -> Iterator[Row]:
 def varied_rows(mix: Mix, num_rows: int, seed: int) -> Iterator[Row]:
     """`num_rows` tickets of `mix`, LOOSE_SHARE of them among loose words, at places of any name.
 
-    Every second time no event is written in these words: an event is what is not written around
+    Two times in three no event is written in these words: an event is what is not written around
     one. A place of any name has to be copied, where one of the usual names may be guessed. What
     only held-out phrasings or the festival are written in is not among the words.
     """
@@ -99,7 +100,7 @@ def varied_rows(mix: Mix, num_rows: int, seed: int) -> Iterator[Row]:
         if draw.random() >= LOOSE_SHARE:
             yield next(clear)
             continue
-        loose = _loosener(draw.choice((known, of_known_frames))(), draw)
+        loose = _loosener(draw.choice((known, of_known_frames, invented))(), draw)
         yield draw_ticket(mix, draw, loose=loose, characters=known().characters).row
 
 

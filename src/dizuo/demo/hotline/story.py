@@ -29,7 +29,7 @@ from dizuo.demo.story import Stage, Told, bytes_fetched, random_arm_recipe, trac
 from dizuo.improvements.repin import repin
 
 SITE = "hotline"
-SITES: Mapping[str, Mapping[str, str]] = {SITE: {"DIZUO_AGENT_UNCERTAIN_AT_MOST": "0.5"}}
+SITES: Mapping[str, Mapping[str, str]] = {SITE: {"DIZUO_AGENT_UNCERTAIN_AT_MOST": "0.6"}}
 """The site; while a season begins a hotline would rather look at more of its calls."""
 CHANGED, OTHER = "harbin-hotline", "shenzhen-hotline"
 RANDOM = f"{CHANGED}-random"
@@ -40,7 +40,7 @@ TARGETS = ("safetensors", "gguf-f16")
 NUM_GOVERNMENT = 6400
 NUM_CITY = 1600
 NUM_SUITE = 200
-NUM_CALLS = 1100
+NUM_CALLS = 1200
 NUM_TEST = 500
 NUM_COMPARED = 60
 NEW_SHARE = 0.5
