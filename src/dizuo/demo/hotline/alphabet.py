@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from functools import cache
 
 from dizuo.demo.hotline.cities import DESKS, FESTIVAL
-from dizuo.demo.hotline.model import Event, Language, Split
+from dizuo.demo.hotline.model import Event, Language
 from dizuo.demo.hotline.phrasing import PHRASINGS, URGENCY
-from dizuo.demo.hotline.places import STEM_CHARACTERS, SYLLABLES
+from dizuo.demo.hotline.places import STEM_CHARACTERS
 
 _COMMON_CHARACTERS = (
     "的一是不了在人有我他这个们来到时大地为子中你说生国年着就那和要出也得里后自以会家可下而过天去能"
@@ -21,7 +21,6 @@ _COMMON_CHARACTERS = (
     "却加电主界门利海受听表德少克代员许先口由死安写性马光白或住难望教命花结乐色更拉东神记处让母父应直"
     "字场平报友关放至张认接告入笑内英军候民岁往何度山觉路带万男边风解叫任金快原吃妈变通师立象数四失满"
 )
-_NUM_INVENTED = 3000
 _HAN = re.compile(r"[\u4e00-\u9fff]")
 _WORD = re.compile(r"[A-Za-z][a-z-]*[a-z]")
 
@@ -68,25 +67,8 @@ def of_frames() -> Alphabet:
 
 @cache
 def known() -> Alphabet:
-    """All that desks have heard: no phrasing that is held out, nothing of the festival."""
-    heard = [*_event_texts(()), *_frame_texts((Split.TRAIN,)), *_desk_texts()]
-    return _alphabet(heard, common=True)
-
-
-@cache
-def of_known_frames() -> Alphabet:
-    """What phrasings that are not held out write around events, and is never written of one."""
-    return _without(_alphabet(_frame_texts((Split.TRAIN,)), common=True), _alphabet(_event_texts()))
-
-
-@cache
-def invented() -> Alphabet:
-    """Words that nobody has heard, of the syllables of places, and the Chinese of known frames:
-    what is written around an event may be new too."""
-    draw = random.Random("invented")
-    lengths = draw.choices((1, 3), k=_NUM_INVENTED)  # names of places have two
-    words = {"".join(draw.choices(SYLLABLES, k=length)) for length in lengths}
-    return Alphabet(of_known_frames().characters, tuple(sorted(words)))
+    """All that tickets are written in but for the festival."""
+    return _alphabet([*_event_texts(()), *_frame_texts(), *_desk_texts()], common=True)
 
 
 def _alphabet(texts: Iterable[str], *, common: bool = False) -> Alphabet:
@@ -113,8 +95,8 @@ def _event_texts(new: Sequence[Event] = FESTIVAL) -> Iterator[str]:
                 yield from (*wording.subjects, *wording.faults)
 
 
-def _frame_texts(splits: Sequence[Split] = tuple(Split)) -> Iterator[str]:
-    for phrasing in (PHRASINGS[language, split] for language in Language for split in splits):
+def _frame_texts() -> Iterator[str]:
+    for phrasing in PHRASINGS.values():
         yield from (*phrasing.bodies, *phrasing.leads, *phrasing.tails)
         yield from (*phrasing.openings, *phrasing.closings)
     for levels in URGENCY.values():
