@@ -47,7 +47,10 @@ class Told(Generic[Scores]):
 
 
 def bytes_fetched(hub: HubClient, site: str) -> int:
-    """What a site fetched for its newest generation, as the hub was told."""
+    """What a site fetched for its newest generation, as the hub was told.
+
+    A site tells that only after its trial of the generation, which a rollout does not wait for.
+    """
     return int(hub.site(site)["bytes_last_update"])
 
 

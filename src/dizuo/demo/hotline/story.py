@@ -270,7 +270,6 @@ def tell(begun: Begun) -> Told[HotlineScores]:
     improvement_id = story.begin_improvement()  # the site's next update is the loop's
     random_arm = story.measure("Read them with the L2 from random labels", RANDOM, winter)
     story.finish_improvement(improvement_id)
-    update_bytes = {SITE: bytes_fetched(story.stage.hub.client, SITE)}
     after_update = story.measure("Read them with the loop's L2", CHANGED, winter)
     other_score = story.measure("Read held-out tickets of Shenzhen", OTHER, other)
     scores = HotlineScores(
@@ -284,4 +283,5 @@ def tell(begun: Begun) -> Told[HotlineScores]:
         other_city_after_update=other_score,
     )
     same = story.other_answers(other) == answers
+    update_bytes = {SITE: bytes_fetched(story.stage.hub.client, SITE)}
     return Told(scores, story.built, update_bytes, story.trace(), same)

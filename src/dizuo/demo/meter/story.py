@@ -212,7 +212,6 @@ def tell(stage: Stage) -> Told[StoryScores]:
     story.random_arm(stream, num_labels)
     random_arm = story.measure("Read them with the random arm's L2", site, drifted)
     story.improve()
-    update_bytes = {DRIFTED_SITE: bytes_fetched(stage.hub.client, DRIFTED_SITE)}
     after_update = story.measure("Read them with the loop's L2", site, drifted)
     scores = StoryScores(
         before_drift=before,
@@ -224,6 +223,7 @@ def tell(stage: Stage) -> Told[StoryScores]:
         num_test=len(drifted),
     )
     same = story.answers(sites) == untouched
+    update_bytes = {DRIFTED_SITE: bytes_fetched(stage.hub.client, DRIFTED_SITE)}
     return Told(scores, story.built, update_bytes, story.trace(), same)
 
 
