@@ -166,7 +166,7 @@ def test_the_largest_body_is_taken(api: httpx2.Client) -> None:
         ("GET", "/nowhere", 404, "not_found", "See GET /v2 and /v1/models."),
         ("GET", "/v2/nowhere", 404, "not_found", "See GET /v2 and /v1/models."),
         ("GET", "/v2/models/meter/infer", 405, "invalid_input", "Use POST."),
-        ("POST", "/v1/models", 405, "invalid_input", "Use GET, HEAD."),
+        ("POST", "/v1/models", 405, "invalid_input", "Use GET or HEAD."),
     ],
 )
 def test_other_addresses(

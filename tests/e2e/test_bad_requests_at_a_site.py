@@ -19,7 +19,8 @@ FORMS = "Send UINT8 pixels of shape"
 
 
 def told(response: httpx2.Response, status: int, code: str) -> tuple[str, str]:
-    """Message and next step; below /v2 the protocol's `error` is both in one text."""
+    """Message and next step; below /v2 the protocol's `error` is both in one text, and the message
+    elsewhere."""
     assert response.status_code == status, response.text
     body = response.json()
     if response.url.path.startswith("/v2"):
@@ -27,8 +28,9 @@ def told(response: httpx2.Response, status: int, code: str) -> tuple[str, str]:
     else:
         body = body["error"]
     assert body["code"] == code, body
-    one_clear_sentence(body["message"])
-    return body["message"], body["next_step"]
+    message = body["message"].removesuffix(body["next_step"]).strip()
+    one_clear_sentence(message)
+    return message, body["next_step"]
 
 
 def pixels(shape: list[int], data: list[Any]) -> dict[str, Any]:
@@ -169,7 +171,7 @@ ADDRESSES: dict[str, tuple[str, str, int, str, str, str]] = {
         405,
         "invalid_input",
         "GET is not for this address.",
-        "",
+        "Use POST.",
     ),
     "a wrong method outside /v2": (
         "POST",
@@ -177,7 +179,7 @@ ADDRESSES: dict[str, tuple[str, str, int, str, str, str]] = {
         405,
         "invalid_input",
         "POST is not for this address.",
-        "",
+        "Use GET or HEAD.",
     ),
     "a bad path": (
         "GET",

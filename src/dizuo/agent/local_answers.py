@@ -48,9 +48,10 @@ async def answer_http_error(request: Request, error: Exception) -> Response:
     """The answer to a request that no route takes."""
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
+        allowed = (error.headers or {}).get("Allow", "another method")
         told: DizuoError = InvalidInput(
             f"{request.method} is not for this address.",
-            next_step=f"Use {(error.headers or {}).get('Allow', 'another method')}.",
+            next_step=f"Use {' or '.join(sorted(allowed.split(', ')))}.",
         )
     else:
         told = NotFound(
