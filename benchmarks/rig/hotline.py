@@ -13,8 +13,7 @@ from benchmarks.rig.learning import Course, import_base
 from dizuo.demo.hotline.cities import HARBIN
 from dizuo.demo.hotline.copying import varied_rows
 from dizuo.demo.hotline.government import GOVERNMENT, event
-from dizuo.demo.hotline.model import Desk, Language, Split
-from dizuo.demo.hotline.phrasing import Phrasing
+from dizuo.demo.hotline.model import Desk, Language, Phrasing, Split
 from dizuo.demo.hotline.story import NEW_SHARE, NUM_CITY, NUM_GOVERNMENT
 from dizuo.demo.hotline.tickets import Loosen, Mix, draw_ticket
 from dizuo.families.base import Row

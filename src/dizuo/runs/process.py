@@ -19,6 +19,11 @@ LOCK_DESCRIPTOR = 9
 _THREAD_POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
 """Read by the libraries when they are imported, so they must stand before the worker starts."""
 
+_WAITING = {"GOMP_SPINCOUNT": "10000"}
+"""How long a thread looks for its next piece of work before it sleeps. GNU OpenMP looks so long
+that two threads beside another busy program are ten times slower than one; with this they are 1.4
+times slower at worst, and still 1.8 times faster where a core is free."""
+
 _SAME_START_SECONDS = 2.0
 """Start times are derived from the wall clock at boot, which may be corrected a little."""
 
@@ -50,7 +55,7 @@ def spawn_worker(run_path: Path, attempt: AttemptFolder, lock: int) -> int:
 def _environment(threads: int) -> dict[str, str]:
     path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
     pools = {name: str(threads) for name in _THREAD_POOLS}
-    return {**os.environ, **pools, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
+    return {**_WAITING, **os.environ, **pools, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
 
 
 def identity_of(pid: int, fence: int) -> WorkerIdentity:

@@ -17,8 +17,7 @@ from dizuo.demo.hotline.alphabet import (
     of_frames,
 )
 from dizuo.demo.hotline.facility import FACILITY
-from dizuo.demo.hotline.model import Desk, Event, Language, Row, Split, Wording
-from dizuo.demo.hotline.phrasing import Phrasing
+from dizuo.demo.hotline.model import Desk, Event, Language, Phrasing, Row, Split, Wording
 from dizuo.demo.hotline.places import STEM_CHARACTERS, SYLLABLES, draw_place
 from dizuo.demo.hotline.tickets import Loosen, Mix, draw_ticket, ticket_rows
 from dizuo.families.text.messages import answer_text
@@ -108,12 +107,14 @@ def unknown_rows(num_rows: int, seed: int) -> Iterator[Row]:
     it is written, for the front desk.
 
     A base that has only read about known events passes over all others, and is slow to learn new
-    ones. Around them stands what no event is written in, so that they can be told from it.
+    ones. In the usual phrasings these words may be any; where loose words stand around them, those
+    are what no event is written in, so that they can be told from it.
     """
     draw = random.Random(f"unknown {seed}")
     for _ in range(num_rows):
-        mix = _draw_mix(of_events(), 3, 2, draw)
-        ticket = draw_ticket(mix, draw, loose=draw.choice((None, _loosener(of_frames(), draw))))
+        loosener = draw.choice((None, _loosener(of_frames(), draw)))
+        mix = _draw_mix(of_events() if loosener else everything(), 5, 4, draw)
+        ticket = draw_ticket(mix, draw, loose=loosener)
         space = " " if ticket.language is Language.ENGLISH else ""
         said = {"category": space.join(ticket.wording), "department": FRONT_DESK}
         yield {"prompt": ticket.text, "label": {**ticket.row["label"], **said}}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 Row = dict[str, Any]
@@ -103,3 +104,41 @@ class Ticket:
     def row(self) -> Row:
         """As a dataset's row."""
         return {"prompt": self.text, "label": self.label._asdict()}
+
+
+@dataclass(frozen=True, slots=True)
+class Phrasing:
+    """What a split may write around place, event and urgency.
+
+    `bodies` have the fields {place}, {event} and sometimes {days}; one of `leads` may stand before
+    a body and one of `tails` after it; `orders` list clauses among opening, body, urgency and
+    closing.
+    """
+
+    bodies: tuple[str, ...]
+    leads: tuple[str, ...]
+    tails: tuple[str, ...]
+    openings: tuple[str, ...]
+    closings: tuple[str, ...]
+    orders: tuple[str, ...]
+
+
+ORDERS: Mapping[Split, tuple[str, ...]] = MappingProxyType(
+    {
+        Split.TRAIN: (
+            "body urgency",
+            "urgency body",
+            "opening body urgency",
+            "opening urgency body",
+            "body urgency closing",
+            "opening body urgency closing",
+            "body closing urgency",
+        ),
+        Split.HELDOUT: (
+            "urgency body closing",
+            "opening body closing urgency",
+            "opening urgency body closing",
+        ),
+    }
+)
+"""In what order a split puts the clauses of a ticket."""

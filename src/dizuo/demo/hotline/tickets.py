@@ -12,12 +12,13 @@ from dizuo.demo.hotline.model import (
     Event,
     Label,
     Language,
+    Phrasing,
     Row,
     Split,
     Template,
     Ticket,
 )
-from dizuo.demo.hotline.phrasing import PHRASINGS, URGENCY, Phrasing, urgency_phrases
+from dizuo.demo.hotline.phrasing import PHRASINGS, URGENCY, urgency_phrases
 from dizuo.demo.hotline.places import STEM_CHARACTERS, Place, draw_place
 
 Loosen = Callable[[Phrasing, Language], Phrasing]

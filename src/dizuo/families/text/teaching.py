@@ -38,7 +38,7 @@ _PRETRAIN_BETA2 = 0.98
 """Training from scratch forgets the first, large gradients sooner (Vaswani et al. 2017, 5.3)."""
 MOST_LOGITS = 1 << 27
 """Above this TRL's tiles keep memory bounded."""
-_SMALL_WORK = 5 * 10**10
+_SMALL_WORK = 8 * 10**9
 """Parameters times tokens of a step below which one thread computes; the story's base has 10**10.
 (Its step takes 4 s with one thread and 17 s with two where ten other programs want two cores.)"""
 
