@@ -306,7 +306,6 @@ def test_an_answer_whose_excerpts_were_not_held_is_no_answer(
     ):
         other = f"%llguidance {{}}\nstart: {json.dumps(written, ensure_ascii=False)}"
         monkeypatch.setattr(llama, "grammar", lambda _schema, _said, other=other: other)
-        monkeypatch.setitem(engine._llama._tried, other, True)
         with pytest.raises(GenerationFailed, match=fault):
             engine.infer("scenario", asked)
 
@@ -372,7 +371,7 @@ def test_a_schema_that_is_forgotten_at_once_was_tried_all_the_same(
             super().__setitem__(text, enforced)
             self.clear()
 
-    monkeypatch.setattr(engine._llama, "_tried", Forgetful())
+    monkeypatch.setattr(engine._llama._enforcement, "_tried", Forgetful())
     asked = chat(PROMPTS[0], response_format={"type": "json_object"})
     assert engine.infer("qwen", asked).response["choices"][0]["message"]["content"]
 

@@ -31,10 +31,11 @@ from dizuo.families.text import calibration, layer
 from dizuo.families.text.calibration import Evidence, figures
 from dizuo.families.text.generated_prompts import MAX_TOKENS, PROMPTS, request_for
 from dizuo.families.text.gguf_facts import GgufFacts, inspect_gguf
-from dizuo.families.text.llama import Llama, Manner, Written
+from dizuo.families.text.llama import Llama, Manner
 from dizuo.families.text.messages import answer_of
 from dizuo.families.text.protocol import batch_of
 from dizuo.families.text.weight_files import keep_file
+from dizuo.families.text.written import Written
 
 TARGET = "gguf"
 """Not one of the spec's, so that no recipe can ask for it."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -19,23 +19,18 @@ import numpy as np
 import xllamacpp
 from numpy.typing import NDArray
 
-from dizuo.core.errors import DizuoError, InvalidInput
+from dizuo.core.errors import DizuoError
 from dizuo.families.base import Distribution
 from dizuo.families.errors import ContextOverflow, GenerationFailed, LayerRefused
-from dizuo.families.text import excerpts
-from dizuo.families.text.calibration import TOP_LOGPROBS, Token, token_of
-from dizuo.families.text.conformity import label_fault
-from dizuo.families.text.messages import (
-    TEMPLATE_ARGUMENTS,
-    answer_of,
-    prompt_text,
-    with_system,
-)
+from dizuo.families.text.calibration import TOP_LOGPROBS
+from dizuo.families.text.enforcement import Enforcement, require_kept
+from dizuo.families.text.messages import TEMPLATE_ARGUMENTS, prompt_text, with_system
 from dizuo.families.text.protocol import Ask
 from dizuo.families.text.pulse import Pulse
 from dizuo.families.text.schema import ANY_OBJECT, grammar
 from dizuo.families.text.slots import BATCH_TOKENS, SLOT_TOKENS, SLOTS
 from dizuo.families.text.turns import Turns
+from dizuo.families.text.written import Piece, Written, failure, take_in
 
 EMBEDDED_CHARACTERS = 500
 """Of a prompt's beginning; never more tokens than are read at a time."""
@@ -60,58 +55,10 @@ _EMBEDDING = "embedding"
 _FORCED = "!"
 """A character that is a token of its own in every byte-level vocabulary."""
 _FORCING = 1e9
-_SCHEMAS_REMEMBERED = 1000
 _MOST_TOKEN_BYTES = 64
 """Of a token on average; longer ones are runs of spaces or dashes."""
 _RANDOM_SEED = (1 << 32) - 1
 """What llama.cpp takes for no seed."""
-_FAR_LIKELIER = 100.0
-"""Added to a token's logit."""
-_SAID = "dizuo"
-"""What excerpts are of where a schema is tried."""
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """Some text of an answer as it is written, with what llama.cpp says about its tokens, in the
-    form of OpenAI's `logprobs.content`."""
-
-    text: str
-    logprobs: Sequence[Mapping[str, Any]]
-
-
-@dataclass(slots=True)
-class Written:
-    """A whole answer. `finish_reason` is OpenAI's; `cancelled` that nobody wanted the rest."""
-
-    pieces: list[Piece] = field(default_factory=list)
-    finish_reason: str = "stop"
-    num_prompt_tokens: int = 0
-    num_tokens: int = 0
-    cancelled: bool = False
-
-    @property
-    def ended(self) -> bool:
-        """Whether the model ended it."""
-        return self.finish_reason == "stop" and not self.cancelled
-
-    @property
-    def text(self) -> str:
-        """What was written."""
-        return "".join(piece.text for piece in self.pieces)
-
-    @property
-    def logprobs(self) -> list[Mapping[str, Any]]:
-        """Of all tokens that llama.cpp told about."""
-        return [one for piece in self.pieces for one in piece.logprobs]
-
-    @property
-    def tokens(self) -> list[Token]:
-        """The same as figures for the confidence."""
-        return [
-            token_of(one["logprob"], [other["logprob"] for other in one["top_logprobs"]])
-            for one in self.logprobs
-        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,10 +90,10 @@ class Llama:
     ) -> None:
         self.slot_tokens = min(context_tokens, SLOT_TOKENS)
         self._num_adapters = len(adapters)
-        self._tried: dict[str, bool] = {}
         self._turns = Turns(SLOTS, CALLS_PER_TURN)
         self._busy_texts = count(1)
         self._pulse = Pulse()
+        self._enforcement = Enforcement(self._complete_bare, self._turns)
         for path in (model, *adapters):
             if not path.is_file():
                 raise _cannot_open(path)
@@ -208,7 +155,7 @@ class Llama:
                 return True
             try:
                 for chunk in told if isinstance(told, list) else [told]:
-                    written.cancelled |= not _take(chunk, written, emit, waits)
+                    written.cancelled |= not take_in(chunk, written, emit, waits)
             except DizuoError as error:
                 failures.append(error)
             return written.cancelled or bool(failures)
@@ -219,7 +166,7 @@ class Llama:
             else self._server.handle_chat_completions
         )
         schema = _schema(ask, manner)
-        if schema is not None and not self._require_enforced(schema, waits):
+        if schema is not None and not self._enforcement.require(schema, waits):
             written.cancelled = True
             return written
         body = self._body(ask, manner, schema)
@@ -231,7 +178,7 @@ class Llama:
         if failures:
             raise failures[0]
         if schema is not None and written.ended and not ask.sampling.stop:
-            _require_kept(written, schema, _said(ask))
+            require_kept(written, schema, _said(ask))
         return written
 
     def _refuse_far_too_long(self, ask: Ask) -> None:
@@ -310,7 +257,7 @@ class Llama:
             self._server.handle_completions(body, take)
         (chunk,) = told
         if "error" in chunk:
-            raise _failed(chunk["error"])
+            raise failure(chunk["error"])
         tokens = ((chunk["choices"][0].get("logprobs") or {}).get("content") or [{}])[0]
         likeliest = tokens.get("top_logprobs", [])
         if not likeliest or not all(math.isfinite(one["logprob"]) for one in likeliest):
@@ -323,55 +270,19 @@ class Llama:
             tuple(min(one["logprob"], 0.0) for one in likeliest),
         )
 
-    def _require_enforced(self, schema: Mapping[str, Any], waits: Callable[[], bool]) -> bool:
-        """Whether the answer is still wanted once its schema has been tried."""
-        enforced = self._try(grammar(schema, _SAID), waits)
-        if enforced is False:
-            raise InvalidInput(
-                "The engine cannot hold an answer to this schema.",
-                next_step="Leave out alternatives that overlap, and parts that contradict others.",
-            )
-        return enforced is not None
-
     def enforces(self, schema: Mapping[str, Any]) -> bool:
         """Whether answers are held to a schema.
-
-        llama.cpp leaves out a grammar that it cannot parse and says nothing. So each is tried once:
-        a token that no object begins with is made by far the likeliest, and must not come.
 
         Raises:
             GenerationFailed: llama.cpp fails.
         """
-        return bool(self._try(grammar(schema, _SAID), lambda: True))
+        return self._enforcement.holds(schema)
 
-    def _try(self, grammar_text: str, waits: Callable[[], bool]) -> bool | None:
-        """Whether a grammar is enforced; None if `waits` gave up before that was known. It is tried
-        in a turn of the bare base, so never beside answers of other adapters."""
-        enforced = self._tried.get(grammar_text)
-        if enforced is not None:
-            return enforced
-        with self._turns.turn(frozenset(), waits) as admitted:
-            if not admitted:
-                return None
-            enforced = self._begins_object(grammar_text)
-        if len(self._tried) >= _SCHEMAS_REMEMBERED:
-            self._tried.clear()  # by other threads too, at any time
-        self._tried[grammar_text] = enforced
-        return enforced
-
-    def _begins_object(self, grammar_text: str) -> bool:
-        body = {
-            "prompt": "a",
-            "max_tokens": 1,
-            "temperature": 0,
-            "lora": self._adapters_on(frozenset()),
-            "grammar": grammar_text,
-            "logit_bias": [["x", _FAR_LIKELIER]],
-        }
-        answer = self._server.handle_completions(body)
-        if "error" in answer:
-            raise _failed(answer["error"])
-        return str(answer["choices"][0]["text"]).lstrip().startswith("{")
+    def _complete_bare(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        told: Mapping[str, Any] = self._server.handle_completions(
+            {**body, "lora": self._adapters_on(frozenset())}
+        )
+        return told
 
     def _adapters_on(self, numbers: frozenset[int]) -> list[dict[str, float]]:
         assert numbers <= set(range(self._num_adapters)), "numbers are given out here"
@@ -406,30 +317,12 @@ class Llama:
     def _embedding(self, text: str) -> NDArray[np.float32]:
         answer = self._server.handle_embeddings({"input": text[:EMBEDDED_CHARACTERS] or " "})
         if "error" in answer:
-            raise _failed(answer["error"])
+            raise failure(answer["error"])
         return np.asarray(answer["data"][0]["embedding"], dtype=np.float32)
 
 
 def _said(ask: Ask) -> str:
     return str(ask.prompt) if ask.messages is None else prompt_text(ask.messages)
-
-
-def _require_kept(written: Written, schema: Mapping[str, Any], said: str) -> None:
-    """See that an answer is what its schema says: each with excerpts has a grammar of its own, and
-    llama.cpp may leave it out.
-
-    Raises:
-        GenerationFailed: it is not.
-    """
-    answer = answer_of(written.text)
-    fault = label_fault(answer, schema, called="the answer") or excerpts.answer_fault(
-        answer, schema, said
-    )
-    if fault:
-        raise GenerationFailed(
-            f"The model did not keep to its schema: {fault}.",
-            next_step="Shorten the messages, and ask again.",
-        )
 
 
 def _schema(ask: Ask, manner: Manner) -> Mapping[str, Any] | None:
@@ -439,51 +332,6 @@ def _schema(ask: Ask, manner: Manner) -> Mapping[str, Any] | None:
     if schema is None and ask.messages is not None and not sampling.free:
         schema = manner.schema
     return schema
-
-
-def _take(
-    chunk: Mapping[str, Any],
-    written: Written,
-    emit: Callable[[Piece], bool],
-    waits: Callable[[], bool],
-) -> bool:
-    """Add what a chunk of the stream says; returns whether the rest is wanted."""
-    if "error" in chunk:
-        raise _failed(chunk["error"])
-    if "prompt_progress" in chunk:
-        return waits()
-    if usage := chunk.get("usage"):
-        written.num_prompt_tokens = usage["prompt_tokens"]
-        written.num_tokens = usage["completion_tokens"]
-    wanted = True
-    for choice in chunk["choices"]:
-        written.finish_reason = choice["finish_reason"] or written.finish_reason
-        text = choice["delta"].get("content") if "delta" in choice else choice["text"]
-        logprobs = (choice.get("logprobs") or {}).get("content", [])
-        if text or logprobs:
-            piece = Piece(text or "", logprobs)
-            written.pieces.append(piece)
-            wanted = emit(piece) and wanted
-    return wanted
-
-
-def _failed(error: Mapping[str, Any]) -> DizuoError:
-    said = str(error.get("message", ""))[:300]
-    if error.get("type") == "exceed_context_size_error":
-        return ContextOverflow(
-            f"The prompt has {error['n_prompt_tokens']} tokens; this model reads "
-            f"{error['n_ctx']} at once, its answer included.",
-            next_step="Shorten the messages.",
-        )
-    if error.get("code") == 400:
-        return InvalidInput(
-            f"The engine refuses the request: {said.rstrip('.')}.",
-            next_step="Correct what it names.",
-        )
-    return GenerationFailed(
-        f"The model could not answer: {said.rstrip('.')}.",
-        next_step="Ask again; if that fails too, fetch or export the stack again.",
-    )
 
 
 def _cannot_open(path: Path) -> LayerRefused:

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dizuo.families.base import Observation
-from dizuo.families.text.llama import Piece, Written
 from dizuo.families.text.protocol import Ask
+from dizuo.families.text.written import Piece, Written
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,10 +29,11 @@ from dizuo.families.text.layer import (
     read_schema,
     read_stack,
 )
-from dizuo.families.text.llama import Llama, Manner, Piece, Written
+from dizuo.families.text.llama import Llama, Manner
 from dizuo.families.text.messages import answer_of, prompt_text
 from dizuo.families.text.protocol import Ask
 from dizuo.families.text.slots import SLOTS
+from dizuo.families.text.written import Piece, Written
 
 Emit = Callable[[Mapping[str, Any] | None], bool]
 _CALLS_AT_ONCE = 64
