@@ -118,6 +118,19 @@ def test_bars_show_each_stage_and_its_last_figures() -> None:
     assert "export" in export
 
 
+def test_in_a_pipe_a_line_every_half_minute_says_how_far_the_work_is() -> None:
+    now = 0.0
+    with redirect_stderr(io.StringIO()) as err, Bars(clock=lambda: now) as bars:
+        for step in range(1, 64):
+            bars.report(Progress("train", step, 100, "step", "", {"loss": 0.5}))
+            now += 1.0
+        told = err.getvalue().splitlines()
+        now += 30.0
+        bars.report(Progress("export"))
+        assert err.getvalue().splitlines() == [*told, "export"]
+    assert told == ["train: 31/100 steps loss 0.5", "train: 61/100 steps loss 0.5"]
+
+
 def test_bars_of_work_that_failed_are_not_filled() -> None:
     def fail() -> None:
         with Bars() as bars:

@@ -1,7 +1,10 @@
-"""Bars for long work, drawn on stderr from `core.progress` events."""
+"""Bars for long work, drawn on stderr from `core.progress` events; lines where that is no
+terminal."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
@@ -10,10 +13,11 @@ from rich.markup import escape
 from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as RichProgress
 
-from dizuo.cli.output import console, size
+from dizuo.cli.output import console, note, size
 from dizuo.core.progress import Progress
 
 _MAX_MESSAGE = 60
+_SECONDS_PER_LINE = 30.0
 
 
 def _bars() -> RichProgress:
@@ -32,11 +36,14 @@ def _bars() -> RichProgress:
 class Bars:
     """One bar for each stage of the work; `report` is a `Reporter`. Use it as a context manager.
 
-    Nothing is drawn before the first event.
+    Nothing is drawn before the first event. In a pipe or a file the bars come at the end, and until
+    then a line every half minute says how far the work is.
     """
 
+    clock: Callable[[], float] = time.monotonic
     _progress: RichProgress = field(default_factory=_bars)
     _stages: dict[str, TaskID] = field(default_factory=dict)
+    _told: float | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -68,6 +75,16 @@ class Bars:
             count=count_words(event),
             note=escape(note_words(event)),
         )
+        if not self._progress.console.is_terminal:
+            self._tell(event)
+
+    def _tell(self, event: Progress) -> None:
+        now = self.clock()
+        if self._told is None:
+            self._told = now
+        elif now - self._told >= _SECONDS_PER_LINE:
+            self._told = now
+            note(f"{event.stage}: {count_words(event)} {note_words(event)}".rstrip(": "))
 
     def _finish_all(self) -> None:
         for task in self._progress.tasks:
