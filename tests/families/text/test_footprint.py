@@ -11,13 +11,15 @@ from dizuo.artifacts.model import LayerDirectory, Level, StackFiles
 from dizuo.core.digests import sha256_bytes
 from dizuo.families.errors import LayerRefused
 from dizuo.families.text.footprint import FILES_FACTOR, PROCESS_BYTES, engine_bytes
-from dizuo.families.text.layer import Manifest, write_manifest
+from dizuo.families.text.layer import Answering, Manifest, write_manifest
 
 HIDDEN, VOCABULARY, LAYERS, HEADS = 512, 1000, 3, 8
 DIGEST = sha256_bytes(b"x")
 
 
-def base(folder: Path, *, context: int = 100_000, **metadata: int) -> dict[str, StackFiles]:
+def base(
+    folder: Path, *, context: int = 100_000, wanted: int = 2048, **metadata: int
+) -> dict[str, StackFiles]:
     """The stack of a base whose GGUF file says these things of itself, and holds no weights."""
     write_manifest(
         folder,
@@ -32,6 +34,7 @@ def base(folder: Path, *, context: int = 100_000, **metadata: int) -> dict[str, 
             base_weights=DIGEST,
             tokenizer=DIGEST,
             chat_template=DIGEST,
+            answering=Answering(context_tokens=wanted),
         ),
     )
     writer = gguf.GGUFWriter(folder / "model.gguf", "qwen3")
@@ -44,9 +47,11 @@ def base(folder: Path, *, context: int = 100_000, **metadata: int) -> dict[str, 
     return {"m": StackFiles("m", 1, DIGEST, "gguf", (LayerDirectory(Level.L0, "m", folder),))}
 
 
-def cache_bytes(folder: Path, *, context: int = 100_000, **metadata: int) -> int:
+def cache_bytes(
+    folder: Path, *, context: int = 100_000, wanted: int = 2048, **metadata: int
+) -> int:
     """What is told beyond the process, its files and one batch."""
-    stacks = base(folder, context=context, block_count=LAYERS, **metadata)
+    stacks = base(folder, context=context, wanted=wanted, block_count=LAYERS, **metadata)
     batch = 2048 * 4 * (2 * VOCABULARY + 8 * HIDDEN)
     return engine_bytes(stacks, file_bytes=0) - PROCESS_BYTES - batch
 
@@ -69,6 +74,11 @@ def test_heads_are_as_large_and_as_many_as_is_usual_where_nothing_is_said(tmp_pa
 def test_a_slot_is_no_longer_than_the_model_reads(tmp_path: Path) -> None:
     found = cache_bytes(tmp_path, context=128, attention__head_count=HEADS)
     assert found == 4 * 128 * LAYERS * HIDDEN * 2 * 2
+
+
+def test_a_slot_is_as_long_as_the_layer_asks_for(tmp_path: Path) -> None:
+    found = cache_bytes(tmp_path, wanted=5000, attention__head_count=HEADS)
+    assert found == 4 * 5000 * LAYERS * HIDDEN * 2 * 2
 
 
 def test_files_count(tmp_path: Path) -> None:

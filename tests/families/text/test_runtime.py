@@ -387,6 +387,24 @@ def test_a_layer_whose_schema_the_engine_would_leave_out_is_refused(
         open_engine({"x": change(tmp_path, stacks["industry"], -1, files)}, threads=1)
 
 
+def test_there_is_room_for_what_the_layer_asks_for_most_asks_for(
+    stacks: dict[str, StackFiles], tmp_path: Path
+) -> None:
+    def asking(context_tokens: int) -> StackFiles:
+        manifest = json.loads((stacks["industry"].top.directory / "layer.json").read_bytes())
+        manifest["answering"]["context_tokens"] = context_tokens
+        files = {"layer.json": json.dumps(manifest).encode()}
+        return change(tmp_path / str(context_tokens), stacks["industry"], -1, files)
+
+    def room(*wanted: int) -> int:
+        engine = open_engine({f"x{one}": asking(one) for one in wanted}, threads=1)
+        return int(engine.describe(f"x{wanted[0]}")["parameters"]["context_tokens"])
+
+    assert room(96) == 96
+    assert room(64, 100) == 100
+    assert room(5000) == 128  # what the model was trained to read
+
+
 def test_seed_stop_and_temperature(engine: LlamaEngine) -> None:
     def said(**changes: Any) -> str:
         free = {"response_format": {"type": "text"}, "max_tokens": 20}

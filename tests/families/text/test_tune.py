@@ -369,11 +369,8 @@ def test_checkpoints_of_other_work_are_not_resumed_from(base: StackFiles, tmp_pa
         assert next(event for event in events if event.stage == "train").done == 1
 
 
-def test_rows_that_engines_have_no_room_for_are_refused(
-    base: StackFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With the window of engines as short as half of these rows."""
-    rows = tickets(30)
-    monkeypatch.setattr(tune, "SLOT_TOKENS", 10)
-    with pytest.raises(InvalidInput, match="longer than the 10 tokens that engines read at once"):
-        run(job(tmp_path, rows, base))
+def test_rows_that_engines_have_no_room_for_are_refused(base: StackFiles, tmp_path: Path) -> None:
+    short = {**EXTRACT, "context_tokens": 16}
+    with pytest.raises(InvalidInput, match="longer than the 16 tokens that engines read") as told:
+        run(job(tmp_path, tickets(30), base, task=short))
+    assert "Raise task.context_tokens" in told.value.next_step

@@ -37,7 +37,6 @@ from dizuo.families.text.lessons import Lot, Question, Reading, embedded_text
 from dizuo.families.text.llama import EMBEDDED_CHARACTERS
 from dizuo.families.text.messages import answer_of
 from dizuo.families.text.network import Model, base_model, merge
-from dizuo.families.text.slots import SLOT_TOKENS
 from dizuo.families.text.teaching import threads_for
 from dizuo.families.text.tokens import Tokens
 
@@ -67,18 +66,19 @@ class Examination:
     max_tokens: int | None = None
 
 
-def plan(lot: Lot, reading: Reading, context_length: int) -> Examination:
-    """The examination after a training.
+def plan(lot: Lot, reading: Reading, window: int) -> Examination:
+    """The examination after a training, of prompts that leave room for an answer in a window of
+    so many tokens.
 
     Raises:
         InvalidInput: no held-out row leaves room for an answer.
     """
-    window = min(context_length, SLOT_TOKENS)
     held_out = reading.questions(lot.held_out, MAX_ASKED, window)
     if not held_out:
         raise InvalidInput(
             f"No prompt leaves room for an answer within {window} tokens.",
-            next_step="Shorten the prompts, or take a base that reads more at once.",
+            next_step="Shorten the prompts, raise task.context_tokens, or take a base that reads "
+            "more at once.",
         )
     alike = (row for row in lot.own if ("text" in row) != lot.answered)
     learned = reading.questions(alike, MAX_ASKED - len(held_out), window)

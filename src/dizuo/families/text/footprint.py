@@ -17,7 +17,7 @@ from dizuo.artifacts.model import StackFiles
 from dizuo.families.errors import LayerRefused
 from dizuo.families.text.gguf_header import HeaderReader, Malformed
 from dizuo.families.text.layer import MODEL_GGUF_NAME, read_manifest
-from dizuo.families.text.slots import BATCH_TOKENS, SLOT_TOKENS, SLOTS
+from dizuo.families.text.slots import BATCH_TOKENS, SLOTS
 
 PROCESS_BYTES = 120_000_000
 """The interpreter, NumPy and llama.cpp, before they hold anything."""
@@ -35,7 +35,7 @@ def engine_bytes(stacks: Mapping[str, StackFiles], *, file_bytes: int) -> int:
     """
     base = next(iter(stacks.values())).base.directory
     manifest = read_manifest(base)
-    tokens = SLOTS * min(manifest.context_length, SLOT_TOKENS)
+    tokens = SLOTS * max(read_manifest(files.top.directory).window for files in stacks.values())
     cache = tokens * _cache_numbers(_metadata(base / MODEL_GGUF_NAME), manifest.hidden_size)
     batch = BATCH_TOKENS * (2 * manifest.vocab_size + _HIDDEN_COPIES * manifest.hidden_size)
     held = FILES_FACTOR * file_bytes + _HALF_BYTES * cache + _SINGLE_BYTES * batch

@@ -34,6 +34,7 @@ from dizuo.families.text.gguf_facts import GgufFacts, inspect_gguf
 from dizuo.families.text.llama import Llama, Manner
 from dizuo.families.text.messages import answer_of
 from dizuo.families.text.protocol import batch_of
+from dizuo.families.text.slots import SLOT_TOKENS
 from dizuo.families.text.weight_files import keep_file
 from dizuo.families.text.written import Written
 
@@ -106,7 +107,7 @@ def import_file(path: Path, output: Path, report: Reporter) -> TunedLayer:
         llama = Llama(
             output / layer.MODEL_GGUF_NAME,
             (),
-            context_tokens=facts.context_length,
+            context_tokens=min(facts.context_length, SLOT_TOKENS),
             threads=torch.get_num_threads(),
         )
         asked = _ask(llama, report)

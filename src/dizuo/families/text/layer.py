@@ -23,6 +23,7 @@ from dizuo.core.files import write_json
 from dizuo.families.errors import LayerRefused
 from dizuo.families.golden import GOLDEN_NAME, TRAINED_ANSWERS_NAME
 from dizuo.families.text import calibration
+from dizuo.families.text.slots import SLOT_TOKENS
 
 MANIFEST_NAME = "layer.json"
 CONFIG_NAME = "config.json"
@@ -80,11 +81,13 @@ class EngineRange(_Part):
 
 
 class Answering(_Part):
-    """How a layer answers: its task, the system message it was tuned with, and its limit."""
+    """How a layer answers: its task, the system message it was tuned with, and its limits: tokens
+    of an answer, and of prompt and answer together."""
 
     kind: Literal["answer", "extract"] = "answer"
     system: str | None = None
     max_tokens: Annotated[int, Field(ge=1)] = 256
+    context_tokens: Annotated[int, Field(ge=1)] = SLOT_TOKENS
 
 
 class Manifest(_Part):
@@ -111,6 +114,11 @@ class Manifest(_Part):
     xllamacpp: EngineRange = EngineRange()
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    @property
+    def window(self) -> int:
+        """How many tokens an engine that serves the layer must read and write at once."""
+        return min(self.context_length, self.answering.context_tokens)
 
 
 class GgufFacts(_Part):

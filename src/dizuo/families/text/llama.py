@@ -28,7 +28,7 @@ from dizuo.families.text.messages import TEMPLATE_ARGUMENTS, prompt_text, with_s
 from dizuo.families.text.protocol import Ask
 from dizuo.families.text.pulse import Pulse
 from dizuo.families.text.schema import ANY_OBJECT, grammar
-from dizuo.families.text.slots import BATCH_TOKENS, SLOT_TOKENS, SLOTS
+from dizuo.families.text.slots import BATCH_TOKENS, SLOTS
 from dizuo.families.text.turns import Turns
 from dizuo.families.text.written import Piece, Written, failure, take_in
 
@@ -78,7 +78,7 @@ class Llama:
     Args:
         model: the GGUF file of the base.
         adapters: the LoRA GGUF files, numbered from 0.
-        context_tokens: what the model was trained to read at once.
+        context_tokens: what it reads and writes at once, in each of SLOTS answers.
         threads: how many threads compute.
 
     Raises:
@@ -88,7 +88,7 @@ class Llama:
     def __init__(
         self, model: Path, adapters: Sequence[Path], *, context_tokens: int, threads: int
     ) -> None:
-        self.slot_tokens = min(context_tokens, SLOT_TOKENS)
+        self.slot_tokens = context_tokens
         self._num_adapters = len(adapters)
         self._turns = Turns(SLOTS, CALLS_PER_TURN)
         self._busy_texts = count(1)

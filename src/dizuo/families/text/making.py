@@ -119,7 +119,12 @@ def write_adapter_layer(
 
 def answering_of(task: AnswerTask | ExtractTask) -> Answering:
     """How a layer of this task answers."""
-    return Answering(kind=task.kind, system=task.system, max_tokens=task.max_tokens)
+    return Answering(
+        kind=task.kind,
+        system=task.system,
+        max_tokens=task.max_tokens,
+        context_tokens=task.context_tokens,
+    )
 
 
 def write_schema(task: AnswerTask | ExtractTask, output: Path) -> str | None:

@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 from dizuo.artifacts.model import Level
 from dizuo.families.base import Problem
 from dizuo.families.text.schema import schema_fault
+from dizuo.families.text.slots import SLOT_TOKENS
 from dizuo.families.validation import RecipePart, problems_of
 
 MAX_RANK = 256
@@ -101,10 +102,15 @@ class DpoMethod(AdapterMethod):
 
 
 class TextTask(RecipePart):
-    """A prompt is answered. `system` is put before prompts that bring no system message."""
+    """A prompt is answered. `system` is put before prompts that bring no system message.
+
+    An engine makes room for `context_tokens` of prompt and answer together, four times over, or for
+    what the model was trained to read if that is less.
+    """
 
     system: Annotated[str, Field(max_length=20_000)] | None = None
     max_tokens: Annotated[int, Field(ge=1, le=32_768)] = 256
+    context_tokens: Annotated[int, Field(ge=16, le=262_144)] = SLOT_TOKENS
 
 
 class AnswerTask(TextTask):

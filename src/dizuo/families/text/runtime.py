@@ -204,7 +204,7 @@ def open_engine(stacks: Mapping[str, StackFiles], *, threads: int) -> LlamaEngin
     llama = Llama(
         base / MODEL_GGUF_NAME,
         [files.layers[depth].directory / ADAPTER_GGUF_NAME for files, depth in adapters.values()],
-        context_tokens=next(iter(manifests.values()))[0].context_length,
+        context_tokens=max(layers[-1].window for layers in manifests.values()),
         threads=threads,
     )
     _check_width(llama, known)

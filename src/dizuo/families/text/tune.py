@@ -62,7 +62,6 @@ from dizuo.families.text.recipe import (
     parse_method,
     parse_task,
 )
-from dizuo.families.text.slots import SLOT_TOKENS
 from dizuo.families.text.teaching import Course, computes_in_half, teach, teach_preferences
 from dizuo.families.text.tokenizer import CHAT_TEMPLATE, learn_tokenizer, tokenizer_config
 from dizuo.families.text.tokens import Tokens, read_tokens, tokens_of
@@ -217,13 +216,14 @@ def _plan(work: _Work, tokens: Tokens, architecture: Architecture) -> _Plan:
     else:
         lessons, num_too_long = reading.lessons(learned)
     check_lengths(num_too_long, len(learned), method.max_length)
-    _check_window(method, work.lot, lessons, pairs)
+    window = min(architecture.context_length, work.task.context_tokens)
+    _check_window(work.lot, lessons, pairs, window)
     lengths = [len(lesson.ids) for lesson in lessons] + [pair.length for pair in pairs]
     needed = _check_memory(method, architecture, max(lengths))
     return _Plan(
         lessons,
         pairs,
-        examination.plan(work.lot, reading, architecture.context_length),
+        examination.plan(work.lot, reading, window),
         {
             "num_trained": float(len(learned) - num_too_long),
             "num_held_out": float(len(work.lot.held_out)),
@@ -234,21 +234,19 @@ def _plan(work: _Work, tokens: Tokens, architecture: Architecture) -> _Plan:
     )
 
 
-def _check_window(
-    method: Method, lot: Lot, lessons: Sequence[Lesson], pairs: Sequence[Pair]
-) -> None:
-    """Refuse to teach answers that engines have no room for.
+def _check_window(lot: Lot, lessons: Sequence[Lesson], pairs: Sequence[Pair], window: int) -> None:
+    """Refuse to teach answers that engines have no room for in their `window`, in tokens.
 
     Raises:
-        InvalidInput: more than a tenth of what is taught is longer than they read at once.
+        InvalidInput: more than a tenth of what is taught is longer.
     """
     lengths = [len(lesson.ids) for lesson in lessons] + [pair.length for pair in pairs]
-    num_beyond = sum(length > SLOT_TOKENS for length in lengths)
+    num_beyond = sum(length > window for length in lengths)
     if lot.answered and num_beyond > _MAX_BEYOND_SHARE * len(lengths):
         raise InvalidInput(
-            f"{num_beyond} of {len(lengths)} rows are longer than the {SLOT_TOKENS:,} tokens that "
+            f"{num_beyond} of {len(lengths)} rows are longer than the {window:,} tokens that "
             "engines read at once, prompt and answer together.",
-            next_step=f"Shorten the rows, or lower method.max_length ({method.max_length}).",
+            next_step="Raise task.context_tokens, shorten the rows, or lower method.max_length.",
         )
 
 
