@@ -23,6 +23,8 @@ from dizuo.sites.rollout_model import EntryState, RolloutState
 
 Runs = Sequence[dict[str, Any]]
 """Runs that were submitted."""
+Gates = Sequence[tuple["Built", dict[str, Any]]]
+"""Stacks and the runs that measure them."""
 
 _ON_THE_WAY = (RolloutState.PENDING, RolloutState.PROGRESSING)
 
@@ -155,25 +157,42 @@ class DemoHub:
         Raises:
             BuildFailed: a run failed, or a gate was not passed.
         """
-        built = [self._stack_of(self._follow(run, report)) for run in begun]
+        built = self.wait_for(begun, report)
         self._gate(built, report)
         return built
+
+    def wait_for(self, begun: Runs, report: Reporter) -> list[Built]:
+        """What recipes that were begun have made, before any gate.
+
+        Raises:
+            BuildFailed: a run failed.
+        """
+        return [self._stack_of(self._follow(run, report)) for run in begun]
 
     def _stack_of(self, run: Mapping[str, Any]) -> Built:
         outcome = run["outcome"]
         return Built(str(outcome["stack"]), str(outcome["digest"]), bool(run["cached"]))
 
-    def _gate(self, stacks: Sequence[Built], report: Reporter) -> None:
-        """Measure stacks against their gates, unless they have passed them before; the first that
-        was not passed is told."""
+    def begin_gates(self, stacks: Sequence[Built]) -> Gates:
+        """Begin to measure stacks against their gates, but for those that have passed them."""
         asked = [one for one in stacks if not (one.cached and self._has_passed(one))]
-        runs = [self.client.submit_run({"kind": "gate", "stack": one.ref}) for one in asked]
-        for built, run in zip(asked, runs, strict=True):
+        return [(one, self.client.submit_run({"kind": "gate", "stack": one.ref})) for one in asked]
+
+    def finish_gates(self, begun: Gates, report: Reporter) -> None:
+        """Wait until stacks have passed their gates.
+
+        Raises:
+            BuildFailed: one has not; says which gate and why.
+        """
+        for built, run in begun:
             self._follow(run, report)
             found = self._gate_report(built)
             if not found.passed:
                 reasons = [rule.reason for rule in found.rules if not rule.passed]
                 raise BuildFailed(f"{built.ref} did not pass its gates: {' '.join(reasons)}")
+
+    def _gate(self, stacks: Sequence[Built], report: Reporter) -> None:
+        self.finish_gates(self.begin_gates(stacks), report)
 
     def _has_passed(self, stack: Built) -> bool:
         try:

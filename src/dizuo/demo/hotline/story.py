@@ -18,7 +18,7 @@ from dizuo.demo.hotline.asking import CALLERS, read_tickets, score_city
 from dizuo.demo.hotline.cities import HARBIN, SHENZHEN
 from dizuo.demo.hotline.copying import varied_rows
 from dizuo.demo.hotline.government import GOVERNMENT
-from dizuo.demo.hotline.model import Row, Split
+from dizuo.demo.hotline.model import Desk, Row, Split
 from dizuo.demo.hotline.tickets import Mix, ticket_rows
 from dizuo.demo.hub import Built, Runs, recipe_text
 from dizuo.demo.measure import Score, StoryScores
@@ -32,15 +32,16 @@ SITE = "hotline"
 SITES: Mapping[str, Mapping[str, str]] = {SITE: {"DIZUO_AGENT_UNCERTAIN_AT_MOST": "0.6"}}
 """The site; while a season begins a hotline would rather look at more of its calls."""
 CHANGED, OTHER = "harbin-hotline", "shenzhen-hotline"
+CITIES = ((CHANGED, HARBIN), (OTHER, SHENZHEN))
 RANDOM = f"{CHANGED}-random"
 RETURNED = "harbin-calls"
 """The dataset of what the loop's reviewer labelled."""
 BASE = "hotline-base"
-TARGETS = ("safetensors", "gguf-f16")
+TARGETS = ("safetensors", "gguf-q8_0")
 NUM_GOVERNMENT = 6400
 NUM_CITY = 1600
 NUM_SUITE = 200
-NUM_CALLS = 1200
+NUM_CALLS = 960
 NUM_TEST = 500
 NUM_COMPARED = 60
 NEW_SHARE = 0.5
@@ -70,6 +71,7 @@ class HotlineStory:
 
     stage: Stage
     built: dict[str, Built] = field(default_factory=dict)
+    tickets: dict[str, int] = field(default_factory=dict)
 
     @property
     def site(self) -> httpx2.Client:
@@ -86,32 +88,41 @@ class HotlineStory:
             return self._note(bars, [built])[0]
 
     def begin_industry(self, base: Built) -> Runs:
-        """L1 begins to learn, from tickets of no city in particular."""
+        """L1 begins to learn, from tickets of no city in particular; what the cities' L2 will learn
+        from is brought in meanwhile."""
         with self.stage.screen.step("Begin L1: government, from made-up tickets") as bars:
-            train = varied_rows(Mix(GOVERNMENT), NUM_GOVERNMENT, self.stage.seed)
-            versions = self._add("government-tickets", train, bars)
-            suite = ticket_rows(Mix(GOVERNMENT, Split.HELDOUT), NUM_SUITE, self.stage.seed)
-            versions |= self._add("government-test", suite, bars)
+            versions = self._add_tickets(GOVERNMENT, NUM_GOVERNMENT, bars)
+            begun = self.stage.hub.begin([repin(recipe_text("government", base), versions)])
+            for _, desk in CITIES:
+                self.tickets |= self._add_tickets(desk, NUM_CITY, bars)
             bars.summary = f"{NUM_GOVERNMENT} tickets to learn"
-            return self.stage.hub.begin([repin(recipe_text("government", base), versions)])
+            return begun
 
-    def finish_industry(self, begun: Runs) -> Built:
-        """L1 once it has learned and passed its gates."""
+    def _add_tickets(self, desk: Desk, num_rows: int, bars: Bars) -> dict[str, int]:
+        """The tickets that a layer learns from and those that its gates ask about."""
+        seed = self.stage.seed
+        learned = self._add(f"{desk.name}-tickets", varied_rows(Mix(desk), num_rows, seed), bars)
+        suite = ticket_rows(Mix(desk, Split.HELDOUT), NUM_SUITE, seed)
+        return learned | self._add(f"{desk.name}-test", suite, bars)
+
+    def finish_industry(self, begun: Runs) -> Runs:
+        """L1 once it has learned and passed its gates. While these are measured the L2 of both
+        cities begin to learn on it; returns their runs."""
         with self.stage.screen.step("Wait for L1 and gate it") as bars:
-            return self._note(bars, self.stage.hub.finish(begun, bars.report))[0]
+            hub = self.stage.hub
+            (industry,) = hub.wait_for(begun, bars.report)
+            gates = hub.begin_gates([industry])
+            cities = hub.begin(
+                [repin(recipe_text(name, industry), self.tickets) for name, _ in CITIES]
+            )
+            hub.finish_gates(gates, bars.report)
+            self._note(bars, [industry])
+            return cities
 
-    def build_cities(self, industry: Built) -> list[Built]:
+    def finish_cities(self, begun: Runs) -> list[Built]:
         """Two L2, side by side: the same events go to other departments."""
         with self.stage.screen.step("Build and gate an L2 for each of two cities") as bars:
-            recipes = []
-            for name, desk in ((CHANGED, HARBIN), (OTHER, SHENZHEN)):
-                train = varied_rows(Mix(desk), NUM_CITY, self.stage.seed)
-                versions = self._add(f"{desk.name}-tickets", train, bars)
-                suite = ticket_rows(Mix(desk, Split.HELDOUT), NUM_SUITE, self.stage.seed)
-                versions |= self._add(f"{desk.name}-test", suite, bars)
-                recipes.append(repin(recipe_text(name, industry), versions))
-            hub = self.stage.hub
-            return self._note(bars, hub.finish(hub.begin(recipes), bars.report))
+            return self._note(bars, self.stage.hub.finish(begun, bars.report))
 
     def _add(self, name: str, rows: Iterable[Row], bars: Bars) -> dict[str, int]:
         return self.stage.hub.add_rows(name, rows, bars.report)
@@ -254,7 +265,7 @@ def begin(stage: Stage) -> Begun:
 def tell(begun: Begun) -> Told[HotlineScores]:
     """The rest of the story."""
     story = begun.story
-    story.serve(story.build_cities(story.finish_industry(begun.industry)))
+    story.serve(story.finish_cities(story.finish_industry(begun.industry)))
     random_runs = story.begin_random_arm(MAX_LABELS)  # it learns while the site is asked
     usual = story.test_rows(Mix(HARBIN, Split.HELDOUT))
     winter = story.test_rows(Mix(HARBIN, Split.HELDOUT, NEW_SHARE))
@@ -266,8 +277,8 @@ def tell(begun: Begun) -> Told[HotlineScores]:
     num_labels = story.review()
     if num_labels < MAX_LABELS:
         random_runs = story.begin_random_arm(num_labels)
+    improvement_id = story.begin_improvement()  # it learns while the random arm is gated and read
     story.serve_random_arm(random_runs)
-    improvement_id = story.begin_improvement()  # the site's next update is the loop's
     random_arm = story.measure("Read them with the L2 from random labels", RANDOM, winter)
     story.finish_improvement(improvement_id)
     after_update = story.measure("Read them with the loop's L2", CHANGED, winter)
