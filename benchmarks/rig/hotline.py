@@ -20,7 +20,7 @@ from dizuo.families.base import Row
 
 NUM_TEST = 400
 NUM_CALLS = 1500
-_TARGET = "gguf-q8_0"
+_TARGET = "gguf-f16"
 
 _DIALECT = (
     event(

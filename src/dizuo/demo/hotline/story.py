@@ -37,7 +37,7 @@ RANDOM = f"{CHANGED}-random"
 RETURNED = "harbin-calls"
 """The dataset of what the loop's reviewer labelled."""
 BASE = "hotline-base"
-TARGETS = ("safetensors", "gguf-q8_0")
+TARGETS = ("safetensors", "gguf-f16")
 NUM_GOVERNMENT = 6400
 NUM_CITY = 1600
 NUM_SUITE = 200
