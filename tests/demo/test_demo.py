@@ -157,7 +157,7 @@ def test_a_demo_that_is_told_to_end_ends_all_that_it_started(tmp_path: Path, eve
 @pytest.mark.timeout(6000)
 def test_both_stories_and_a_second_run_that_builds_nothing_again(tmp_path: Path) -> None:
     sites = (*SITES, "hotline")
-    assert "[28/28]" in make_demo(tmp_path)
+    assert "[29/29]" in make_demo(tmp_path)
     first = report_of(tmp_path, 1, sites=sites)
     assert not any(first["cached"].values())
     make_demo(tmp_path)

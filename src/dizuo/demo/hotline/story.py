@@ -20,7 +20,7 @@ from dizuo.demo.hotline.copying import varied_rows
 from dizuo.demo.hotline.government import GOVERNMENT
 from dizuo.demo.hotline.model import Desk, Row, Split
 from dizuo.demo.hotline.tickets import Mix, ticket_rows
-from dizuo.demo.hub import Built, Runs, recipe_text
+from dizuo.demo.hub import Built, Gates, Runs, recipe_text
 from dizuo.demo.measure import Score, StoryScores
 from dizuo.demo.promises import Promise
 from dizuo.demo.samples import Reviewer, count_returned, labels_summary, wait_until_sent
@@ -47,7 +47,7 @@ NUM_COMPARED = 60
 NEW_SHARE = 0.5
 MAX_LABELS = 600
 HOLDOUT = 0.15
-NUM_STEPS = 15
+NUM_STEPS = 16
 PROMISE = Promise(
     things="tickets",
     num_test=NUM_TEST,
@@ -216,13 +216,22 @@ class HotlineStory:
             self.built[f"{CHANGED}-winter"] = built
             bars.summary = f"{built.ref} serving at {SITE}"
 
-    def serve_random_arm(self, begun: Runs) -> None:
-        """Serve the one from random labels too, under a name of its own."""
+    def gate_random_arm(self, begun: Runs) -> tuple[Built, Gates]:
+        """The one from random labels, once it has learned; its gates are measured from then on."""
+        title = "For comparison: wait for an L2 from random labels"
+        with self.stage.screen.step(title) as bars:
+            (built,) = self.stage.hub.wait_for(begun, bars.report)
+            self._note(bars, [built])
+            return built, self.stage.hub.begin_gates([built])
+
+    def serve_random_arm(self, built: Built, gates: Gates) -> None:
+        """Serve it too where it passes its gates, under a name of its own."""
         title = "For comparison: serve the L2 from random labels beside it"
         with self.stage.screen.step(title) as bars:
-            (built,) = self._note(bars, self.stage.hub.finish(begun, bars.report))
+            self.stage.hub.finish_gates(gates, bars.report)
             self.stage.hub.client.release(built.ref)
             self.stage.hub.roll_out(built.ref, [SITE], RANDOM, bars.report)
+            bars.summary = f"{built.ref} serving at {SITE}"
 
     @property
     def _dataset(self) -> str:
@@ -273,12 +282,13 @@ def tell(begun: Begun) -> Told[HotlineScores]:
     before = story.measure("Read held-out tickets of Harbin", CHANGED, usual)
     answers = story.other_answers(other)
     num_returned = story.work_in_winter()
+    random_gates = story.gate_random_arm(random_runs)  # measured while the site is asked again
     after_drift = story.measure("Read held-out tickets of the winter", CHANGED, winter)
     num_labels = story.review()
     if num_labels < MAX_LABELS:
-        random_runs = story.begin_random_arm(num_labels)
-    improvement_id = story.begin_improvement()  # it learns while the random arm is gated and read
-    story.serve_random_arm(random_runs)
+        random_gates = story.gate_random_arm(story.begin_random_arm(num_labels))
+    improvement_id = story.begin_improvement()
+    story.serve_random_arm(*random_gates)
     random_arm = story.measure("Read them with the L2 from random labels", RANDOM, winter)
     story.finish_improvement(improvement_id)
     after_update = story.measure("Read them with the loop's L2", CHANGED, winter)
