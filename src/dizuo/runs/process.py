@@ -21,8 +21,8 @@ _THREAD_POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "
 
 _WAITING = {"GOMP_SPINCOUNT": "10000"}
 """How long a thread looks for its next piece of work before it sleeps. GNU OpenMP looks so long
-that two threads beside another busy program are ten times slower than one; with this they are 1.4
-times slower at worst, and still 1.8 times faster where a core is free."""
+that two threads beside another busy program are many times slower than one; with this large steps
+are 1.4 times slower there, and 1.8 times faster where a core is free (docs/decisions/0309)."""
 
 _SAME_START_SECONDS = 2.0
 """Start times are derived from the wall clock at boot, which may be corrected a little."""
