@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.datasets.scene import jsonl, parquet_of, tar_of
 
@@ -48,6 +48,9 @@ def check(found: list[Candidate | Reject] | str) -> None:
 @pytest.mark.parametrize("form", list(Format))
 @settings(max_examples=60, deadline=None)
 @given(data=st.binary(max_size=300))
+@example(b"\x1f\x8b")
+@example(b"BZh9")
+@example(b"\xfd7zXZ\x00")
 def test_any_bytes(form: Format, data: bytes) -> None:
     check(read_bytes(data, form))
 

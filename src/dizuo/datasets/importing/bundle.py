@@ -72,9 +72,16 @@ def open_bundle(path: Path, scratch: Path) -> Bundle:
         raise SourceRefused(
             f"The file {path.name} is empty.", next_step="Check that it was written whole."
         )
-    if tarfile.is_tarfile(path):
+    if _is_tar(path):
         return _open_tar(path, scratch)
     return Bundle(path, single=path)
+
+
+def _is_tar(path: Path) -> bool:
+    try:
+        return tarfile.is_tarfile(path)
+    except EOFError:  # two bytes of gzip, and no more of it
+        return False
 
 
 def _open_folder(folder: Path) -> Bundle:
