@@ -288,6 +288,7 @@ def tell(begun: Begun) -> Told[HotlineScores]:
     if num_labels < MAX_LABELS:
         random_gates = story.gate_random_arm(story.begin_random_arm(num_labels))
     improvement_id = story.begin_improvement()
+    # Both bring one adapter of the same size: `update_bytes` are those of whichever comes last.
     story.serve_random_arm(*random_gates)
     random_arm = story.measure("Read them with the L2 from random labels", RANDOM, winter)
     story.finish_improvement(improvement_id)
