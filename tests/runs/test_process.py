@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import psutil
+import pytest
 from tests.runs.conftest import until
 
 from dizuo.runs import process
@@ -22,6 +23,17 @@ PARENT = [
     "print(child.pid, flush=True)\n"
     "sys.stdin.readline()",
 ]
+
+
+def test_a_workers_threads_are_as_many_as_planned_and_wait_briefly(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "64")
+    found = process._environment(3)
+    assert (found["OMP_NUM_THREADS"], found["GOMP_SPINCOUNT"]) == ("3", "10000")
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")  # whoever runs the hub knows better
+    assert process._environment(3)["GOMP_SPINCOUNT"] == "7"
 
 
 def test_process_is_alive_until_it_is_ended() -> None:
