@@ -7,10 +7,12 @@ of those labels. The other side labels as many rows drawn at random from the sam
 
 from __future__ import annotations
 
+import multiprocessing
 import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -151,10 +153,26 @@ class Curve:
                 }
                 for side in SIDES
             },
+            "by_seed": self._by_seed(),
             "needed": {side: _rounded(self.needed(side)) for side in SIDES},
             "ratio": round(self.ratio, 3),
             "ratio_interval": [round(float(end), 3) for end in np.quantile(ratios, _ENDS)],
         }
+
+    def _by_seed(self) -> list[dict[str, Any]]:
+        """The accuracies of each seed; what they differ by, trainings differ by too."""
+        return [
+            {
+                "before": _share(self.usual[seed]),
+                "after": _share(self.changed[seed]),
+                **{side: [_share(right) for right in self.learned[side][seed]] for side in SIDES},
+            }
+            for seed in range(len(self.usual))
+        ]
+
+
+def _share(right: Right) -> float:
+    return round(float(right.mean()), 4)
 
 
 def _told(right: Right) -> list[float]:
@@ -176,6 +194,7 @@ def main(
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Shuffles of everything.")] = 3,
     drift: Annotated[list[str] | None, typer.Option(help="Only these drifts.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Seeds at the same time, a core each.")] = 1,
 ) -> None:
     """Labels needed to regain 95% of what a drift took: the sampler's choice against random.
 
@@ -184,10 +203,9 @@ def main(
     if family not in (None, *FAMILIES):
         raise InvalidInput(f"There are no drifts of a family {family!r}: {', '.join(FAMILIES)}.")
     about = machine()
-    torch.set_num_threads(1)
     sizes = tuple(sorted(set(size or SIZES)))
     families = (family,) if family else tuple(FAMILIES)
-    plan = Plan(families, sizes, range(1, seeds + 1), frozenset(drift or ()))
+    plan = Plan(families, sizes, range(1, seeds + 1), frozenset(drift or ()), jobs)
     with tempfile.TemporaryDirectory(prefix="dizuo-labels-") as scratch:
         curves = measure(plan, Path(scratch))
     result = conclude(curves, {"families": families, "seeds": seeds, "machine": about})
@@ -205,33 +223,46 @@ def main(
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Whose drifts, how many labels, which shuffles; `drifts` names the only ones, if any."""
+    """Whose drifts, how many labels, which shuffles, how many of them at the same time; `drifts`
+    names the only ones, if any."""
 
     families: Sequence[str]
     sizes: tuple[int, ...]
     seeds: Sequence[int]
     drifts: Set[str]
+    jobs: int
 
 
 def measure(plan: Plan, scratch: Path) -> list[Curve]:
-    """Let every drift happen with every seed, and learn from each number of labels on each side.
+    """Let every drift happen with every seed, and learn from each number of labels on each side;
+    `plan.jobs` seeds at a time, each in a process of its own.
 
     Raises:
         InvalidInput: no drift is wanted that there is.
     """
-    found: dict[tuple[str, str], list[Curve]] = {}
-    for family in plan.families:
-        for seed in plan.seeds:
-            say(f"Building what serves before the drifts of {family}, seed {seed} ...")
-            folder = scratch / f"{family}-{seed}"
-            for drift in FAMILIES[family](seed, folder):
-                if not plan.drifts or drift.name in plan.drifts:
-                    trial = Trial(family, drift, plan.sizes, seed, folder / f"trial-{drift.name}")
-                    found.setdefault((family, drift.name), []).append(trial.curve())
-    if not found:
+    parts = [(family, seed) for family in plan.families for seed in plan.seeds]
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(plan.jobs, spawn, torch.set_num_threads, (1,)) as pool:
+        asked = [pool.submit(curves_of, *part, plan, scratch) for part in parts]
+        curves = [curve for one in asked for curve in one.result()]
+    if not curves:
         known = ", ".join(plan.families)
         raise InvalidInput(f"{known}: no drift is called {', '.join(sorted(plan.drifts))}.")
-    return [_together(curves) for curves in found.values()]
+    found: dict[tuple[str, str], list[Curve]] = {}
+    for curve in curves:
+        found.setdefault((curve.family, curve.drift), []).append(curve)
+    return [_together(some) for some in found.values()]
+
+
+def curves_of(family: str, seed: int, plan: Plan, scratch: Path) -> list[Curve]:
+    """Every wanted drift of a family with one seed."""
+    say(f"Building what serves before the drifts of {family}, seed {seed} ...")
+    folder = scratch / f"{family}-{seed}"
+    return [
+        Trial(family, drift, plan.sizes, seed, folder / f"trial-{drift.name}").curve()
+        for drift in FAMILIES[family](seed, folder)
+        if not plan.drifts or drift.name in plan.drifts
+    ]
 
 
 def _together(curves: Sequence[Curve]) -> Curve:
@@ -257,10 +288,14 @@ class Trial:
     seed: int
     folder: Path
 
+    @property
+    def _title(self) -> str:
+        return f"{self.family}, seed {self.seed}, {self.drift.name}"
+
     def curve(self) -> Curve:
         """Both sides at every size."""
         stack, stream = self.drift.stack, self.drift.stream
-        say(f"Drift {self.drift.name}, seed {self.seed}: {len(stream)} rows for the sampler ...")
+        say(f"{self._title}: {len(stream)} rows for the sampler ...")
         chosen = self._chosen()
         order = np.random.default_rng(self.seed + 3000).permutation(len(stream))
         orders = {"sampler": chosen, "random": _different([stream[place] for place in order])}
@@ -291,14 +326,14 @@ class Trial:
         right: list[list[bool]] = []
         for size in self.sizes:
             if len(rows[:size]) < MIN_ROWS:
-                say(f"  {side}: {len(rows)} labels are too few to learn from")
+                say(f"{self._title}, {side}: {len(rows)} labels are too few to learn from")
                 right.append(right_answers(self.drift.stack, self.drift.changed))
                 continue
             folder = self.folder / f"{side}-{size}"
             learned = self.drift.course.learn(rows[:size], folder)
             right.append(right_answers(learned, self.drift.changed))
             shutil.rmtree(folder)
-            say(f"  {side}, {len(rows[:size])} labels: {np.mean(right[-1]):.3f}")
+            say(f"{self._title}, {side}, {len(rows[:size])} labels: {np.mean(right[-1]):.3f}")
         return right
 
 
@@ -311,12 +346,18 @@ def _different(rows: Sequence[Row]) -> list[Row]:
 
 
 def conclude(curves: Sequence[Curve], raw: Mapping[str, Any]) -> Result:
-    """The least ratio of all drifts; the aim speaks of at least AIM_DRIFTS of each family."""
+    """The least ratio of all drifts; the aim speaks of at least AIM_DRIFTS of each family.
+
+    One drift on which it is missed is enough to miss it. To meet it, the random side must have come
+    to AIM_SHARE on all of them.
+    """
     figures = [curve.as_dict() for curve in curves]
     least = min(figures, key=lambda one: float(one["ratio"]))
     counts = Counter(curve.family for curve in curves)
     enough = all(counts[family] >= AIM_DRIFTS for family in FAMILIES)
-    whole = enough and all(one["random_reaches_aim"] for one in figures)
+    judged = [one for one in figures if one["random_reaches_aim"]]
+    missed = any(one["ratio"] < AIM_RATIO for one in judged)
+    shown = enough and (missed or len(judged) == len(figures))
     bound = "" if least["sampler_reaches_goal"] else "at most, "
     return Result(
         name="labels",
@@ -325,7 +366,7 @@ def conclude(curves: Sequence[Curve], raw: Mapping[str, Any]) -> Result:
         measured=least["ratio"],
         unit=f"times fewer labels than random, {bound}on the drift {least['drift']} of"
         f" {least['family']}",
-        met=least["ratio"] >= AIM_RATIO if whole else None,
+        met=not missed if shown else None,
         raw={**raw, "figures": figures},
     )
 

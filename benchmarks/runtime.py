@@ -1,9 +1,11 @@
 """A site's API against the bare engines it stands on, on the same requests and the same weights.
 
 Language: a real agent that serves a base, against llama.cpp's own server in a process of its own;
-both over HTTP, several callers at once. Pictures: a real agent that serves a base over HTTP,
-against an ONNX Runtime session on the plain graph, called in memory; one caller. The agent also
-tells confidence and novelty and offers each answer to its sampler; the bare sides do neither.
+both over HTTP, several callers at once, and one alone. Pictures: a real agent that serves a base
+over HTTP, against an ONNX Runtime session on the plain graph, called in memory; one caller. The
+agent also tells confidence and novelty, and its sampler keeps what its site would return, raw; the
+bare sides do neither. While several callers want words at once, the agent looks at one prompt in
+sixteen for novelty; those of one caller it looks at all.
 """
 
 from __future__ import annotations
@@ -38,7 +40,8 @@ from dizuo.families.vision.protocol import bytes_request
 AIM_RATIO = 0.95
 AIM_LANGUAGE = "qwen3-0.5b"
 AIM_PICTURES = "vit-base"
-ENGINES = ("llama.cpp", "ONNX Runtime")
+SIDES = ("llama.cpp", "llama.cpp, one caller", "ONNX Runtime")
+"""The bare engines, and how they are asked."""
 
 _THREADS = 1
 _NAME = "base"
@@ -66,8 +69,10 @@ class Rate:
     per_cpu_second: float
 
 
-Turns = Mapping[str, Sequence[tuple[Rate, Rate]]]
-"""By engine: of each turn the agent's rate and the bare one's."""
+Pairs = Sequence[tuple[Rate, Rate]]
+"""Of each turn the agent's rate and the bare engine's."""
+Turns = Mapping[str, Pairs]
+"""By SIDES."""
 
 
 def main(
@@ -94,41 +99,44 @@ def main(
     plan = Plan(architecture, graph, requests, tokens, callers, repeats)
     with tempfile.TemporaryDirectory(prefix="dizuo-runtime-") as scratch:
         folders = [Path(scratch) / name for name in ("language", "pictures")]
-        turns = {
-            ENGINES[0]: measure_language(plan, folders[0]),
-            ENGINES[1]: measure_pictures(plan, folders[1]),
-        }
+        several, alone = measure_language(plan, folders[0])
+        pictures = measure_pictures(plan, folders[1])
+        turns = dict(zip(SIDES, (several, alone, pictures), strict=True))
     result = conclude(plan, turns, about)
     columns = ("engine", ">agent, req/s", ">bare, req/s", ">ratio", ">agent, req/cpu s", ">bare")
     publish(result, (*columns, ">ratio"), _rows(result.raw["figures"]))
 
 
-def measure_language(plan: Plan, scratch: Path) -> list[tuple[Rate, Rate]]:
-    """The agent's turns and llama.cpp's, one after the other."""
+def measure_language(plan: Plan, scratch: Path) -> tuple[Pairs, Pairs]:
+    """The agent's turns and llama.cpp's, one after the other: of several callers, and of one."""
     say(f"Building {plan.language} ...")
     base = language.build_base(plan.language, scratch / "built")
     chats = language.chats([_NAME], plan.num_requests, plan.num_tokens)
     bodies = [json.dumps(chat).encode() for chat in chats]
     model = base.exported.base.directory / "model.gguf"
     window = language.context_tokens(plan.language)
-    turns = []
+    several: list[tuple[Rate, Rate]] = []
+    alone: list[tuple[Rate, Rate]] = []
     with (
         _site(scratch, "text", language.TARGET, base.files) as site,
         bare_servers([model], window, _THREADS) as bare,
     ):
         sides = [(site.url, site.pid), (bare.urls[0], bare.pid)]
         for turn in range(plan.repeats):
-            say(f"Asking for words, turn {turn + 1} of {plan.repeats} ...")
-            ours, theirs = (
-                _ask([Post(f"{url}/v1/chat/completions", b) for b in bodies], plan.num_callers, pid)
-                for url, pid in sides
-            )
-            require_as_long(ours, theirs)
-            turns.append((_rate(ours), _rate(theirs)))
-    return turns
+            for turns, num_callers in ((several, plan.num_callers), (alone, 1)):
+                say(
+                    f"Asking for words, turn {turn + 1} of {plan.repeats}, {num_callers} at once ..."
+                )
+                ours, theirs = (
+                    _ask([Post(f"{url}/v1/chat/completions", b) for b in bodies], num_callers, pid)
+                    for url, pid in sides
+                )
+                require_as_long(ours, theirs)
+                turns.append((_rate(ours), _rate(theirs)))
+    return several, alone
 
 
-def measure_pictures(plan: Plan, scratch: Path) -> list[tuple[Rate, Rate]]:
+def measure_pictures(plan: Plan, scratch: Path) -> Pairs:
     """The agent's turns and ONNX Runtime's, one after the other."""
     say(f"Building {plan.pictures} ...")
     (scratch / "built").mkdir(parents=True)
@@ -154,12 +162,13 @@ def measure_pictures(plan: Plan, scratch: Path) -> list[tuple[Rate, Rate]]:
 def _site(
     scratch: Path, family: str, target: str, files: Mapping[str, tuple[LayerFile, ...]]
 ) -> Iterator[Serving]:
-    """An agent that serves a base."""
+    """An agent that serves a base, and would return what it keeps of its inputs as they are."""
     home = scratch / "site"
     AgentHome(home).create()
     layer = (Level.L0, {target: files[target]})
     shipped = put(Layout(AgentHome(home).layout), _NAME, family, layer, None)
-    with serving(home, stage(home, family, target, [shipped]), _THREADS) as site:
+    generation = stage(home, family, target, [shipped])
+    with serving(home, generation, _THREADS, {"DIZUO_AGENT_EGRESS_POLICY": "raw"}) as site:
         yield site
 
 
@@ -173,10 +182,8 @@ def _rate(asked: Throughput) -> Rate:
 
 
 def conclude(plan: Plan, turns: Turns, about: Mapping[str, Any]) -> Result:
-    """The lesser of the two engines' ratios."""
-    figures: list[dict[str, Any]] = [
-        {"engine": engine, **_medians(turns[engine])} for engine in ENGINES
-    ]
+    """The least of the ratios."""
+    figures: list[dict[str, Any]] = [{"engine": side, **_medians(turns[side])} for side in SIDES]
     least = min(figures, key=lambda one: float(one["ratio"]))
     sized = (plan.language, plan.pictures) == (AIM_LANGUAGE, AIM_PICTURES)
     return Result(
@@ -188,8 +195,8 @@ def conclude(plan: Plan, turns: Turns, about: Mapping[str, Any]) -> Result:
         raw={
             "figures": figures,
             "turns": {
-                engine: [{"agent": asdict(ours), "bare": asdict(bare)} for ours, bare in some]
-                for engine, some in turns.items()
+                side: [{"agent": asdict(ours), "bare": asdict(bare)} for ours, bare in some]
+                for side, some in turns.items()
             },
             "plan": asdict(plan),
             "machine": dict(about),
@@ -197,7 +204,7 @@ def conclude(plan: Plan, turns: Turns, about: Mapping[str, Any]) -> Result:
     )
 
 
-def _medians(turns: Sequence[tuple[Rate, Rate]]) -> dict[str, float]:
+def _medians(turns: Pairs) -> dict[str, float]:
     """Of each side, and of the ratios of the turns, in which both sides met the same load."""
     found = {}
     for unit in ("second", "cpu_second"):

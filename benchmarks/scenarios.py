@@ -84,7 +84,16 @@ class Memory:
 
     engine_bytes: int
     agent_bytes: int = 0
-    peak_bytes: int = 0
+    engines_at_switch_bytes: int = 0
+
+    def as_dict(self) -> dict[str, int]:
+        """With the sums: the agent is part of what a site takes, steadily and at a switch."""
+        at_switch = self.engines_at_switch_bytes
+        return {
+            **asdict(self),
+            "steady_bytes": self.engine_bytes + self.agent_bytes,
+            "peak_bytes": at_switch + self.agent_bytes if at_switch else 0,
+        }
 
 
 @dataclass(slots=True)
@@ -99,15 +108,19 @@ class Side:
     mixed: list[Throughput] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
-        """Medians."""
+        """Medians, and the turns that they are of."""
+        turns = {
+            "memory": [one.as_dict() for one in self.memory],
+            "single": [one.as_dict() for one in self.single],
+            "mixed": [one.as_dict() for one in self.mixed],
+        }
         figures: dict[str, Any] = {
-            name: int(median(getattr(one, name) for one in self.memory))
-            for name in ("engine_bytes", "agent_bytes", "peak_bytes")
+            name: int(median(turn[name] for turn in turns["memory"])) for name in turns["memory"][0]
         }
         for kind in ("single", "mixed"):
-            turns = [one.as_dict() for one in getattr(self, kind)]
-            figures |= {f"{kind}_{name}": median(t[name] for t in turns) for name in turns[0]}
-        return figures
+            names = turns[kind][0]
+            figures |= {f"{kind}_{name}": median(t[name] for t in turns[kind]) for name in names}
+        return figures | {"turns": turns}
 
 
 Key = tuple[int, str]
@@ -294,8 +307,8 @@ def conclude(plan: Plan, held: Mapping[Key, Side], about: Mapping[str, Any]) -> 
     found = {(one["num_scenarios"], one["side"]): one for one in figures}
     most, least = max(plan.counts), min(plan.counts)
     shared, merged = found[most, "shared"], found[most, "merged"]
-    one = found[least, "merged"]["engine_bytes"]
-    memory = (shared["engine_bytes"] + shared["agent_bytes"]) / one
+    one = found[least, "merged"]["steady_bytes"]
+    memory = shared["steady_bytes"] / one
     mixed = shared["mixed_requests_per_second"] / shared["single_requests_per_second"]
     per_cpu = [shared[f"{kind}_requests_per_cpu_second"] for kind in ("mixed", "single")]
     sized = most >= AIM_SCENARIOS and least == 1 and plan.architecture in AIM_ARCHITECTURES
@@ -310,7 +323,7 @@ def conclude(plan: Plan, held: Mapping[Key, Side], about: Mapping[str, Any]) -> 
             "memory_ratio": round(memory, 3),
             "memory_ratio_of_engine": round(shared["engine_bytes"] / one, 3),
             "peak_ratio": round(shared["peak_bytes"] / one, 3),
-            "memory_against_all_merged": round(merged["engine_bytes"] / shared["engine_bytes"], 3),
+            "memory_against_all_merged": round(merged["steady_bytes"] / shared["steady_bytes"], 3),
             "mixed_ratio": round(mixed, 3),
             "mixed_ratio_per_cpu": round(per_cpu[0] / per_cpu[1], 3),
             "mixed_against_merged_per_cpu": round(
@@ -328,7 +341,7 @@ def _rows(figures: Sequence[Mapping[str, Any]]) -> list[tuple[object, ...]]:
         (
             one["num_scenarios"],
             one["side"],
-            size(one["engine_bytes"]),
+            size(one["steady_bytes"]),
             size(one["peak_bytes"]) if one["peak_bytes"] else "",
             f"{one['single_requests_per_second']:.2f}",
             f"{one['mixed_requests_per_second']:.2f}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -74,50 +74,81 @@ _DIALECT = (
 )
 """Events that Harbin knows, in words that no training has seen."""
 
-_FORM = {
-    Language.CHINESE: Phrasing(
-        bodies=(
-            "定位#{place} 内容#{event}",
-            "{event} @{place}",
-            "地点>{place} 事项>{event} 天数>{days}",
-            "标题:{event} 定位:{place}",
+_FORMS: Mapping[Split, Mapping[Language, Phrasing]] = {
+    Split.TRAIN: {
+        Language.CHINESE: Phrasing(
+            bodies=(
+                "定位#{place} 内容#{event}",
+                "{event} @{place}",
+                "地点>{place} 事项>{event} 天数>{days}",
+                "标题:{event} 定位:{place}",
+            ),
+            leads=("[新工单] ", "[转单] ", "[随手拍] "),
+            tails=(" +图1", " +图3", " 匿名"),
+            openings=("小程序提交", "用户端v3", "网格员代报"),
+            closings=("来源:小程序", "状态:待受理"),
+            orders=("opening body urgency closing", "body urgency", "urgency body closing"),
         ),
-        leads=("[新工单] ", "[转单] ", "[随手拍] "),
-        tails=(" +图1", " +图3", " 匿名"),
-        openings=("小程序提交", "用户端v3", "网格员代报"),
-        closings=("来源:小程序", "状态:待受理"),
-        orders=("opening body urgency closing", "body urgency", "urgency body closing"),
-    ),
-    Language.ENGLISH: Phrasing(
-        bodies=(
-            "loc#{place} what#{event}",
-            "{event} @ {place}",
-            "where>{place} what>{event} days>{days}",
-            "subject={event} pin={place}",
+        Language.ENGLISH: Phrasing(
+            bodies=(
+                "loc#{place} what#{event}",
+                "{event} @ {place}",
+                "where>{place} what>{event} days>{days}",
+                "subject={event} pin={place}",
+            ),
+            leads=("[new]", "[fwd]", "[snap]"),
+            tails=(" +1 photo", " +3 photos", " anon"),
+            openings=("sent from the app", "client v3", "via the warden"),
+            closings=("src=app", "state=open"),
+            orders=("opening body urgency closing", "body urgency", "urgency body closing"),
         ),
-        leads=("[new]", "[fwd]", "[snap]"),
-        tails=(" +1 photo", " +3 photos", " anon"),
-        openings=("sent from the app", "client v3", "via the warden"),
-        closings=("src=app", "state=open"),
-        orders=("opening body urgency closing", "body urgency", "urgency body closing"),
-    ),
+    },
+    Split.HELDOUT: {
+        Language.CHINESE: Phrasing(
+            bodies=(
+                "位置|{place}|描述|{event}",
+                "<{event}> 于 <{place}>",
+                "持续{days}天;问题={event};坐标={place}",
+            ),
+            leads=("(急件) ", "(补充) "),
+            tails=(" 附图2张", " 实名"),
+            openings=("热线转网页", "网页端提交"),
+            closings=("渠道:网页", "进度:未派"),
+            orders=("body opening urgency", "urgency opening body", "body closing urgency"),
+        ),
+        Language.ENGLISH: Phrasing(
+            bodies=(
+                "place|{place}|problem|{event}",
+                "<{event}> at <{place}>",
+                "for {days} d; issue: {event}; spot: {place}",
+            ),
+            leads=("(more)", "(again)"),
+            tails=(" 2 images", " named"),
+            openings=("from the web form", "web, old layout"),
+            closings=("channel: web", "step: none yet"),
+            orders=("body opening urgency", "urgency opening body", "body closing urgency"),
+        ),
+    },
 }
+"""How tickets look that come from an app, and, for the held-out ones, from a web page."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What comes in after it: whose tickets, how many about new events, how they are phrased."""
+    """What comes in after it: whose tickets, how many about new events, and how those of a split
+    are phrased, where that changes."""
 
     desk: Desk = HARBIN
     new_share: float = 0.0
-    loose: Loosen | None = None
+    phrasing: Callable[[Split], Loosen] | None = None
 
     def rows(self, num_rows: int, split: Split, seed: int) -> list[Row]:
         """Tickets, no two with the same text."""
         draw, mix = random.Random(f"change {seed}"), Mix(self.desk, split, self.new_share)
+        loose = self.phrasing(split) if self.phrasing else None
         found: dict[str, Row] = {}
         while len(found) < num_rows:
-            row = draw_ticket(mix, draw, loose=self.loose).row
+            row = draw_ticket(mix, draw, loose=loose).row
             found.setdefault(row["prompt"], row)
         return list(found.values())
 
@@ -127,17 +158,18 @@ def _dialect() -> Desk:
     return replace(HARBIN, events=tuple(told.get(one.category, one) for one in HARBIN.events))
 
 
-def _as_form(_phrasing: Phrasing, language: Language) -> Phrasing:
-    return _FORM[language]
+def _as_form(split: Split) -> Loosen:
+    return lambda _phrasing, language: _FORMS[split][language]
 
 
 CHANGES: Mapping[str, Change] = {
     "winter": Change(new_share=NEW_SHARE),
     "dialect": Change(desk=_dialect()),
-    "form": Change(loose=_as_form),
+    "form": Change(phrasing=_as_form),
 }
 """`winter` is that of the demo's story: kinds of events that the table did not have. `dialect`: six
-of the known ones in other words. `form`: tickets come from an app."""
+of the known ones in other words. `form`: tickets come from an app, the held-out ones from a web
+page."""
 
 
 def drifts(seed: int, folder: Path) -> Iterator[Drift]:

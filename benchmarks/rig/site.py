@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,15 +54,19 @@ def stage(
 
 
 @contextmanager
-def serving(home: Path, generation: Generation, threads: int) -> Iterator[Serving]:
-    """Run an agent in a home that serves this generation, with so many threads an engine."""
+def serving(
+    home: Path, generation: Generation, threads: int, settings: Mapping[str, str] | None = None
+) -> Iterator[Serving]:
+    """Run an agent in a home that serves this generation, with so many threads an engine, and with
+    further settings as environment variables. Its site lets nothing out unless they say so."""
     place = AgentHome(home)
     place.write_enrolment(Enrolment(_NOBODY, "site", "site", DEFAULT_PROJECT, "none", "none"))
     place.write_active(Active(generation=generation.number))
     port = free_port()
     arguments = ["agent", "run", "--home", str(home), "--port", str(port)]
     with Fleet(home.parent / f"{home.name}-logs") as fleet:
-        process = fleet.start("site", arguments, {"DIZUO_AGENT_ENGINE_THREADS": str(threads)})
+        environment = {"DIZUO_AGENT_ENGINE_THREADS": str(threads), **(settings or {})}
+        process = fleet.start("site", arguments, environment)
         url = f"http://127.0.0.1:{port}"
         wait_until_answers(process, f"{url}/v2/health/ready")
         yield Serving(url, process)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from benchmarks.rig.hotline import CHANGES, Change
+from benchmarks.rig.hotline import _FORMS, CHANGES, Change
 from benchmarks.rig.learning import import_base, right_answers
 from tests.families.text.gguf_factory import make_checkpoint
 
 from dizuo.demo.hotline.cities import HARBIN
-from dizuo.demo.hotline.model import Split
+from dizuo.demo.hotline.model import Language, Split
 from dizuo.demo.hotline.tickets import Mix, ticket_rows
 
 KNOWN = {one.category for one in HARBIN.events}
@@ -51,11 +51,20 @@ def test_the_dialect_says_known_things_in_words_of_its_own() -> None:
 
 
 def test_a_form_is_written_unlike_a_ticket() -> None:
-    marks = ("#", ">", "@", "=", ":")
-    usual = [row["prompt"] for row in Change().rows(300, Split.TRAIN, 4)]
-    form = [row["prompt"] for row in CHANGES["form"].rows(300, Split.TRAIN, 4)]
-    assert all(any(mark in prompt for mark in marks) for prompt in form)
-    assert sum(any(mark in prompt for mark in marks[:3]) for prompt in usual) == 0
+    marks = ("#", ">", "@", "|", "=", ":")
+    for split in Split:
+        usual = [row["prompt"] for row in Change().rows(300, split, 4)]
+        form = [row["prompt"] for row in CHANGES["form"].rows(300, split, 4)]
+        assert all(any(mark in prompt for mark in marks) for prompt in form)
+        assert sum(any(mark in prompt for mark in marks[:4]) for prompt in usual) == 0
+
+
+def test_held_out_forms_have_no_text_in_common_with_those_that_are_learned_from() -> None:
+    fields = ("bodies", "leads", "tails", "openings", "closings", "orders")
+    for language in Language:
+        learned, held_out = (_FORMS[split][language] for split in (Split.TRAIN, Split.HELDOUT))
+        for field in fields:
+            assert not set(getattr(learned, field)) & set(getattr(held_out, field))
 
 
 def test_a_base_is_imported_as_a_hub_does_it(tmp_path: Path) -> None:

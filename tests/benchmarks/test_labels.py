@@ -80,6 +80,7 @@ def test_the_aim_is_judged_by_the_worst_of_three_drifts_of_each_family() -> None
     assert conclude([good, good, *text], {}).met is None
     unreached = curve(sampler=(0.9, 0.9), random=(0.0, 0.9))
     assert conclude([good, good, unreached, *text], {}).met is None
+    assert conclude([good, bad, unreached, *text], {}).met is False
 
 
 def test_intervals_hold_the_ratio_and_are_the_same_each_time() -> None:
@@ -90,6 +91,13 @@ def test_intervals_hold_the_ratio_and_are_the_same_each_time() -> None:
     assert found == curve(sampler=(0.97, 0.99), random=(0.9, 0.97)).as_dict()
     point, below, above = found["labels"]["random"]["100"]
     assert below < point == 0.9 < above
+
+
+def test_each_seeds_accuracies_are_told() -> None:
+    one = curve(sampler=(0.8, 0.9), random=(0.4, 0.8))
+    assert one.as_dict()["by_seed"] == [
+        {"before": 1.0, "after": 0.0, "sampler": [0.8, 0.9], "random": [0.4, 0.8]}
+    ]
 
 
 @pytest.mark.parametrize("name", sorted(CHANGES))

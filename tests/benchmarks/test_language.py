@@ -10,7 +10,7 @@ from benchmarks.rig.bare_llama import SLOTS as BARE_SLOTS
 from benchmarks.rig.closed_loop import CallFailed, Post, Throughput, ask_all
 from benchmarks.rig.language import TARGET, build_base, chats, random_layer, write_merged
 from benchmarks.rig.shipping import Fetching, Pair
-from benchmarks.runtime import ENGINES, Rate
+from benchmarks.runtime import SIDES, Rate
 from benchmarks.runtime import Plan as RuntimePlan
 from benchmarks.runtime import conclude as conclude_runtime
 from benchmarks.scenarios import Memory, Side
@@ -125,6 +125,18 @@ def test_scenarios_are_met_only_in_memory_and_mixed_requests(
     assert result.raw["memory_ratio"] == shared.memory[0].engine_bytes / 100
 
 
+def test_the_agent_is_part_of_what_a_site_takes() -> None:
+    plan = ScenariosPlan("qwen3-0.1b", (1, 20), 1, 1, 1, 1, 1)
+    shared = Side([Memory(120, 20, 200)], [throughput(10)], [throughput(9)])
+    held = {(1, "shared"): shared, (1, "merged"): side(100), (20, "merged"): side(980)}
+    result = conclude_scenarios(plan, held | {(20, "shared"): shared}, {})
+    assert result.raw["memory_ratio"] == 1.4
+    assert result.raw["memory_ratio_of_engine"] == 1.2
+    assert result.raw["peak_ratio"] == 2.2
+    assert result.raw["memory_against_all_merged"] == 7
+    assert len(result.raw["figures"][0]["turns"]["memory"]) == 1
+
+
 @pytest.mark.slow
 def test_both_sides_answer_for_the_same_language_scenarios() -> None:
     said = last_line(
@@ -151,14 +163,12 @@ def test_both_sides_answer_for_the_same_language_scenarios() -> None:
         ("qwen3-0.5b", "vit-tiny", 9.5, None),
     ],
 )
-def test_the_slower_engine_decides(
-    architecture: str, graph: str, words: float, met: bool | None
+@pytest.mark.parametrize("slower", SIDES)
+def test_the_slowest_side_decides(
+    architecture: str, graph: str, words: float, met: bool | None, slower: str
 ) -> None:
     plan = RuntimePlan(architecture, graph, 1, 1, 1, 1)
-    turns = {
-        ENGINES[0]: [(Rate(words, 1), Rate(10, 1))],
-        ENGINES[1]: [(Rate(10, 1), Rate(10, 1))],
-    }
+    turns = {one: [(Rate(words if one == slower else 10, 1), Rate(10, 1))] for one in SIDES}
     result = conclude_runtime(plan, turns, {})
     assert result.met is met
     assert result.measured == pytest.approx(words / 10)
@@ -170,7 +180,7 @@ def test_a_site_and_the_bare_engines_answer_the_same_requests() -> None:
         *("benchmarks.runtime", *TOY, "--graph", "resnet-toy"),
         *("--requests", "4", "--tokens", "8", "--repeats", "1"),
     )
-    assert [one["engine"] for one in said["figures"]] == list(ENGINES)
+    assert [one["engine"] for one in said["figures"]] == list(SIDES)
     assert all(one["ratio"] > 0 for one in said["figures"])
     assert said["measured"] == min(one["ratio"] for one in said["figures"])
     assert said["met"] is None
