@@ -124,9 +124,8 @@ def measure_language(plan: Plan, scratch: Path) -> tuple[Pairs, Pairs]:
         sides = [(site.url, site.pid), (bare.urls[0], bare.pid)]
         for turn in range(plan.repeats):
             for turns, num_callers in ((several, plan.num_callers), (alone, 1)):
-                say(
-                    f"Asking for words, turn {turn + 1} of {plan.repeats}, {num_callers} at once ..."
-                )
+                asked = f"{num_callers} at once, turn {turn + 1} of {plan.repeats}"
+                say(f"Asking for words, {asked} ...")
                 ours, theirs = (
                     _ask([Post(f"{url}/v1/chat/completions", b) for b in bodies], num_callers, pid)
                     for url, pid in sides
