@@ -69,7 +69,8 @@ def test_a_model_of_a_hub_is_named_and_not_sent(ask: Ask) -> None:
     hub = ScriptedHub(ends={"import": MADE})
     forms = ("--target", "safetensors", "--target", "gguf-q8_0")
     named = ("--name", "qwen3", "--family", "text")
-    said = ask(hub, "model", "import", "hf://Qwen/Qwen3-0.6B@main", *named, *forms)
+    room = ("--context-tokens", "8192")
+    said = ask(hub, "model", "import", "hf://Qwen/Qwen3-0.6B@main", *named, *forms, *room)
     assert (said.status, said.out) == (0, "Imported digits:1.\n")
     assert hub.asked == [
         {
@@ -78,6 +79,7 @@ def test_a_model_of_a_hub_is_named_and_not_sent(ask: Ask) -> None:
             "name": "qwen3",
             "family": "text",
             "targets": ["safetensors", "gguf-q8_0"],
+            "task": {"context_tokens": 8192},
         }
     ]
 

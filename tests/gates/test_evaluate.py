@@ -19,6 +19,7 @@ from dizuo.database.engine import Database
 from dizuo.datasets.columns import schema_for
 from dizuo.datasets.content import content_digest
 from dizuo.datasets.model import DatasetPin
+from dizuo.families import room
 from dizuo.families.base import Cancelled
 from dizuo.families.golden import TRAINED_ANSWERS_NAME
 from dizuo.gates.evaluate import evaluate, name_processor
@@ -174,6 +175,17 @@ def test_an_engine_that_breaks_cannot_tell(bench: Bench, mishap: str, reason: st
     found = only(evaluate(job(bench, AT_LEAST, model=KNOWS_ALL | {"mishap": mishap}), silent))
     assert found.verdict is CANNOT_TELL
     assert reason in found.reason
+
+
+def test_an_engine_that_has_no_room_here_is_not_opened(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "free_bytes", lambda: 100)
+    model = KNOWS_ALL | {"mishap": "load"}
+    found = only(evaluate(job(bench, AT_LEAST, model=model), silent))
+    assert found.verdict is CANNOT_TELL
+    assert "The candidate cannot be loaded in table: An engine for it takes" in found.reason
+    assert "GB are free here. Take a smaller table." in found.reason
 
 
 @pytest.mark.parametrize("mishap", ["load", "crash", "short"])

@@ -122,6 +122,8 @@ def test_the_family_is_the_stacks_where_it_is_not_said(
         ({"name": "Not A Name"}, InvalidInput, "Not A Name"),
         ({"name": 7}, InvalidInput, "name"),
         ({"directory": "/etc"}, InvalidInput, "directory"),
+        ({"task": {"context_tokens": 4096}}, InvalidInput, "no task.context_tokens"),
+        ({"task": "answer"}, InvalidInput, "task"),
     ],
 )
 def test_wrong_request_is_refused(

@@ -16,11 +16,12 @@ from tests.runs.test_hugging_face import move_to
 from tests.runs.test_importing import upload
 from tests.runs.works import LONG_SECONDS, Works, open_works
 
-from dizuo.artifacts.stacks import read_stack
+from dizuo.artifacts.stacks import read_stack, unpack
 from dizuo.core.errors import InvalidInput
 from dizuo.core.progress import silent
 from dizuo.families.errors import ModelRefused
 from dizuo.families.text.gguf_base import write_base
+from dizuo.families.text.layer import read_manifest
 from dizuo.stacks.errors import RecipeRefused
 
 RECIPE = """\
@@ -79,6 +80,27 @@ def test_a_model_is_exported_to_the_targets_asked_for(works: Works, sent: str) -
         "import", upload=sent, name="some", family="text", targets=list(reversed(wanted))
     )
     assert again.cached
+
+
+def test_what_engines_read_at_once_is_part_of_what_is_built(works: Works, tmp_path: Path) -> None:
+    make_checkpoint(tmp_path / "far", "qwen3", max_position_embeddings=4096)
+    wanted: dict[str, Any] = {
+        "upload": send(works, *sorted((tmp_path / "far").iterdir())),
+        "name": "far",
+        "family": "text",
+        "targets": ["gguf-q8_0"],
+    }
+    task = {"context_tokens": 3000}
+    for beyond in ({"context_tokens": 5000}, {"context_tokens": "all"}, {"sytem": "x"}):
+        with pytest.raises(InvalidInput, match="task"):
+            works.admit("import", **wanted, task=beyond)
+    first = works.stack(works.run("import", **wanted))
+    second = works.stack(works.run("import", **wanted, task=task))
+    assert second.digest != first.digest
+    assert works.admit("import", **wanted, task=task).cached
+    assert works.admit("import", **wanted).cached
+    files = unpack(works.context.layout, second.digest, "gguf-q8_0", tmp_path / "unpacked")
+    assert read_manifest(files.base.directory).window == 3072
 
 
 @pytest.mark.parametrize(("targets", "words"), [(["onnx"], "no target 'onnx'"), ([], "targets")])

@@ -86,6 +86,14 @@ def test_child_begins_with_its_parents_blobs(
     assert child.bytes_added < child.bytes_total
 
 
+def test_a_run_says_whether_an_engine_will_be_opened_on_what_it_makes(
+    works: Works, base: StackVersion, child: StackVersion
+) -> None:
+    for stack, gated in ((base, False), (child, True)):
+        _, job = run_folder(works.context.home, stack.run_id or "").read_job()
+        assert job["gated"] is gated
+
+
 def test_same_inputs_are_found_again_at_once(works: Works, child: StackVersion) -> None:
     before = works.num_runs()
     again = works.admit("tune", recipe="# a remark changes nothing\n" + CHILD)

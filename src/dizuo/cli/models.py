@@ -42,6 +42,13 @@ def import_model(
     target: Annotated[
         list[str] | None, typer.Option(help="A form to export it to; repeatable. All if left out.")
     ] = None,
+    context_tokens: Annotated[
+        int | None,
+        typer.Option(
+            help="Of a language model: how many tokens of prompt and answer together engines make "
+            "room for, at most what it reads. 2048 if left out."
+        ),
+    ] = None,
     detach: DetachFlag = False,
     as_json: JsonFlag = False,
 ) -> None:
@@ -52,6 +59,8 @@ def import_model(
     body: dict[str, Any] = {"kind": "import", "name": name}
     if target:
         body["targets"] = target
+    if context_tokens is not None:
+        body["task"] = {"context_tokens": context_tokens}
     with open_hub(context) as hub:
         body["family"] = family or family_of_stack(hub, name)
         if source.startswith(_HUB_PREFIX):

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -213,7 +214,13 @@ class Runtime(Protocol):
 
 
 class Footprint(Protocol):
-    """`<family>/footprint.py`: what an engine takes, told before it starts. Light."""
+    """`<family>/footprint.py`: what an engine takes, told before it starts. Light.
+
+    SMALLER is the next step where that is more than there is: one sentence that names what in a
+    recipe makes an engine take less.
+    """
+
+    SMALLER: str
 
     def engine_bytes(self, stacks: Mapping[str, StackFiles], *, file_bytes: int) -> int:
         """Bytes of memory that one engine for these stacks takes once it answers, its process
@@ -235,7 +242,9 @@ class TuneJob:
     `parent` is the parent stack in the `safetensors` target, or None to start from scratch.
     `output` and `checkpoints` are folders the tuner may fill; `checkpoints` may hold those of an
     attempt that was killed, and the result must then be the same as without the kill. The last
-    `num_replayed` of the rows are not the task's: they keep what the parent knew.
+    `num_replayed` of the rows are not the task's: they keep what the parent knew. `gated` says that
+    an engine will be opened on the layer where it is made, so that a tuner can refuse one for which
+    there is too little memory before it trains.
     """
 
     name: str
@@ -248,6 +257,7 @@ class TuneJob:
     output: Path
     checkpoints: Path
     num_replayed: int = 0
+    gated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,8 +312,11 @@ class Importer(Protocol):
     FILES: tuple[str, ...]
     HEADS: Mapping[str, int]
 
-    def check_config(self, directory: Path) -> None:
+    def check_config(self, directory: Path) -> dict[str, Any]:
         """Look at `config.json` alone, before more of a model is fetched.
+
+        Returns:
+            What it tells of what `inspect` tells.
 
         Raises:
             ModelRefused: it describes no model of this family; says why and what to do.
@@ -321,10 +334,29 @@ class Importer(Protocol):
             ModelRefused: it cannot become a layer; says why and what to do.
         """
 
-    def import_model(self, directory: Path, output: Path, report: Reporter) -> TunedLayer:
+    def check_task(self, task: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+        """Look at how an imported model is to answer, in the words of a recipe's `task`.
+
+        Args:
+            task: what is asked for; what it leaves out is as the family has it.
+            found: what `check_config` or `inspect` tells of the model, or nothing.
+
+        Raises:
+            InvalidInput: the family cannot make such a layer of the model; says why.
+        """
+
+    def import_model(
+        self,
+        directory: Path,
+        output: Path,
+        report: Reporter,
+        *,
+        task: Mapping[str, Any] = MappingProxyType({}),
+    ) -> TunedLayer:
         """The model as an L0 layer, in the `safetensors` target unless it comes in a form that
         nothing can be trained on.
 
         Raises:
             ModelRefused: as `inspect`.
+            InvalidInput: as `check_task`.
         """

@@ -32,6 +32,7 @@ from dizuo.families.base import (
     Observation,
 )
 from dizuo.families.golden import TrainedAnswer, read_golden, read_trained_answers
+from dizuo.families.room import require_room
 from dizuo.gates.errors import CannotMeasure
 from dizuo.gates.fidelity import ComparedRow, compare, fidelity_of, furthest
 from dizuo.gates.job import GateJob, Side, Visit, plan_visits
@@ -188,8 +189,9 @@ def _open(job: GateJob, visit: Visit) -> tuple[Engine, str]:
         where = f"the target {visit.target}" if visit.target else "any target that ships"
         raise CannotMeasure(f"The {visit.side} is not there in {where}.")
     with family_edge(f"The {visit.side} cannot be loaded in {visit.target}"):
-        runtime = registry.runtime(job.family)
-        return runtime.open_engine({files.name: files}, threads=job.threads), files.name
+        stacks = {files.name: files}
+        require_room(job.family, stacks)
+        return registry.runtime(job.family).open_engine(stacks, threads=job.threads), files.name
 
 
 def _close(engine: Engine) -> None:

@@ -48,7 +48,8 @@ class ImportSpec(RunSpec):
     Face hub (`hf://ORG/NAME@revision`); `name` is the stack it becomes.
 
     The `family` may be left out where the stack has versions already. `targets` are the forms it is
-    exported to, all that the family has unless they are named.
+    exported to, all that the family has unless they are named. `task` says how it is to answer, in
+    the words of a recipe's, as far as the family lets an import say that.
     """
 
     upload: Annotated[str, Field(max_length=71)] | None = None
@@ -56,6 +57,7 @@ class ImportSpec(RunSpec):
     name: Annotated[str, Field(max_length=64)]
     family: Annotated[str, Field(max_length=64)] = ""
     targets: Annotated[tuple[str, ...], Field(min_length=1, max_length=20)] | None = None
+    task: Annotated[dict[str, Any], Field(max_length=20)] = Field(default_factory=dict)
     no_cache: bool = False
 
 
@@ -82,6 +84,7 @@ class ImportKind:
         """
         asked = _asked(session, spec)
         _targets(asked)
+        registry.importer(asked.family).check_task(asked.task, {})
         require_free_name(session, asked.name, Level.L0, family=asked.family, project=asked.project)
         origin = _origin(context, asked)
         known = stacks.find_by_inputs(
@@ -112,6 +115,7 @@ class ImportKind:
             "name": asked.name,
             "family": asked.family,
             "targets": list(_targets(asked)),
+            "task": asked.task,
             "input_digest": _input_digest(asked, origin),
         }
 
@@ -133,7 +137,8 @@ class ImportKind:
         directory = _bring(job, scratch, report, cancelled)
         output = scratch / "imported"
         output.mkdir()
-        made = registry.importer(family).import_model(directory, output, report)
+        importer, task = registry.importer(family), job.get("task", {})
+        made = importer.import_model(directory, output, report, task=task)
         build = Build(layout, job["name"], Level.L0, family, scratch, report, cancelled)
         stored = build.publish(made, None, job["targets"])
         return {"targets": stored, "metrics": made.metrics}
@@ -188,13 +193,16 @@ def _look_into(context: RunContext, asked: ImportSpec, origin: _Origin) -> None:
     importer = registry.importer(asked.family)
     if origin.archive is None:
         source = hugging_face.parse_source(asked.source or "")
-        importer.check_config(hugging_face.fetch_config(source, origin.commit))
+        config = hugging_face.fetch_config(source, origin.commit)
+        importer.check_task(asked.task, importer.check_config(config))
         return
     place = context.home / "runs"
     with tempfile.TemporaryDirectory(dir=place, prefix=INSPECTION_PREFIX) as folder:
         sketch = sketch_model(origin.archive, Path(folder) / "model", importer)
         if sketch is not None:
-            _check_form(asked, importer.inspect(sketch))
+            found = importer.inspect(sketch)
+            _check_form(asked, found)
+            importer.check_task(asked.task, found)
 
 
 def _check_form(asked: ImportSpec, found: Mapping[str, Any]) -> None:
@@ -242,9 +250,11 @@ def _bring(
 
 
 def _input_digest(asked: ImportSpec, origin: _Origin) -> str:
-    """The digest of everything that determines the imported stack's bytes."""
+    """The digest of everything that determines the imported stack's bytes. An import that says
+    nothing of its task has the digest that it had when nothing could be said."""
     return sha256_json(
         {
+            **({"task": asked.task} if asked.task else {}),
             "format": _INPUTS_FORMAT,
             "code": registry.spec(asked.family).CODE_VERSION,
             "import": origin.digest,

@@ -96,6 +96,7 @@ class TuneKind:
             "task": dict(recipe.task),
             "targets": list(recipe.targets),
             "seed": recipe.seed,
+            "gated": bool(recipe.gates) and set(recipe.targets) != {TRAINED_TARGET},
             "recipe": recipe.text,
             "input_digest": resolved.input_digest,
             "datasets": [asdict(used) for used in resolved.used_datasets],
@@ -176,6 +177,7 @@ def _tuning(
         parent=parent,
         output=output,
         checkpoints=workspace.checkpoints,
+        gated=job.get("gated", False),
     )
 
 

@@ -10,7 +10,13 @@ import pytest
 from dizuo.artifacts.model import LayerDirectory, Level, StackFiles
 from dizuo.core.digests import sha256_bytes
 from dizuo.families.errors import LayerRefused
-from dizuo.families.text.footprint import FILES_FACTOR, PROCESS_BYTES, engine_bytes
+from dizuo.families.text.footprint import (
+    FILES_FACTOR,
+    PROCESS_BYTES,
+    bytes_beside_files,
+    engine_bytes,
+    opening_bytes,
+)
 from dizuo.families.text.layer import Answering, Manifest, write_manifest
 
 HIDDEN, VOCABULARY, LAYERS, HEADS = 512, 1000, 3, 8
@@ -73,12 +79,28 @@ def test_heads_are_as_large_and_as_many_as_is_usual_where_nothing_is_said(tmp_pa
 
 def test_a_slot_is_no_longer_than_the_model_reads(tmp_path: Path) -> None:
     found = cache_bytes(tmp_path, context=128, attention__head_count=HEADS)
-    assert found == 4 * 128 * LAYERS * HIDDEN * 2 * 2
+    assert found == 4 * 256 * LAYERS * HIDDEN * 2 * 2, "llama.cpp keeps memory in steps of 256"
 
 
 def test_a_slot_is_as_long_as_the_layer_asks_for(tmp_path: Path) -> None:
     found = cache_bytes(tmp_path, wanted=5000, attention__head_count=HEADS)
-    assert found == 4 * 5000 * LAYERS * HIDDEN * 2 * 2
+    assert found == 4 * 5120 * LAYERS * HIDDEN * 2 * 2
+
+
+def test_a_model_that_is_still_to_be_made_takes_as_much(tmp_path: Path) -> None:
+    made = engine_bytes(
+        base(tmp_path, block_count=LAYERS, attention__head_count=HEADS), file_bytes=0
+    )
+    assert bytes_beside_files(LAYERS * HIDDEN * 2, HIDDEN, VOCABULARY, 2048) == made
+
+
+def test_a_file_alone_tells_what_opening_it_takes(tmp_path: Path) -> None:
+    sizes = {"block_count": LAYERS, "attention__head_count": HEADS, "embedding_length": HIDDEN}
+    base(tmp_path, **sizes)
+    model = tmp_path / "model.gguf"
+    batch = 2048 * 4 * (2 * 2 + 8 * HIDDEN)  # its vocabulary has two tokens
+    cache = 4 * 512 * LAYERS * HIDDEN * 2 * 2
+    assert opening_bytes(model, 300) == model.stat().st_size + batch + cache
 
 
 def test_files_count(tmp_path: Path) -> None:

@@ -12,13 +12,15 @@ from tests.families.text.gguf_factory import change_json, make_checkpoint
 from tests.families.text.tuning_factory import stack
 
 from dizuo.artifacts.model import FileRole, LayerDirectory, Level
+from dizuo.core import memory
 from dizuo.core.digests import sha256_file
+from dizuo.core.errors import InvalidInput
 from dizuo.core.progress import Progress, silent
 from dizuo.families import registry
 from dizuo.families.base import TunedLayer
 from dizuo.families.errors import ModelRefused
 from dizuo.families.golden import probe, read_golden
-from dizuo.families.text import importing, memory, runtime, spec
+from dizuo.families.text import importing, runtime, spec
 from dizuo.families.text.generated_prompts import PROMPTS
 from dizuo.families.text.gguf_base import write_base
 from dizuo.families.text.layer import read_gguf_facts, read_manifest
@@ -137,7 +139,7 @@ def test_a_file_that_does_not_fit_is_refused_before_it_is_opened(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(memory, "free_bytes", lambda: 100_000)
-    with pytest.raises(ModelRefused, match=r"Running tiny-q8_0\.gguf takes 0\.\d GB of memory"):
+    with pytest.raises(ModelRefused, match=r"Running tiny-q8_0\.gguf takes about 0\.\d GB"):
         importing.import_model(folder, tmp_path, silent)
     assert not list(tmp_path.iterdir())
 
@@ -158,3 +160,21 @@ def test_a_context_without_room_for_a_question_is_refused(checkpoint: Path, tmp_
     write_base(short, tmp_path / "upload" / "short.gguf", "f16", silent)
     with pytest.raises(ModelRefused, match="16 tokens at once"):
         importing.import_model(tmp_path / "upload", tmp_path / "layer", silent)
+
+
+def test_it_reads_as_much_at_once_as_the_import_says(tmp_path: Path) -> None:
+    make_checkpoint(tmp_path / "model", "qwen2", max_position_embeddings=4096)
+    for name in ("upload", "layer", "other"):
+        (tmp_path / name).mkdir()
+    write_base(tmp_path / "model", tmp_path / "upload" / "far.gguf", "f16", silent)
+    wish = {"context_tokens": 3000}
+    importing.import_model(tmp_path / "upload", tmp_path / "layer", silent, task=wish)
+    served = stack("far", [LayerDirectory(Level.L0, "far", tmp_path / "layer")], "gguf")
+    engine = runtime.open_engine({"far": served}, threads=1)
+    assert engine.describe("far")["parameters"]["context_tokens"] == 3072
+    assert engine.infer("far", {"prompt": "!" * 3071, "max_tokens": 1}).response
+    with pytest.raises(InvalidInput, match="5000, but the model reads at most 4096"):
+        importing.import_model(
+            tmp_path / "upload", tmp_path / "other", silent, task={"context_tokens": 5000}
+        )
+    assert not list((tmp_path / "other").iterdir())

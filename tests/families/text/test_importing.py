@@ -18,6 +18,7 @@ from tests.families.text.tuning_factory import stack
 
 from dizuo.artifacts.model import FileRole, LayerDirectory, Level
 from dizuo.core.digests import sha256_file
+from dizuo.core.errors import InvalidInput
 from dizuo.core.progress import Progress, silent
 from dizuo.families.base import TunedLayer
 from dizuo.families.errors import ModelRefused
@@ -315,3 +316,23 @@ def test_a_context_without_room_for_a_question_is_refused(model: Path) -> None:
     change_json(model / "config.json", max_position_embeddings=8)
     with pytest.raises(ModelRefused, match="8 tokens at once"):
         bring_in(model, model.parent / "layer")
+
+
+def test_a_base_reads_as_much_at_once_as_the_import_says(model: Path, imported: Imported) -> None:
+    assert read_manifest(imported.output).answering.context_tokens == 2048
+    change_json(model / "config.json", max_position_embeddings=4096)
+    output = model.parent / "layer"
+    output.mkdir()
+    with pytest.raises(InvalidInput, match="5000, but the model reads at most 4096"):
+        importing.import_model(model, output, silent, task={"context_tokens": 5000})
+    assert not list(output.iterdir())
+    importing.import_model(model, output, silent, task={"context_tokens": 4000})
+    assert read_manifest(output).window == 4096
+
+
+def test_a_configuration_alone_tells_how_much_is_too_much(model: Path) -> None:
+    change_json(model / "config.json", max_position_embeddings=4096)
+    found = importing.check_config(model)
+    importing.check_task({"context_tokens": 4096}, found)
+    with pytest.raises(InvalidInput, match="reads at most 4096"):
+        importing.check_task({"context_tokens": 4097}, found)

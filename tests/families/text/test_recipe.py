@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from dizuo.artifacts.model import Level
+from dizuo.core.errors import InvalidInput
 from dizuo.families.text import recipe
 from dizuo.families.text.recipe import DpoMethod, ExtractTask, LoraMethod, PretrainMethod
 
@@ -71,6 +72,14 @@ REFUSED: list[tuple[dict[str, Any], dict[str, Any], tuple[str, ...], str]] = [
     (LORA, {"kind": "extract", "schema": "ticket.schema.json"}, ("task", "schema"), "is a text"),
     (LORA, {"kind": "extract", "schema": {"type": "string"}}, ("task",), "an object with"),
     (LORA, {"max_tokens": 0}, ("task", "max_tokens"), "task.max_tokens is wrong"),
+    (LORA, {"context_tokens": 64}, ("task", "context_tokens"), "An answer may have 256 tokens"),
+    (LORA, {"max_tokens": 2048}, ("task", "max_tokens"), "An answer may have 2048 tokens"),
+    (
+        LORA,
+        {"max_tokens": 64, "context_tokens": 64},
+        ("task", "max_tokens"),
+        "prompt and answer together no more than 64",
+    ),
 ]
 
 
@@ -82,6 +91,33 @@ def test_others_are_refused_at_their_key(
     (problem,) = recipe.check(Level.L1, method, task)
     assert problem.path == path
     assert says in problem.message
+
+
+def test_a_prompt_of_one_token_is_room_enough() -> None:
+    assert recipe.check(Level.L1, LORA, {"max_tokens": 63, "context_tokens": 64}) == []
+    assert recipe.check(Level.L1, LORA, {"max_tokens": 2047}) == []
+
+
+@pytest.mark.parametrize(
+    ("task", "says"),
+    [
+        ({"context_tokens": 4097}, "4097, but the model reads at most 4096 tokens"),
+        ({"context_tokens": 256}, "An answer may have 256 tokens"),
+        ({"context_tokens": "4096"}, "task.context_tokens is wrong"),
+        ({"context_tokens": 300_000}, "task.context_tokens is wrong"),
+        ({"system": "s"}, "task.system is not known"),
+    ],
+)
+def test_an_import_cannot_ask_for_everything(task: dict[str, Any], says: str) -> None:
+    with pytest.raises(InvalidInput, match=says) as refused:
+        recipe.check_import_task(task, 4096)
+    assert refused.value.next_step
+
+
+def test_an_import_may_ask_for_all_that_the_model_reads() -> None:
+    recipe.check_import_task({"context_tokens": 4096}, 4096)
+    recipe.check_import_task({"context_tokens": 4096}, None)
+    recipe.check_import_task({}, 128)
 
 
 def test_an_architecture_whose_heads_do_not_share_is_refused() -> None:

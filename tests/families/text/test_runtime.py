@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.families.text.served import PROMPTS, exported, train
-from tests.families.text.tuning_factory import SCHEMA, build, tickets
+from tests.families.text.tuning_factory import PRETRAIN, SCHEMA, build, tickets
 
 from dizuo.artifacts.model import StackFiles
 from dizuo.core.digests import sha256_bytes
@@ -32,6 +34,7 @@ from dizuo.families.errors import (
 from dizuo.families.golden import probe, read_golden, read_trained_answers
 from dizuo.families.text import llama, spec
 from dizuo.families.text.excerpts import is_excerpt
+from dizuo.families.text.layer import read_manifest
 from dizuo.families.text.llama import CALLS_PER_TURN, EMBEDDED_WHEN_BUSY
 from dizuo.families.text.parameters import NEUTRAL, PASSED_OVER, REFUSED, TAKEN
 from dizuo.families.text.runtime import LlamaEngine, open_engine
@@ -387,22 +390,80 @@ def test_a_layer_whose_schema_the_engine_would_leave_out_is_refused(
         open_engine({"x": change(tmp_path, stacks["industry"], -1, files)}, threads=1)
 
 
+def wishing(folder: Path, stack: StackFiles, *wanted: int) -> dict[str, StackFiles]:
+    """The stack for each wish of `context_tokens`, by that number."""
+    answering = read_manifest(stack.top.directory).answering.model_dump()
+    return {
+        str(one): with_manifest(
+            folder / str(one), stack, answering={**answering, "context_tokens": one}
+        )
+        for one in wanted
+    }
+
+
+@pytest.fixture(scope="module")
+def far_reader(root: Path) -> StackFiles:
+    """A base that was trained to read more than engines make room for unless they are asked to."""
+    architecture = {**PRETRAIN["architecture"], "max_position_embeddings": 4096}
+    method = {**PRETRAIN, "architecture": architecture, "epochs": 1}
+    return exported(root, build(root, "far", tickets(40), None, method=method))
+
+
+def bangs(num_tokens: int) -> dict[str, Any]:
+    """A completion of a prompt of so many tokens."""
+    return {"prompt": "!" * num_tokens, "max_tokens": 1}
+
+
 def test_there_is_room_for_what_the_layer_asks_for_most_asks_for(
-    stacks: dict[str, StackFiles], tmp_path: Path
+    far_reader: StackFiles, tmp_path: Path
 ) -> None:
-    def asking(context_tokens: int) -> StackFiles:
-        manifest = json.loads((stacks["industry"].top.directory / "layer.json").read_bytes())
-        manifest["answering"]["context_tokens"] = context_tokens
-        files = {"layer.json": json.dumps(manifest).encode()}
-        return change(tmp_path / str(context_tokens), stacks["industry"], -1, files)
+    """2,100 tokens are nine times 256."""
+    engine = open_engine(wishing(tmp_path, far_reader, 100, 2100), threads=1)
+    for name in ("100", "2100"):
+        answer = engine.infer(name, bangs(2303))
+        assert answer.response["usage"]["prompt_tokens"] == 2303
+        with pytest.raises(ContextOverflow, match="has 2304 tokens; this model reads 2304 at once"):
+            engine.infer(name, bangs(2304))
+        assert engine.describe(name)["parameters"]["context_tokens"] == 2304
 
-    def room(*wanted: int) -> int:
-        engine = open_engine({f"x{one}": asking(one) for one in wanted}, threads=1)
-        return int(engine.describe(f"x{wanted[0]}")["parameters"]["context_tokens"])
 
-    assert room(96) == 96
-    assert room(64, 100) == 100
-    assert room(5000) == 128  # what the model was trained to read
+@pytest.mark.parametrize(("wanted", "found"), [(2048, 2048), (100, 256), (5000, 4096)])
+def test_what_a_model_tells_of_its_room_is_what_it_has(
+    far_reader: StackFiles, tmp_path: Path, wanted: int, found: int
+) -> None:
+    ((name, stack),) = wishing(tmp_path, far_reader, wanted).items()
+    engine = open_engine({name: stack}, threads=1)
+    assert engine.describe(name)["parameters"]["context_tokens"] == found
+    assert engine.infer(name, bangs(found - 1)).response["usage"]["prompt_tokens"] == found - 1
+    with pytest.raises(ContextOverflow, match=f"this model reads {found} at once"):
+        engine.infer(name, bangs(found))
+
+
+NO_ROOM = """
+import resource, sys
+from pathlib import Path
+from dizuo.families.errors import LayerRefused
+from dizuo.families.text.llama import Llama
+taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (taken + 2**32, taken + 2**32))
+try:
+    Llama(Path(sys.argv[1]), (), context_tokens=int(sys.argv[2]), threads=1)
+except LayerRefused as refused:
+    print(refused.message, refused.next_step)
+"""
+
+
+def test_a_cache_that_has_no_room_is_told_as_that(far_reader: StackFiles) -> None:
+    """llama.cpp says only that it failed; an address space with a bound makes it fail anywhere."""
+    model = far_reader.base.directory / "model.gguf"
+    said = subprocess.run(
+        [sys.executable, "-c", NO_ROOM, str(model), str(2**28)],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "with 268,435,456 tokens in each of 4 answers it takes about 27" in said
+    assert "GB are free here. Lower task.context_tokens" in said
 
 
 def test_seed_stop_and_temperature(engine: LlamaEngine) -> None:

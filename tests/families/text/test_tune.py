@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from dizuo.artifacts.model import FileRole, Level, StackFiles
 from dizuo.core.digests import sha256_file
 from dizuo.core.errors import InvalidInput
 from dizuo.core.progress import Progress, silent
+from dizuo.families import room
 from dizuo.families.base import Cancelled, Row
 from dizuo.families.golden import read_golden, read_trained_answers
 from dizuo.families.text import calibration, memory, tune
@@ -369,8 +371,43 @@ def test_checkpoints_of_other_work_are_not_resumed_from(base: StackFiles, tmp_pa
         assert next(event for event in events if event.stage == "train").done == 1
 
 
-def test_rows_that_engines_have_no_room_for_are_refused(base: StackFiles, tmp_path: Path) -> None:
-    short = {**EXTRACT, "context_tokens": 16}
-    with pytest.raises(InvalidInput, match="longer than the 16 tokens that engines read") as told:
-        run(job(tmp_path, tickets(30), base, task=short))
+LONG: Mapping[str, Any] = {
+    **PRETRAIN,
+    "architecture": {**PRETRAIN["architecture"], "max_position_embeddings": 1024},
+    "max_length": 1024,
+    "epochs": 1,
+}
+
+
+def test_rows_that_engines_have_no_room_for_are_refused(tmp_path: Path) -> None:
+    """A wish is rounded up as an engine does, and that is what counts."""
+    rows = [{**row, "prompt": f"{row['prompt']}{'1234567' * 50}"} for row in tickets(30)]
+    short = {**EXTRACT, "context_tokens": 200}
+    with pytest.raises(InvalidInput, match="longer than the 256 tokens that engines read") as told:
+        run(job(tmp_path, rows, None, method=LONG, task=short))
     assert "Raise task.context_tokens" in told.value.next_step
+
+
+def test_more_than_the_base_reads_is_not_promised(base: StackFiles, tmp_path: Path) -> None:
+    more = {**EXTRACT, "context_tokens": 129}
+    with pytest.raises(InvalidInput, match=r"task\.context_tokens is 129, but the base") as told:
+        run(job(tmp_path, tickets(30), base, task=more))
+    assert told.value.next_step == "Lower task.context_tokens."
+
+
+@pytest.mark.parametrize("gated", [True, False])
+def test_a_layer_whose_engine_has_no_room_here_is_not_trained_to_be_gated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gated: bool
+) -> None:
+    monkeypatch.setattr(room, "free_bytes", lambda: 100_000_000)
+    stages: list[str] = []
+    todo = job(tmp_path, tickets(30), None, method={**PRETRAIN, "epochs": 1}, gated=gated)
+    refused = (
+        pytest.raises(InvalidInput, match=r"takes about 0\.\d GB of memory, and 0\.1 GB are free")
+        if gated
+        else nullcontext()
+    )
+    with refused as told:
+        tune.tune(todo, lambda event: stages.append(event.stage), lambda: False)
+    assert ("train" in stages) is not gated
+    assert told is None or "task.context_tokens" in told.value.next_step

@@ -24,6 +24,7 @@ from tests.families.vision.foreign import (
 from transformers import AutoModelForImageClassification
 
 from dizuo.artifacts.model import LayerDirectory, Level
+from dizuo.core.errors import InvalidInput
 from dizuo.core.progress import Progress, silent
 from dizuo.families.errors import ModelRefused
 from dizuo.families.golden import probe, read_trained_answers
@@ -231,3 +232,10 @@ def test_generated_images_are_always_the_same_and_differ() -> None:
     images = generated_images(3)
     assert images == generated_images(3)
     assert len(set(images)) == len(images) == 64
+
+
+def test_nothing_is_said_of_how_a_classifier_answers(vit: Path, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"has no task\.context_tokens") as refused:
+        import_model(vit, tmp_path, silent, task={"context_tokens": 4096})
+    assert refused.value.next_step
+    assert not list(tmp_path.iterdir())

@@ -7,11 +7,13 @@ digest of the file pins them too.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from dizuo.core import memory
 from dizuo.core.digests import sha256_file
 from dizuo.core.errors import DizuoError
 from dizuo.core.files import write_json
@@ -27,13 +29,14 @@ from dizuo.families.golden import (
     write_trained_answers,
 )
 from dizuo.families.quantiles import Floats
-from dizuo.families.text import calibration, layer
+from dizuo.families.text import calibration, footprint, layer, slots
 from dizuo.families.text.calibration import Evidence, figures
 from dizuo.families.text.generated_prompts import MAX_TOKENS, PROMPTS, request_for
 from dizuo.families.text.gguf_facts import GgufFacts, inspect_gguf
 from dizuo.families.text.llama import Llama, Manner
 from dizuo.families.text.messages import answer_of
 from dizuo.families.text.protocol import batch_of
+from dizuo.families.text.recipe import check_import_task
 from dizuo.families.text.slots import SLOT_TOKENS
 from dizuo.families.text.weight_files import keep_file
 from dizuo.families.text.written import Written
@@ -87,27 +90,32 @@ def _facts(path: Path) -> GgufFacts:
     return facts
 
 
-def import_file(path: Path, output: Path, report: Reporter) -> TunedLayer:
+def import_file(path: Path, output: Path, report: Reporter, task: Mapping[str, Any]) -> TunedLayer:
     """The file as an L0 layer in the target `gguf`.
 
-    Its golden set, percentiles and confidence are what llama.cpp answers to generated prompts.
+    Its golden set, percentiles and confidence are what llama.cpp answers to generated prompts,
+    which are short: no more than SLOT_TOKENS are read at once for them.
 
     Raises:
         ModelRefused: as `inspect_file`; or it does not fit into memory, or does not answer.
+        InvalidInput: the task is not one for this file, see `importing.check_task`.
     """
     import torch
 
     from dizuo.families.text.making import layer_files
 
     facts = _facts(path)
-    _require_memory(path)
+    check_import_task(task, facts.context_length)
+    answering = layer.Answering(**task)
+    window = min(slots.window(answering.context_tokens, facts.context_length), SLOT_TOKENS)
+    _require_memory(path, window)
     report(Progress("import", 0, 2, message="opening the file"))
     keep_file(path, output / layer.MODEL_GGUF_NAME)
     try:
         llama = Llama(
             output / layer.MODEL_GGUF_NAME,
             (),
-            context_tokens=min(facts.context_length, SLOT_TOKENS),
+            context_tokens=window,
             threads=torch.get_num_threads(),
         )
         asked = _ask(llama, report)
@@ -119,18 +127,16 @@ def import_file(path: Path, output: Path, report: Reporter) -> TunedLayer:
             next_step="Fetch the file again, or one that this version of llama.cpp knows.",
         ) from error
     _write_answers(llama, asked, output)
-    _write_manifest(facts, llama.embedding_size, output)
+    _write_manifest(facts, llama.embedding_size, answering, output)
     metrics = {"num_parameters": float(facts.num_parameters), "num_asked": float(len(asked))}
     return TunedLayer(layer_files(output), metrics, TARGET)
 
 
-def _require_memory(path: Path) -> None:
-    from dizuo.families.text.memory import free_bytes
-
-    needed, available = path.stat().st_size, free_bytes()
+def _require_memory(path: Path, window: int) -> None:
+    needed, available = footprint.opening_bytes(path, window), memory.free_bytes()
     if needed > available:
         raise ModelRefused(
-            f"Running {path.name} takes {needed / 1e9:.1f} GB of memory, and "
+            f"Running {path.name} takes about {needed / 1e9:.1f} GB of memory, and "
             f"{available / 1e9:.1f} GB are free here.",
             next_step="Import it on a machine with more memory, or take a smaller file.",
         )
@@ -179,7 +185,9 @@ def _write_answers(llama: Llama, asked: dict[str, Written], output: Path) -> Non
     write_trained_answers(output / TRAINED_ANSWERS_NAME, rows)
 
 
-def _write_manifest(facts: GgufFacts, embedding_size: int, output: Path) -> None:
+def _write_manifest(
+    facts: GgufFacts, embedding_size: int, answering: layer.Answering, output: Path
+) -> None:
     digest = sha256_file(output / layer.MODEL_GGUF_NAME)
     kept_as = max(facts.tensor_types, key=lambda kind: facts.tensor_types[kind]).lower()
     described = layer.GgufFacts(weights=digest, kept_as=kept_as)
@@ -195,5 +203,6 @@ def _write_manifest(facts: GgufFacts, embedding_size: int, output: Path) -> None
         base_weights=digest,
         tokenizer=digest,
         chat_template=digest,
+        answering=answering,
     )
     layer.write_manifest(output, manifest)

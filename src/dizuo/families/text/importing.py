@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from dizuo.core.files import write_atomic, write_json
@@ -32,7 +33,7 @@ from dizuo.families.text.layer import (
     write_manifest,
 )
 from dizuo.families.text.model_directory import ModelDirectory, read_config, read_directory
-from dizuo.families.text.recipe import AnswerTask
+from dizuo.families.text.recipe import AnswerTask, check_import_task
 from dizuo.families.text.weight_files import keep_file, open_tensors
 
 if TYPE_CHECKING:
@@ -59,13 +60,24 @@ _ASKED_TOKENS = 128
 """A bound of a generated prompt with its answer, for the estimate of memory."""
 
 
-def check_config(directory: Path) -> None:
+def check_config(directory: Path) -> dict[str, Any]:
     """Refuse an architecture that llama.cpp does not have, by `config.json` alone.
 
     Raises:
         ModelRefused: it is one; says which there are.
     """
-    read_architecture(read_config(directory))
+    found = read_architecture(read_config(directory))
+    return {"architecture": found.name, "context_length": found.context_length}
+
+
+def check_task(task: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+    """See that a model can be asked as it is wanted: `context_tokens` may be said, up to what the
+    model reads.
+
+    Raises:
+        InvalidInput: it cannot; says why.
+    """
+    check_import_task(task, found.get("context_length"))
 
 
 def inspect(directory: Path) -> dict[str, Any]:
@@ -88,7 +100,13 @@ def inspect(directory: Path) -> dict[str, Any]:
     }
 
 
-def import_model(directory: Path, output: Path, report: Reporter) -> TunedLayer:
+def import_model(
+    directory: Path,
+    output: Path,
+    report: Reporter,
+    *,
+    task: Mapping[str, Any] = MappingProxyType({}),
+) -> TunedLayer:
     """The model as an L0 layer in the `safetensors` target, or a GGUF file in the target `gguf`.
 
     No data comes with a model, so its confidence is that of its tokens, and its golden set and
@@ -96,27 +114,31 @@ def import_model(directory: Path, output: Path, report: Reporter) -> TunedLayer:
 
     Raises:
         ModelRefused: as `inspect`; or it does not fit into memory, or does not answer.
+        InvalidInput: as `check_task`.
     """
     if (file := gguf_importing.gguf_file(directory)) is not None:
-        return gguf_importing.import_file(file, output, report)
-    return _import_directory(read_directory(directory), output, report)
+        return gguf_importing.import_file(file, output, report, task)
+    return _import_directory(read_directory(directory), output, report, task)
 
 
-def _import_directory(found: ModelDirectory, output: Path, report: Reporter) -> TunedLayer:
+def _import_directory(
+    found: ModelDirectory, output: Path, report: Reporter, task: Mapping[str, Any]
+) -> TunedLayer:
     # PyTorch and Transformers take seconds to import, and `inspect` answers without them.
     from dizuo.families.text.examination import Subject, examine
     from dizuo.families.text.making import base_manifest, layer_files
     from dizuo.families.text.tokens import read_tokens
 
+    check_import_task(task, found.architecture.context_length)
     _require_memory(found)
     report(Progress("import", 0, 2, message="reading the weights"))
     _check_finite(found)
     _write_files(found, output)
-    manifest = base_manifest(found.architecture, Answering(), output)
+    manifest = base_manifest(found.architecture, Answering(**task), output)
     report(Progress("import", 1, 2, message="asking it generated prompts"))
     with _refusing():
         tokens = read_tokens(output)
-        planned = _examination(tokens, found.architecture.context_length)
+        planned = _examination(tokens, manifest.window)
         subject = Subject(output, manifest, (), tokens)
         scores = examine(planned, subject, output, report, lambda: False)
     write_manifest(output, manifest)
@@ -203,12 +225,10 @@ def _tokenizer_settings(found: ModelDirectory) -> dict[str, Any]:
     return settings
 
 
-def _examination(tokens: Tokens, context_length: int) -> Examination:
+def _examination(tokens: Tokens, window: int) -> Examination:
     from dizuo.families.text.examination import Examination
     from dizuo.families.text.lessons import Reading
-    from dizuo.families.text.slots import SLOT_TOKENS
 
-    window = min(context_length, SLOT_TOKENS)
     reading = Reading(tokens, AnswerTask(kind="answer"), window)
     rows = [{"prompt": prompt} for prompt in PROMPTS]
     questions = reading.questions(rows, len(rows), window)

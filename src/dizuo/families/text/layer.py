@@ -22,8 +22,7 @@ from dizuo.core.digests import sha256_file
 from dizuo.core.files import write_json
 from dizuo.families.errors import LayerRefused
 from dizuo.families.golden import GOLDEN_NAME, TRAINED_ANSWERS_NAME
-from dizuo.families.text import calibration
-from dizuo.families.text.slots import SLOT_TOKENS
+from dizuo.families.text import calibration, slots
 
 MANIFEST_NAME = "layer.json"
 CONFIG_NAME = "config.json"
@@ -87,7 +86,7 @@ class Answering(_Part):
     kind: Literal["answer", "extract"] = "answer"
     system: str | None = None
     max_tokens: Annotated[int, Field(ge=1)] = 256
-    context_tokens: Annotated[int, Field(ge=1)] = SLOT_TOKENS
+    context_tokens: Annotated[int, Field(ge=1)] = slots.SLOT_TOKENS
 
 
 class Manifest(_Part):
@@ -117,8 +116,8 @@ class Manifest(_Part):
 
     @property
     def window(self) -> int:
-        """How many tokens an engine that serves the layer must read and write at once."""
-        return min(self.context_length, self.answering.context_tokens)
+        """How many tokens an engine that serves the layer alone reads and writes at once."""
+        return slots.window(self.answering.context_tokens, self.context_length)
 
 
 class GgufFacts(_Part):

@@ -20,8 +20,10 @@ import xllamacpp
 from numpy.typing import NDArray
 
 from dizuo.core.errors import DizuoError
+from dizuo.core.memory import free_bytes
 from dizuo.families.base import Distribution
 from dizuo.families.errors import ContextOverflow, GenerationFailed, LayerRefused
+from dizuo.families.text import footprint
 from dizuo.families.text.calibration import TOP_LOGPROBS
 from dizuo.families.text.enforcement import Enforcement, require_kept
 from dizuo.families.text.messages import TEMPLATE_ARGUMENTS, prompt_text, with_system
@@ -82,7 +84,7 @@ class Llama:
         threads: how many threads compute.
 
     Raises:
-        LayerRefused: llama.cpp opens one of the files not.
+        LayerRefused: llama.cpp opens one of the files not, or has too little memory for it.
     """
 
     def __init__(
@@ -100,7 +102,7 @@ class Llama:
         try:
             self._server = xllamacpp.Server(self._parameters(model, adapters, threads))
         except RuntimeError as error:
-            raise _cannot_open(model) from error
+            raise _too_large(model, context_tokens) or _cannot_open(model) from error
         # A server that is dropped before its loop has run waits for that loop for ever.
         self.embedding_size = int(self.embed("dizuo").size)
         """Of the base's embeddings."""
@@ -332,6 +334,22 @@ def _schema(ask: Ask, manner: Manner) -> Mapping[str, Any] | None:
     if schema is None and ask.messages is not None and not sampling.free:
         schema = manner.schema
     return schema
+
+
+def _too_large(model: Path, context_tokens: int) -> LayerRefused | None:
+    """Why llama.cpp could not open a model, where that was the memory: it does not say."""
+    try:
+        needed, available = footprint.opening_bytes(model, context_tokens), free_bytes()
+    except LayerRefused:
+        return None
+    if needed <= available:
+        return None
+    return LayerRefused(
+        f"llama.cpp cannot open {model.name} of {model.parent.name}: with {context_tokens:,} "
+        f"tokens in each of {SLOTS} answers it takes about {needed / 1e9:.1f} GB of memory, and "
+        f"{available / 1e9:.1f} GB are free here.",
+        next_step=footprint.SMALLER,
+    )
 
 
 def _cannot_open(path: Path) -> LayerRefused:

@@ -12,13 +12,17 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from dizuo.artifacts.model import Level
+from dizuo.core.errors import InvalidInput
 from dizuo.families.base import Problem
 from dizuo.families.text.schema import schema_fault
 from dizuo.families.text.slots import SLOT_TOKENS
 from dizuo.families.validation import RecipePart, problems_of
 
 MAX_RANK = 256
+MAX_TOKENS = 256
+"""Of an answer, where a recipe does not say."""
 Share = Annotated[float, Field(ge=0, lt=1, strict=False)]
+ContextTokens = Annotated[int, Field(ge=16, le=262_144)]
 Name = Annotated[str, Field(min_length=1, max_length=100)]
 
 
@@ -104,13 +108,19 @@ class DpoMethod(AdapterMethod):
 class TextTask(RecipePart):
     """A prompt is answered. `system` is put before prompts that bring no system message.
 
-    An engine makes room for `context_tokens` of prompt and answer together, four times over, or for
-    what the model was trained to read if that is less.
+    An engine makes room for `context_tokens` of prompt and answer together, four times over (see
+    `slots.window`), or for what the model was trained to read if that is less and nothing is said.
     """
 
     system: Annotated[str, Field(max_length=20_000)] | None = None
-    max_tokens: Annotated[int, Field(ge=1, le=32_768)] = 256
-    context_tokens: Annotated[int, Field(ge=16, le=262_144)] = SLOT_TOKENS
+    max_tokens: Annotated[int, Field(ge=1, le=32_768)] = MAX_TOKENS
+    context_tokens: ContextTokens = SLOT_TOKENS
+
+
+class ImportTask(RecipePart):
+    """What can be said of how an imported base answers; the rest is as `TextTask` has it."""
+
+    context_tokens: ContextTokens = SLOT_TOKENS
 
 
 class AnswerTask(TextTask):
@@ -213,4 +223,39 @@ def _task_problems(task: Mapping[str, Any]) -> list[Problem]:
     if isinstance(task.get("schema"), str):
         message = "task.schema is a text; a recipe travels alone, so the schema stands in it."
         return [Problem(("task", "schema"), message, "Write the JSON schema as YAML below schema.")]
-    return problems_of("task", _TASKS[kind], {"kind": "answer", **task})
+    asked = {"kind": "answer", **task}
+    return problems_of("task", _TASKS[kind], asked) or _room_problems(asked)
+
+
+def _room_problems(task: Mapping[str, Any]) -> list[Problem]:
+    """That an answer alone may be as long as prompt and answer together."""
+    longest = task.get("max_tokens", MAX_TOKENS)
+    both = task.get("context_tokens", SLOT_TOKENS)
+    if longest < both:
+        return []
+    key = "max_tokens" if "max_tokens" in task else "context_tokens"
+    message = (
+        f"An answer may have {longest} tokens (task.max_tokens), prompt and answer together no "
+        f"more than {both} (task.context_tokens)."
+    )
+    return [Problem(("task", key), message, "Raise task.context_tokens, or lower task.max_tokens.")]
+
+
+def check_import_task(task: Mapping[str, Any], context_length: int | None) -> None:
+    """See that a base that reads so many tokens (None where nobody knows yet) can be imported so.
+
+    Raises:
+        InvalidInput: it cannot; says why.
+    """
+    if problems := problems_of("task", ImportTask, task):
+        step = problems[0].next_step or "Give a whole number of tokens, or leave it out."
+        raise InvalidInput(problems[0].message, next_step=step)
+    if problems := _room_problems(task):
+        raise InvalidInput(problems[0].message, next_step="Raise task.context_tokens.")
+    wanted = task.get("context_tokens", 0)
+    if context_length is not None and wanted > context_length:
+        raise InvalidInput(
+            f"task.context_tokens is {wanted}, but the model reads at most {context_length} "
+            "tokens.",
+            next_step="Lower task.context_tokens.",
+        )

@@ -25,10 +25,12 @@ from dizuo.families.text.messages import (
 )
 
 NAME = "text"
-CODE_VERSION = 5
+CODE_VERSION = 6
 """Raised when the same recipe and data would become other bytes; see `families.base.Spec`.
 
 2: trained answers tell how likely the model found each token. 3: they are held to the schema.
+4: a part of an answer may be an excerpt of the prompt. 5: `layer.json` says how many tokens engines
+read at once. 6: a layer is examined with as many as its engine has, see `slots.window`.
 """
 PROTOCOL: Literal["open-inference", "openai"] = "openai"
 TARGETS: tuple[str, ...] = ("safetensors", "gguf-f16", "gguf-q8_0", "gguf-q4_0")

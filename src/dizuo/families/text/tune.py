@@ -13,7 +13,8 @@ from dizuo.core.digests import canonical_json, sha256_file, sha256_json
 from dizuo.core.errors import InvalidInput
 from dizuo.core.progress import Progress, Reporter
 from dizuo.families.base import TunedLayer, TuneJob
-from dizuo.families.text import examination, memory
+from dizuo.families.room import require_bytes
+from dizuo.families.text import examination, footprint, memory, slots
 from dizuo.families.text.examination import Examination, Subject
 from dizuo.families.text.gguf_architecture import Architecture, read_architecture
 from dizuo.families.text.holding import Rule
@@ -201,12 +202,7 @@ def _plan(work: _Work, tokens: Tokens, architecture: Architecture) -> _Plan:
     method, learned = work.method, work.lot.learned
     if isinstance(work.task, ExtractTask):
         Rule(tokens, work.task.schema_)
-    if method.max_length > architecture.context_length:
-        raise InvalidInput(
-            f"method.max_length is {method.max_length}, but the base reads at most "
-            f"{architecture.context_length} tokens.",
-            next_step="Lower method.max_length.",
-        )
+    _check_context(method, work.task, architecture.context_length)
     work.say("reading the rows as tokens")
     reading = Reading(tokens, work.task, method.max_length)
     lessons: list[Lesson] = []
@@ -216,8 +212,10 @@ def _plan(work: _Work, tokens: Tokens, architecture: Architecture) -> _Plan:
     else:
         lessons, num_too_long = reading.lessons(learned)
     check_lengths(num_too_long, len(learned), method.max_length)
-    window = min(architecture.context_length, work.task.context_tokens)
+    window = slots.window(work.task.context_tokens, architecture.context_length)
     _check_window(work.lot, lessons, pairs, window)
+    if work.job.gated:
+        _check_engine(architecture, window)
     lengths = [len(lesson.ids) for lesson in lessons] + [pair.length for pair in pairs]
     needed = _check_memory(method, architecture, max(lengths))
     return _Plan(
@@ -234,6 +232,23 @@ def _plan(work: _Work, tokens: Tokens, architecture: Architecture) -> _Plan:
     )
 
 
+def _check_context(method: Method, task: AnswerTask | ExtractTask, context_length: int) -> None:
+    """Refuse to teach, or to promise, more tokens than the base reads.
+
+    Raises:
+        InvalidInput: that is asked for; a `task.context_tokens` that is left out is not.
+    """
+    asked = {"method.max_length": method.max_length}
+    if "context_tokens" in task.model_fields_set:
+        asked["task.context_tokens"] = task.context_tokens
+    for key, num_tokens in asked.items():
+        if num_tokens > context_length:
+            raise InvalidInput(
+                f"{key} is {num_tokens}, but the base reads at most {context_length} tokens.",
+                next_step=f"Lower {key}.",
+            )
+
+
 def _check_window(lot: Lot, lessons: Sequence[Lesson], pairs: Sequence[Pair], window: int) -> None:
     """Refuse to teach answers that engines have no room for in their `window`, in tokens.
 
@@ -248,6 +263,18 @@ def _check_window(lot: Lot, lessons: Sequence[Lesson], pairs: Sequence[Pair], wi
             "engines read at once, prompt and answer together.",
             next_step="Raise task.context_tokens, shorten the rows, or lower method.max_length.",
         )
+
+
+def _check_engine(architecture: Architecture, window: int) -> None:
+    """Refuse to make a layer that no engine can be opened on here.
+
+    Raises:
+        InvalidInput: there is too little memory for its engine, even without the files.
+    """
+    one = architecture
+    cached = 2 * one.num_layers * one.num_key_value_heads * one.head_size
+    needed = footprint.bytes_beside_files(cached, one.hidden_size, one.vocab_size, window)
+    require_bytes(needed, next_step=footprint.SMALLER)
 
 
 def _check_memory(method: Method, architecture: Architecture, longest: int) -> memory.Estimate:

@@ -12,6 +12,9 @@ PROCESS_BYTES = 120_000_000
 WEIGHTS_FACTOR = 1.5
 """Weights as files, times this, is what they take when loaded (measured at up to 1.4)."""
 
+SMALLER = "Take a smaller base, or use a machine with more memory."
+"""See `dizuo.families.base.Footprint`."""
+
 
 def engine_bytes(_stacks: Mapping[str, StackFiles], *, file_bytes: int) -> int:
     """See `dizuo.families.base.Footprint`."""

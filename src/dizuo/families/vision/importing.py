@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dizuo.core.errors import InvalidInput
 from dizuo.core.progress import Progress, Reporter
 from dizuo.families.base import TunedLayer
 from dizuo.families.errors import LayerRefused, ModelRefused
@@ -35,13 +37,26 @@ _GENERATED_SIDE = 32
 _KEPT_TO_OURSELVES = ("_name_or_path", "auto_map", "dtype", "torch_dtype", "transformers_version")
 
 
-def check_config(directory: Path) -> None:
+def check_config(directory: Path) -> dict[str, Any]:
     """Refuse what is not one of the image classifiers that are supported, by `config.json` alone.
 
     Raises:
         ModelRefused: it is not; says why and what to do.
     """
-    read_config(directory)
+    return {"architecture": read_config(directory)["model_type"]}
+
+
+def check_task(task: Mapping[str, Any], _found: Mapping[str, Any]) -> None:
+    """See that nothing is said of how a classifier is to answer: there is nothing to say.
+
+    Raises:
+        InvalidInput: something is.
+    """
+    if task:
+        raise InvalidInput(
+            f"An image classifier has no task.{next(iter(task))[:60]} that an import could set.",
+            next_step="Leave it out.",
+        )
 
 
 def inspect(directory: Path) -> dict[str, Any]:
@@ -62,7 +77,13 @@ def inspect(directory: Path) -> dict[str, Any]:
     }
 
 
-def import_model(directory: Path, output: Path, report: Reporter) -> TunedLayer:
+def import_model(
+    directory: Path,
+    output: Path,
+    report: Reporter,
+    *,
+    task: Mapping[str, Any] = MappingProxyType({}),
+) -> TunedLayer:
     """The model as an L0 layer in the `safetensors` target.
 
     No data comes with a model, so its confidence stays as it is and its
@@ -70,10 +91,12 @@ def import_model(directory: Path, output: Path, report: Reporter) -> TunedLayer:
 
     Raises:
         ModelRefused: as `inspect`, or the weights are not those of the configuration.
+        InvalidInput: as `check_task`.
     """
     # PyTorch and Transformers take seconds to import, and `inspect` answers without them.
     from dizuo.families.vision.making import Witness, layer_files, write_answers, write_base
 
+    check_task(task, {})
     found = read_directory(directory)
     report(Progress("import", 0, 2, message="reading the weights"))
     network, config = _load(found)
