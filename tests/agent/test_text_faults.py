@@ -149,7 +149,12 @@ def site(
     ("deaths", "once_committed"),
     [
         pytest.param(SOME_DEATHS, SOME_DEATHS_ONCE_COMMITTED, id="some"),
-        pytest.param(DEATHS, DEATHS_ONCE_COMMITTED, id="all", marks=pytest.mark.slow),
+        pytest.param(
+            DEATHS,
+            DEATHS_ONCE_COMMITTED,
+            id="all",
+            marks=[pytest.mark.slow, pytest.mark.timeout(900)],
+        ),
     ],
 )
 def test_killed_on_the_way_to_another_generation(
@@ -196,10 +201,10 @@ def damage(agent: AgentProcess, file: str, change: Callable[[bytes], bytes]) -> 
     path.write_bytes(change(path.read_bytes()))
 
 
-CHANGES = [pytest.param(halve, id="cut"), pytest.param(flip, marks=pytest.mark.slow, id="flipped")]
-
-
-@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize(
+    "change",
+    [pytest.param(halve, id="cut"), pytest.param(flip, marks=pytest.mark.slow, id="flipped")],
+)
 def test_a_damaged_adapter_is_never_opened(
     site: TextSite, change: Callable[[bytes], bytes]
 ) -> None:
@@ -218,7 +223,10 @@ def test_a_damaged_adapter_is_never_opened(
     site.serves(2)
 
 
-@pytest.mark.parametrize("change", [flip, pytest.param(halve, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "change",
+    [pytest.param(flip, id="flipped"), pytest.param(halve, marks=pytest.mark.slow, id="cut")],
+)
 def test_a_damaged_base_is_never_opened(site: TextSite, change: Callable[[bytes], bytes]) -> None:
     """Both generations lie on it, so nothing serves until the hub is back."""
     agent = site.agent
