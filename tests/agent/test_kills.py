@@ -129,7 +129,8 @@ def test_killed_at_every_step_it_comes_back_good_and_arrives(
         desired = hub.sites["site3"].desired.generation
         assert agent.home.read_active().generation == desired, place
         turn_round(hub)
-    assert agent.sides(3.0) == sides(start_without_the_hub(agent, hub))
+    last_good = start_without_the_hub(agent, hub)
+    assert agent.sides(3.0) == sides(last_good)
     hub.start()
     desired = hub.sites["site3"].desired.generation
     agent.wait_until_serves(desired)
@@ -149,7 +150,8 @@ def sides(generation: int) -> list[str]:
 
 def dies(agent: AgentProcess, hub: HubSimulator, step: str, place: str) -> None:
     """Without the hub it comes back good; with it, it goes on until it dies at `place`."""
-    assert agent.sides(3.0) == sides(start_without_the_hub(agent, hub, place))
+    last_good = start_without_the_hub(agent, hub, place)
+    assert agent.sides(3.0) == sides(last_good)
     goes_on_until_it_dies(agent, hub, step, place)
 
 
