@@ -14,6 +14,7 @@ import importlib.abc, sys
 ABSENT = {
     "torch", "transformers", "peft", "accelerate", "sqlalchemy", "alembic", "fastapi", "lance",
     "pyarrow", "polars", "onnx", "onnxscript", "dbos", "ruamel", "sklearn", "scipy", "psycopg",
+    "trl", "datasets", "gguf", "tokenizers", "llguidance", "huggingface_hub",
 }
 HUB = {
     "hub", "improvements", "sites", "releases", "runs", "stacks", "gates", "datasets", "access",
@@ -35,10 +36,10 @@ import dizuo.agent
 for module in pkgutil.iter_modules(dizuo.agent.__path__, "dizuo.agent."):
     importlib.import_module(module.name)
 """
-VISION = """
+FAMILY = """
 from dizuo.families import registry
-for part in (registry.spec, registry.scorer, registry.runtime):
-    part("vision")
+for part in (registry.spec, registry.scorer, registry.runtime, registry.footprint):
+    part({name!r})
 """
 HELP = """
 from dizuo.cli.main import main
@@ -46,7 +47,15 @@ main(["agent", "run", "--help"])
 """
 
 
-@pytest.mark.parametrize("code", [EVERYTHING, VISION, HELP], ids=["modules", "vision", "command"])
+CODE = {
+    "modules": EVERYTHING,
+    "text": FAMILY.format(name="text"),
+    "vision": FAMILY.format(name="vision"),
+    "command": HELP,
+}
+
+
+@pytest.mark.parametrize("code", CODE.values(), ids=list(CODE))
 def test_the_agent_needs_none_of_the_hub(code: str) -> None:
     result = subprocess.run(
         [sys.executable, "-W", "error", "-c", BLOCKER + code],

@@ -129,7 +129,8 @@ def test_killed_at_every_step_it_comes_back_good_and_arrives(
         desired = hub.sites["site3"].desired.generation
         assert agent.home.read_active().generation == desired, place
         turn_round(hub)
-    start_without_the_hub(agent, hub)
+    last_good = start_without_the_hub(agent, hub)
+    assert agent.sides(3.0) == sides(last_good)
     hub.start()
     desired = hub.sites["site3"].desired.generation
     agent.wait_until_serves(desired)
@@ -149,22 +150,28 @@ def sides(generation: int) -> list[str]:
 
 def dies(agent: AgentProcess, hub: HubSimulator, step: str, place: str) -> None:
     """Without the hub it comes back good; with it, it goes on until it dies at `place`."""
-    start_without_the_hub(agent, hub, place)
+    last_good = start_without_the_hub(agent, hub, place)
+    assert agent.sides(3.0) == sides(last_good)
+    goes_on_until_it_dies(agent, hub, step, place)
+
+
+def goes_on_until_it_dies(agent: AgentProcess, hub: HubSimulator, step: str, place: str) -> None:
+    """With the hub back, an agent that was started with `place` dies there, and its engines end."""
     hub.start()
     agent.wait_until_killed()
     assert json.loads(agent.home.status_file.read_bytes())["step"] == step, place
     wait_until(lambda: not engines_in(agent.home))
 
 
-def start_without_the_hub(agent: AgentProcess, hub: HubSimulator, place: str = "") -> None:
-    """The last good generation serves again with the hub gone."""
+def start_without_the_hub(agent: AgentProcess, hub: HubSimulator, place: str = "") -> int:
+    """The last good generation serves again with the hub gone; returns its number."""
     hub.stop()
     agent.start(die_at=place)
     last_good = agent.home.read_active().generation
     assert last_good is not None
     agent.wait(lambda status: status["step"] == "serving")
     assert agent.status()["running"]["generation"] == last_good
-    assert agent.sides(3.0) == sides(last_good)
+    return last_good
 
 
 @pytest.mark.slow

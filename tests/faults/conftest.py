@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,28 @@ ROOT = Path(__file__).parents[2]
 RULES = ("begin", "collect", "tune", "pass_gate", "release", "roll_out", "finish")
 
 
+@contextmanager
+def hub_of(
+    home: Path, die_at: str = "", *, import_path: Sequence[Path] = ()
+) -> Iterator[subprocess.Popen[bytes]]:
+    """`dizuo up` in a process of its own; killed at the end if it still lives."""
+    environment = {
+        **{k: v for k, v in os.environ.items() if not k.startswith("DIZUO_")},
+        "PYTHONPATH": os.pathsep.join(map(str, (*import_path, ROOT))),
+        "DIE_AT": die_at,
+    }
+    arguments = ["up", "--home", str(home), "--port", str(free_port())]
+    command = [sys.executable, "-m", "tests.faults.dying_hub", *arguments]
+    with (
+        (home.parent / "hub.log").open("ab") as stream,
+        subprocess.Popen(command, env=environment, stdout=stream, stderr=stream) as popen,
+    ):
+        try:
+            yield popen
+        finally:
+            popen.kill()
+
+
 @dataclass
 class Story:
     """A hub's home in which an improvement is to be done, whatever happens to the hub."""
@@ -58,28 +80,11 @@ class Story:
     def diary(self) -> Path:
         return self.home.parent / "diary"
 
-    @contextmanager
     def hub(
         self, die_at: str = "", *, source: Sequence[Path] = ()
-    ) -> Iterator[subprocess.Popen[bytes]]:
-        """`dizuo up` in a process of its own; killed at the end if it still lives."""
-        path = os.pathsep.join(map(str, (*source, *self.import_path, ROOT)))
-        environment = {
-            **{k: v for k, v in os.environ.items() if not k.startswith("DIZUO_")},
-            "PYTHONPATH": path,
-            "DIE_AT": die_at,
-        }
-        arguments = ["up", "--home", str(self.home), "--port", str(free_port())]
-        command = [sys.executable, "-m", "tests.faults.dying_hub", *arguments]
-        log = self.home.parent / "hub.log"
-        with (
-            log.open("ab") as stream,
-            subprocess.Popen(command, env=environment, stdout=stream, stderr=stream) as popen,
-        ):
-            try:
-                yield popen
-            finally:
-                popen.kill()
+    ) -> AbstractContextManager[subprocess.Popen[bytes]]:
+        """As `hub_of`, with the family of the story."""
+        return hub_of(self.home, die_at, import_path=(*source, *self.import_path))
 
     def dies(self, die_at: str) -> None:
         """Run a hub until it dies at this place."""
@@ -156,10 +161,7 @@ class Story:
 def open_story(folder: Path, method: Mapping[str, Any]) -> Iterator[Story]:
     """A story whose recipe's method has these keys and a diary."""
     home = folder / "home"
-    settings = HubSettings(home=home)
-    init_keys(home)
-    homes.make_folders(home)
-    homes.prepare(settings)
+    prepare(home)
     database = Database(sqlite_url(home / "hub.db"))
     scene.add_sites(database)
     scene.add_reviewed(database, home)
@@ -169,14 +171,22 @@ def open_story(folder: Path, method: Mapping[str, Any]) -> Iterator[Story]:
     site = scene.install_parrot(folder / "site")
     yield Story(home, database, begun, (site,))
     database.close()
+    end_leftovers(home)
+
+
+def prepare(home: Path) -> None:
+    """Make a home that hubs can run in."""
+    init_keys(home)
+    homes.make_folders(home)
+    homes.prepare(HubSettings(home=home))
+
+
+def end_leftovers(home: Path) -> None:
+    """End the workers that hubs of a home have left."""
     for path in (home / "runs").glob("*/"):
-        _end_leftovers(RunFolder(path))
-
-
-def _end_leftovers(folder: RunFolder) -> None:
-    for attempt in folder.attempts():
-        if (worker := attempt.identity()) is not None:
-            processes.end(worker)
+        for attempt in RunFolder(path).attempts():
+            if (worker := attempt.identity()) is not None:
+                processes.end(worker)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from benchmarks.rig import language
+from tests.families.text.slow_reader import LONG, slow_reader
 
 from dizuo.agent.engine_host import EngineHost, EngineLimits
 from dizuo.agent.engine_process import EnginePlan
@@ -20,29 +20,11 @@ from dizuo.families.text.footprint import engine_bytes
 from dizuo.families.text.runtime import open_engine
 
 LIMITS = EngineLimits(start_seconds=60, answer_seconds=2)
-SIZES = {
-    "hidden_size": 768,
-    "intermediate_size": 3072,
-    "num_hidden_layers": 8,
-    "num_attention_heads": 12,
-    "num_key_value_heads": 4,
-    "head_dim": 64,
-    "max_position_embeddings": 2048,
-    "vocab_size": 1024,
-}
-"""Of a model that takes seconds to read the longest prompt, on one thread of any processor."""
-LONG = {
-    "messages": [{"role": "user", "content": "路灯不亮积水很深" * 200}],
-    "temperature": 0,
-    "max_tokens": 2,
-}
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> StackFiles:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(language, "ARCHITECTURES", {"slow": SIZES})
-        return language.build_base("slow", tmp_path_factory.mktemp("slow")).exported
+    return slow_reader(tmp_path_factory.mktemp("reading") / "slow")
 
 
 def test_an_engine_is_not_overdue_while_it_reads(stack: StackFiles, tmp_path: Path) -> None:
