@@ -138,7 +138,7 @@ def test_in_a_pipe_a_line_comes_though_no_event_does() -> None:
         bars.report(Progress("export"))
         assert err.getvalue() == ""
         now = 30.0
-        until(lambda: err.getvalue())
+        until(err.getvalue)
         assert err.getvalue() == "export\n"
 
 

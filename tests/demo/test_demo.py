@@ -19,6 +19,9 @@ import psutil
 import pytest
 from tests.improvements.conftest import until
 
+from dizuo.client.hub import HubClient
+from dizuo.demo.hotline.story import SMALL as SMALL_SIZES
+
 ROOT = Path(__file__).parents[2]
 DIZUO = (sys.executable, "-m", "dizuo.cli.main")
 
@@ -54,7 +57,9 @@ def report_of(folder: Path, seed: int, *, sites: Sequence[str] = SITES) -> dict[
     found = [(site["name"], site["state"]) for site in report["sites"]]
     assert found == [(name, "serving") for name in sites]
     traces = [trace for name in ("trace", "text_trace") if (trace := report[name])]
-    assert len(traces) == (1 if tuple(sites) == SITES else 2)
+    stories = [report[name] for name in ("vision", "text") if report[name]]
+    assert len(traces) == len(stories)
+    assert all(story["data"] for story in stories)
     for trace in traces:
         kinds = [step["kind"] for step in trace]
         assert kinds[:3] == ["site", "release", "stack"]
@@ -114,10 +119,64 @@ def test_a_story_and_a_second_run_that_builds_nothing_again_and_is_kept(tmp_path
     assert refused == []
 
 
-def assert_kept(said: str, pids: list[int]) -> None:
+SMALL = ("demo", "--story", "hotline", "--small")
+
+
+@pytest.mark.timeout(900)
+def test_the_hotline_with_few_tickets_and_again_with_nothing_built_again(tmp_path: Path) -> None:
+    said = run(tmp_path, *DIZUO, *SMALL)
+    first = report_of(tmp_path, 1, sites=["hotline"])
+    assert_told_in_the_small(said, first)
+    assert not any(first["cached"].values())
+
+    said = run(tmp_path, *DIZUO, *SMALL, "--keep")
+    (line,) = re.findall(r"End them with: kill ([\d ]+)", said)
+    pids = [int(pid) for pid in line.split()]
+    with ended(pids):
+        second = report_of(tmp_path, 1, sites=["hotline"])
+        assert_told_in_the_small(said, second)
+        assert all(second["cached"].values())
+        assert second["stacks"] == first["stacks"]
+        assert_kept(said, pids, ["hotline"])
+        assert_updates_came_alone(tmp_path / ".dizuo-demo" / "seed-1-small" / "hub")
+
+
+def assert_told_in_the_small(said: str, report: dict[str, Any]) -> None:
+    """Each step was told once, though fewer samples came back than could have been labelled."""
+    numbers = re.findall(r"^✓ \[(\d+)/(\d+)\]", said, re.MULTILINE)
+    assert numbers == [(str(number), "17") for number in range(1, 18)]
+    shares = [step for step in said.splitlines() if re.search(r"% of \d+ ", step)]
+    assert len(shares) == 5
+    assert all("made-up tickets" in step for step in shares)
+    text = report["text"]
+    assert report["small"]
+    assert text["data"] == "synthetic"
+    assert text["num_labels"] == text["num_returned"] < SMALL_SIZES.labels
+    assert text["num_test"] == SMALL_SIZES.test
+    assert f"-random-{text['num_labels']}" in json.dumps(report["stacks"])
+
+
+def assert_updates_came_alone(home: Path) -> None:
+    """No other rollout was on its way whenever the loop began, nor until it was done."""
+    known = json.loads((home / "credentials.json").read_bytes())
+    on_its_way: set[str] = set()
+    num_begun = 0
+    with HubClient(known["url"], known["token"]) as hub:
+        for entry in hub.audit(after=0, limit=1000):
+            if entry["action"] == "rollout.started":
+                on_its_way.add(entry["subject"])
+            elif entry["action"] == "rollout.finished":
+                on_its_way.remove(entry["subject"])
+            elif entry["action"] == "improvement.started":
+                assert on_its_way == set()
+                num_begun += 1
+    assert num_begun == 2
+
+
+def assert_kept(said: str, pids: list[int], sites: Sequence[str] = SITES) -> None:
     """Everything that a kept demo names answers where it says, as the process it says."""
     told = re.findall(r"^  (\w+) +(http://\S+)  \(process (\d+)\)$", said, re.MULTILINE)
-    assert [name for name, _, _ in told] == ["hub", *SITES]
+    assert [name for name, _, _ in told] == ["hub", *sites]
     assert [int(pid) for _, _, pid in told] == pids
     for name, address, _ in told:
         path = "api/v1/health" if name == "hub" else "v2/health/ready"

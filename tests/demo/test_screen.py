@@ -50,7 +50,7 @@ def test_in_a_file_a_step_says_every_half_minute_how_far_it_is() -> None:
         bars.report(Progress("train", 4, 10))
         assert said.getvalue() == ""
         now = 30.0
-        until(lambda: said.getvalue())  # though no event arrives
+        until(said.getvalue)  # though no event arrives
         now = 59.0
         bars.report(Progress("export"))
         now = 60.0

@@ -40,8 +40,8 @@ class Lines:
 
     def report(self, event: Progress) -> None:
         """Note how far the work is; a `core.progress.Reporter`."""
-        words = f"{event.stage}: {count_words(event)} {note_words(event)}"
-        self._newest = words.rstrip(": ")
+        said = f"{count_words(event)} {note_words(event)}".strip()
+        self._newest = ": ".join(filter(None, (event.stage, said)))
         self.look()
 
     def look(self) -> None:

@@ -143,7 +143,10 @@ def scores_table(title: str, scores: StoryScores, rows: Mapping[str, Score]) -> 
         **rows,
     }
     for words, score in shown.items():
-        table.add_row(words, f"{score.score:.1%}", f"{score.low:.1%} to {score.high:.1%}")
+        if score is None:
+            table.add_row(words, "not served", "")
+        else:
+            table.add_row(words, f"{score.score:.1%}", f"{score.low:.1%} to {score.high:.1%}")
     return table
 
 

@@ -14,11 +14,11 @@ class Limits:
     """How a supervisor runs things.
 
     At most `parallel` workers at once, each with `threads` threads (0 shares the machine's cores
-    out) unless its run was begun with another number. A worker touches its lease every `beat_seconds` unless its work has reported nothing for
-    `stall_seconds`; without a touch for `lease_seconds` it is ended and its run queued again. A
-    worker that ends without a word is replaced `max_lost` times before the run fails. A cancelled
-    one has `cancel_grace_seconds` to stop by itself. Workers and the queue are looked at every
-    `poll_seconds` while something runs.
+    out) unless its run was begun with another number. A worker touches its lease every
+    `beat_seconds` unless its work has reported nothing for `stall_seconds`; without a touch for
+    `lease_seconds` it is ended and its run queued again. A worker that ends without a word is
+    replaced `max_lost` times before the run fails. A cancelled one has `cancel_grace_seconds` to
+    stop by itself. Workers and the queue are looked at every `poll_seconds` while something runs.
     """
 
     parallel: int = 1
