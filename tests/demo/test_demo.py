@@ -20,7 +20,9 @@ import pytest
 from tests.improvements.conftest import until
 
 from dizuo.client.hub import HubClient
+from dizuo.demo.hotline.story import RANDOM
 from dizuo.demo.hotline.story import SMALL as SMALL_SIZES
+from dizuo.demo.story import trace_of
 
 ROOT = Path(__file__).parents[2]
 DIZUO = (sys.executable, "-m", "dizuo.cli.main")
@@ -138,7 +140,9 @@ def test_the_hotline_with_few_tickets_and_again_with_nothing_built_again(tmp_pat
         assert all(second["cached"].values())
         assert second["stacks"] == first["stacks"]
         assert_kept(said, pids, ["hotline"])
-        assert_updates_came_alone(tmp_path / ".dizuo-demo" / "seed-1-small" / "hub")
+        home = tmp_path / ".dizuo-demo" / "seed-1-small" / "hub"
+        assert_updates_came_alone(home)
+        assert_both_learned_from_as_many(home, second["text"]["num_labels"])
 
 
 def assert_told_in_the_small(said: str, report: dict[str, Any]) -> None:
@@ -153,7 +157,6 @@ def assert_told_in_the_small(said: str, report: dict[str, Any]) -> None:
     assert text["data"] == "synthetic"
     assert text["num_labels"] == text["num_returned"] < SMALL_SIZES.labels
     assert text["num_test"] == SMALL_SIZES.test
-    assert f"-random-{text['num_labels']}" in json.dumps(report["stacks"])
 
 
 def assert_updates_came_alone(home: Path) -> None:
@@ -170,6 +173,15 @@ def assert_updates_came_alone(home: Path) -> None:
     said = [told[entry["action"]] for entry in log if entry["action"] in told]
     two_cities_and_the_comparison = ["begin", "arrive"] * 3
     assert said == [*two_cities_and_the_comparison, "loop", "begin", "arrive", "done"] * 2
+
+
+def assert_both_learned_from_as_many(home: Path, num_labels: int) -> None:
+    """What is served as the comparison has learned from as many random labels as the loop had."""
+    known = json.loads((home / "credentials.json").read_bytes())
+    with HubClient(known["url"], known["token"]) as hub:
+        steps = trace_of(hub, "hotline", RANDOM)
+    learned = [step["id"] for step in steps if step["kind"] == "dataset-version"]
+    assert f"harbin-calls-random-{num_labels}@1" in learned
 
 
 def assert_kept(said: str, pids: list[int], sites: Sequence[str] = SITES) -> None:
