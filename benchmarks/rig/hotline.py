@@ -14,7 +14,7 @@ from dizuo.demo.hotline.cities import HARBIN
 from dizuo.demo.hotline.copying import varied_rows
 from dizuo.demo.hotline.government import GOVERNMENT, event
 from dizuo.demo.hotline.model import Desk, Language, Phrasing, Split
-from dizuo.demo.hotline.story import NEW_SHARE, NUM_CITY, NUM_GOVERNMENT
+from dizuo.demo.hotline.story import FULL, NEW_SHARE
 from dizuo.demo.hotline.tickets import Loosen, Mix, draw_ticket
 from dizuo.families.base import Row
 
@@ -177,9 +177,9 @@ def drifts(seed: int, folder: Path) -> Iterator[Drift]:
     with as_file(files("dizuo.demo.hotline").joinpath("base")) as committed:
         base = import_base("text", committed, _TARGET, folder / "base")
     industry = Course("government", _TARGET, base).learn(
-        list(varied_rows(Mix(GOVERNMENT), NUM_GOVERNMENT, seed)), folder / "government"
+        list(varied_rows(Mix(GOVERNMENT), FULL.government, seed)), folder / "government"
     )
-    usual = list(varied_rows(Mix(HARBIN), NUM_CITY, seed))
+    usual = list(varied_rows(Mix(HARBIN), FULL.city, seed))
     stack = Course("harbin-hotline", _TARGET, industry).learn(usual, folder / "harbin")
     for name, change in CHANGES.items():
         yield Drift(

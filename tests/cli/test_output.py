@@ -8,9 +8,10 @@ from contextlib import redirect_stderr, redirect_stdout
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.improvements.conftest import until
 
 from dizuo.cli import output
-from dizuo.cli.progress import Bars
+from dizuo.cli.progress import Bars, Lines
 from dizuo.core.errors import InvalidInput
 from dizuo.core.progress import Progress
 
@@ -120,15 +121,25 @@ def test_bars_show_each_stage_and_its_last_figures() -> None:
 
 def test_in_a_pipe_a_line_every_half_minute_says_how_far_the_work_is() -> None:
     now = 0.0
-    with redirect_stderr(io.StringIO()) as err, Bars(clock=lambda: now) as bars:
+    with redirect_stderr(io.StringIO()) as err:
+        lines = Lines(output.console(stderr=True), clock=lambda: now)
         for step in range(1, 64):
-            bars.report(Progress("train", step, 100, "step", "", {"loss": 0.5}))
+            lines.report(Progress("train", step, 100, "step", "", {"loss": 0.5}))
             now += 1.0
-        told = err.getvalue().splitlines()
-        now += 30.0
+    told = ["train: 31/100 steps loss 0.5", "train: 61/100 steps loss 0.5"]
+    assert err.getvalue().splitlines() == told
+
+
+def test_in_a_pipe_a_line_comes_though_no_event_does() -> None:
+    now = 0.0
+    with redirect_stderr(io.StringIO()) as err, Bars(clock=lambda: now) as bars:
+        bars.report(Progress("train", 3, 10))
+        now = 29.0
         bars.report(Progress("export"))
-        assert err.getvalue().splitlines() == [*told, "export"]
-    assert told == ["train: 31/100 steps loss 0.5", "train: 61/100 steps loss 0.5"]
+        assert err.getvalue() == ""
+        now = 30.0
+        until(err.getvalue)
+        assert err.getvalue() == "export\n"
 
 
 def test_bars_of_work_that_failed_are_not_filled() -> None:

@@ -19,6 +19,11 @@ import psutil
 import pytest
 from tests.improvements.conftest import until
 
+from dizuo.client.hub import HubClient
+from dizuo.demo.hotline.story import RANDOM
+from dizuo.demo.hotline.story import SMALL as SMALL_SIZES
+from dizuo.demo.story import trace_of
+
 ROOT = Path(__file__).parents[2]
 DIZUO = (sys.executable, "-m", "dizuo.cli.main")
 
@@ -54,7 +59,9 @@ def report_of(folder: Path, seed: int, *, sites: Sequence[str] = SITES) -> dict[
     found = [(site["name"], site["state"]) for site in report["sites"]]
     assert found == [(name, "serving") for name in sites]
     traces = [trace for name in ("trace", "text_trace") if (trace := report[name])]
-    assert len(traces) == (1 if tuple(sites) == SITES else 2)
+    stories = [report[name] for name in ("vision", "text") if report[name]]
+    assert len(traces) == len(stories)
+    assert all(story["data"] for story in stories)
     for trace in traces:
         kinds = [step["kind"] for step in trace]
         assert kinds[:3] == ["site", "release", "stack"]
@@ -114,10 +121,77 @@ def test_a_story_and_a_second_run_that_builds_nothing_again_and_is_kept(tmp_path
     assert refused == []
 
 
-def assert_kept(said: str, pids: list[int]) -> None:
+SMALL = ("demo", "--story", "hotline", "--small")
+FOUND_AGAIN = ("hotline-base", "government", "harbin-hotline", "shenzhen-hotline")
+
+
+@pytest.mark.timeout(900)
+def test_the_hotline_with_few_tickets_and_again_with_little_built_again(tmp_path: Path) -> None:
+    said = run(tmp_path, *DIZUO, *SMALL)
+    first = report_of(tmp_path, 1, sites=["hotline"])
+    assert_told_in_the_small(said, first)
+    assert not any(first["cached"].values())
+
+    said = run(tmp_path, *DIZUO, *SMALL, "--keep")
+    (line,) = re.findall(r"End them with: kill ([\d ]+)", said)
+    pids = [int(pid) for pid in line.split()]
+    with ended(pids):
+        second = report_of(tmp_path, 1, sites=["hotline"])
+        assert_told_in_the_small(said, second)
+        # The site may return a sample more than before, which the layers of the winter learn then.
+        assert all(second["cached"][name] for name in FOUND_AGAIN)
+        assert [one for one in second["stacks"] if one["name"] in FOUND_AGAIN] == [
+            one for one in first["stacks"] if one["name"] in FOUND_AGAIN
+        ]
+        assert_kept(said, pids, ["hotline"])
+        home = tmp_path / ".dizuo-demo" / "seed-1-small" / "hub"
+        assert_updates_came_alone(home)
+        assert_both_learned_from_as_many(home, second["text"]["num_labels"])
+
+
+def assert_told_in_the_small(said: str, report: dict[str, Any]) -> None:
+    """Each step was told once, though fewer samples came back than could have been labelled."""
+    numbers = re.findall(r"^✓ \[(\d+)/(\d+)\]", said, re.MULTILINE)
+    assert numbers == [(str(number), "17") for number in range(1, 18)]
+    shares = [step for step in said.splitlines() if re.search(r"% of \d+ ", step)]
+    assert len(shares) == 5
+    assert all("made-up tickets" in step for step in shares)
+    text = report["text"]
+    assert report["small"]
+    assert text["data"] == "synthetic"
+    assert text["num_returned"] <= text["num_labels"] < SMALL_SIZES.labels
+    assert text["num_test"] == SMALL_SIZES.test
+
+
+def assert_updates_came_alone(home: Path) -> None:
+    """No other rollout was on its way from the beginning of a loop until it was done."""
+    known = json.loads((home / "credentials.json").read_bytes())
+    with HubClient(known["url"], known["token"]) as hub:
+        log = hub.audit(after=0, limit=1000)
+    told = {
+        "rollout.started": "begin",
+        "rollout.finished": "arrive",
+        "improvement.started": "loop",
+        "improvement.finish": "done",
+    }
+    said = [told[entry["action"]] for entry in log if entry["action"] in told]
+    two_cities_and_the_comparison = ["begin", "arrive"] * 3
+    assert said == [*two_cities_and_the_comparison, "loop", "begin", "arrive", "done"] * 2
+
+
+def assert_both_learned_from_as_many(home: Path, num_labels: int) -> None:
+    """What is served as the comparison has learned from as many random labels as the loop had."""
+    known = json.loads((home / "credentials.json").read_bytes())
+    with HubClient(known["url"], known["token"]) as hub:
+        steps = trace_of(hub, "hotline", RANDOM)
+    learned = [step["id"] for step in steps if step["kind"] == "dataset-version"]
+    assert f"harbin-calls-random-{num_labels}@1" in learned
+
+
+def assert_kept(said: str, pids: list[int], sites: Sequence[str] = SITES) -> None:
     """Everything that a kept demo names answers where it says, as the process it says."""
     told = re.findall(r"^  (\w+) +(http://\S+)  \(process (\d+)\)$", said, re.MULTILINE)
-    assert [name for name, _, _ in told] == ["hub", *SITES]
+    assert [name for name, _, _ in told] == ["hub", *sites]
     assert [int(pid) for _, _, pid in told] == pids
     for name, address, _ in told:
         path = "api/v1/health" if name == "hub" else "v2/health/ready"

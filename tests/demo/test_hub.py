@@ -20,6 +20,7 @@ from tests.demo.test_waiting import Clock
 from dizuo.client.hub import HubClient
 from dizuo.core.progress import Progress, silent
 from dizuo.demo.hub import BuildFailed, DemoHub
+from dizuo.demo.story import bytes_fetched
 from dizuo.demo.waiting import TookTooLong
 
 
@@ -40,9 +41,12 @@ class Scripted:
 
     rollouts: Sequence[dict[str, Any]] = ()
     improvements: Sequence[dict[str, Any]] = ()
+    sites: Sequence[dict[str, Any]] = ()
+    ended_runs: Sequence[str] = ()
     clock: Clock = field(default_factory=Clock)
     run_seconds: float = 0.0
     followed: list[str] = field(default_factory=list)
+    cancelled: list[str] = field(default_factory=list)
     asked: dict[str, int] = field(default_factory=dict)
 
     def _next(self, name: str, script: Sequence[dict[str, Any]]) -> Response:
@@ -67,6 +71,17 @@ class Scripted:
         text = f"data: {json.dumps(step)}\n\nevent: end\ndata: {json.dumps(ended)}\n\n"
         return Response(text, media_type="text/event-stream")
 
+    async def _site(self, _request: Request) -> Response:
+        return self._next("site", self.sites)
+
+    async def _cancel(self, request: Request) -> Response:
+        run_id = request.path_params["id"]
+        if run_id in self.ended_runs:
+            error = {"code": "transition_refused", "message": "It has ended.", "retryable": False}
+            return JSONResponse({"error": error}, 409)
+        self.cancelled.append(run_id)
+        return JSONResponse({"id": run_id, "state": "running"})
+
     @contextmanager
     def open(self) -> Iterator[DemoHub]:
         routes = [
@@ -74,6 +89,8 @@ class Scripted:
             Route("/api/v1/rollouts/{id}", self._rollout),
             Route("/api/v1/improvements/{id}", self._improvement),
             Route("/api/v1/runs/{id}/events", self._events),
+            Route("/api/v1/runs/{id}/cancel", self._cancel, methods=["POST"]),
+            Route("/api/v1/sites/{name}", self._site),
         ]
         with served(Starlette(routes=routes)) as url, HubClient(url, "dz_api_x") as client:
             yield DemoHub(client, Path("nowhere"), False, self.clock.patience())
@@ -111,6 +128,42 @@ def test_a_rollout_that_goes_nowhere_is_given_up() -> None:
     hub = Scripted(rollouts=[rollout("pending", "pending")])
     with hub.open() as demo, pytest.raises(TookTooLong, match="the rollout of m:1"):
         demo.roll_out("m:1", ["site1"], "m", silent)
+
+
+def test_runs_are_cancelled_but_for_those_that_have_ended() -> None:
+    hub = Scripted(ended_runs=["one"])
+    with hub.open() as demo:
+        demo.cancel([{"id": "one"}, {"id": "two"}])
+    assert hub.cancelled == ["two"]
+
+
+def site(state: str, generation: int, num_bytes: int) -> dict[str, Any]:
+    """A site that shall run generation 3, as the hub tells it."""
+    return {
+        "state": state,
+        "generation": generation,
+        "desired": {"generation": 3},
+        "bytes_last_update": num_bytes,
+    }
+
+
+def test_bytes_are_those_of_the_newest_generation_once_its_trial_is_over() -> None:
+    hub = Scripted(
+        sites=[
+            site("serving", 2, 1),
+            site("updating", 2, 1),
+            site("updating", 3, 1),
+            site("serving", 3, 300),
+        ]
+    )
+    with hub.open() as demo:
+        assert bytes_fetched(demo.client, "site1", demo.patience) == 300
+
+
+def test_bytes_of_a_trial_that_does_not_end_are_not_waited_for_forever() -> None:
+    hub = Scripted(sites=[site("updating", 3, 1)])
+    with hub.open() as demo, pytest.raises(TookTooLong, match="site1"):
+        bytes_fetched(demo.client, "site1", demo.patience)
 
 
 def test_an_improvement_is_followed_through_whatever_states_come() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from dizuo.demo.hotline.cities import HARBIN, SHENZHEN
 from dizuo.demo.hotline.government import GOVERNMENT
 from dizuo.demo.hotline.model import Desk, Event
 from dizuo.demo.hub import Built, recipe_text
-from dizuo.demo.story import random_arm_recipe
+from dizuo.demo.story import lenient, random_arm_recipe
 from dizuo.stacks.recipe import parse_recipe
 
 DIGEST = "sha256:" + "ab" * 32
@@ -47,7 +48,7 @@ def test_a_child_builds_on_the_parent_of_this_run() -> None:
 @pytest.mark.parametrize("dataset", ["meter-site3", "meter-site3-v2"])
 def test_the_random_arm_differs_in_names_and_the_accuracy_gate_alone(dataset: str) -> None:
     own = recipe_text("meter-reading-site3").replace("meter-site3", dataset)
-    arm = random_arm_recipe(own, dataset, "accuracy", 0.3)
+    arm = random_arm_recipe(own, dataset, f"{dataset}-random", metric="accuracy", at_least=0.3)
     parse_recipe(arm, "arm")
     changed = [
         (before, after)
@@ -64,16 +65,31 @@ def test_the_random_arm_differs_in_names_and_the_accuracy_gate_alone(dataset: st
 @pytest.mark.parametrize("dataset", ["harbin-calls", "harbin-calls-v2"])
 def test_the_hotlines_random_arm_differs_in_names_and_one_gate_alone(dataset: str) -> None:
     own = recipe_text("harbin-hotline-winter").replace("harbin-calls", dataset)
-    arm = parse_recipe(random_arm_recipe(own, dataset, "exact_match", 0.1), "arm")
-    loop = parse_recipe(own, "loop")
+    chosen = f"{dataset}-random-600"
+    text = random_arm_recipe(own, dataset, chosen, metric="exact_match", at_least=0.1)
+    arm, loop = parse_recipe(text, "arm"), parse_recipe(own, "loop")
     assert arm.name == "harbin-hotline-winter-random"
-    assert arm.train == f"{dataset}-random@1"
+    assert arm.train == f"{chosen}@1"
     assert (arm.replay, arm.method, arm.task, arm.seed) == (
         loop.replay,
         loop.method,
         loop.task,
         loop.seed,
     )
+
+
+@pytest.mark.parametrize("name", ["government", "harbin-hotline", "harbin-hotline-winter"])
+def test_lenient_gates_leave_only_whether_the_export_answers_alike(name: str) -> None:
+    own, made = (parse_recipe(text, name) for text in (recipe_text(name), loosened(name)))
+    assert replace(made, gates=own.gates, text=own.text) == own
+    before, after = ([gate.as_dict() for gate in one.gates] for one in (own, made))
+    asked = [gate for gate in after if gate.get("at_least") != 0.0]
+    assert asked == [{"target": "gguf-f16", "agreement_with_trained_at_least": 0.95}]
+    assert len(after) == sum("p95_latency_ms_at_most" not in gate for gate in before)
+
+
+def loosened(name: str) -> str:
+    return lenient(recipe_text(name), "exact_match")
 
 
 def test_a_citys_schema_names_its_departments_and_no_others() -> None:

@@ -10,13 +10,16 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from dizuo.demo.hotline import story as hotline
 from dizuo.demo.hotline.story import HotlineScores
 from dizuo.demo.measure import Score, StoryScores
+from dizuo.demo.meter import story as meter
 from dizuo.demo.report import DemoReport
 from dizuo.demo.screen import scores_table, sites_table
 
 DIGEST = "sha256:" + "ab" * 32
 SCORES = StoryScores(
+    data=meter.DATA,
     before_drift=Score.of(95, 100),
     after_drift=Score.of(10, 100),
     after_update=Score.of(93, 100),
@@ -26,6 +29,7 @@ SCORES = StoryScores(
     num_test=457,
 )
 TEXT = HotlineScores(
+    data=hotline.DATA,
     before_drift=Score.of(460, 500),
     after_drift=Score.of(230, 500),
     after_update=Score.of(440, 500),
@@ -58,6 +62,7 @@ def trace(name: str) -> list[dict[str, str]]:
 REPORT = DemoReport(
     seconds=12.5,
     seed=3,
+    small=False,
     stacks=[],
     sites=[site("site3", "meter-reading-site3"), site("hotline", "harbin-hotline-winter")],
     vision=SCORES,
@@ -83,6 +88,7 @@ def test_report_has_the_promised_form(tmp_path: Path) -> None:
     assert read["format"] == 1
     assert read["seed"] == 3
     fields = {
+        "data",
         "before_drift",
         "after_drift",
         "after_update",
@@ -93,6 +99,8 @@ def test_report_has_the_promised_form(tmp_path: Path) -> None:
     }
     assert set(read["vision"]) == fields
     assert set(read["text"]) == {*fields, "other_city_after_update"}
+    assert read["text"]["data"] == "synthetic"
+    assert read["vision"]["data"] == "real images of handwritten digits, computed drift"
     for story in ("vision", "text"):
         assert set(read[story]["after_update"]) == {"score", "low", "high"}
 
@@ -114,6 +122,23 @@ def test_tables_say_what_matters() -> None:
         assert words in text
 
 
+def test_a_comparison_that_did_not_pass_its_gates_is_shown_and_breaks_no_promise() -> None:
+    console = Console(width=120, record=True)
+    missed = replace(TEXT, random_arm=None)
+    console.print(scores_table("Reading", missed, {}))
+    (line,) = [line for line in console.export_text().splitlines() if "random labels" in line]
+    assert "not served" in line
+    assert replace(REPORT, text=missed).broken_promises() == []
+
+
+def test_what_is_told_in_the_small_promises_no_scores() -> None:
+    poor = replace(TEXT, before_drift=Score.of(0, 24), num_test=24)
+    told = replace(REPORT, text=poor, small=True)
+    assert told.broken_promises() == []
+    assert replace(told, small=False).broken_promises() != []
+    assert replace(told, text_trace=trace("site3")).broken_promises() != []
+
+
 def test_a_report_that_keeps_its_promises() -> None:
     assert REPORT.broken_promises() == []
 
@@ -133,7 +158,7 @@ def test_a_story_that_was_not_told_promises_nothing() -> None:
         ("vision", {"before_drift": Score.of(92, 100)}, "Before the drift less than 93%"),
         ("vision", {"after_drift": Score.of(51, 100)}, "The drift left over 50%"),
         ("vision", {"after_update": Score.of(89, 100)}, "After the update less than 90%"),
-        ("text", {"num_test": 499}, "Fewer than 500 tickets"),
+        ("text", {"num_test": 499}, "Fewer than 500 made-up tickets"),
         ("text", {"num_labels": 601}, "More than 600 labels"),
         ("text", {"before_drift": Score.of(89, 100)}, "Before the drift less than 90%"),
         ("text", {"after_drift": Score.of(61, 100)}, "The drift left over 60%"),

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 from rich.console import Console
+from tests.improvements.conftest import until
 
+from dizuo.cli.progress import Lines
 from dizuo.core.progress import Progress
 from dizuo.demo.screen import Bars, Screen
 
 
 def drawn(*events: Progress, width: int = 120) -> list[str]:
     """The lines of a step's bars after these events."""
-    bars, console = Bars(), Console(width=width, record=True, force_terminal=True)
+    console = Console(width=width, record=True, force_terminal=True)
+    bars = Bars(Lines(console))
     for event in events:
         bars.report(event)
     console.print(bars.progress)
@@ -34,6 +39,27 @@ def test_words_from_elsewhere_are_no_markup() -> None:
     with Screen(console, 1).step("Read [b]this[/b]") as bars:
         bars.summary = "[red]that[/]"
     assert "[1/1] Read [b]this[/b] [red]that[/]" in console.export_text()
+
+
+def test_in_a_file_a_step_says_every_half_minute_how_far_it_is() -> None:
+    now, said = 0.0, io.StringIO()
+    screen = Screen(Console(file=said, width=120), 1, lambda: now)
+    with screen.step("Train") as bars:
+        bars.report(Progress("train", 3, 10))
+        now = 29.0
+        bars.report(Progress("train", 4, 10))
+        assert said.getvalue() == ""
+        now = 30.0
+        until(said.getvalue)  # though no event arrives
+        now = 59.0
+        bars.report(Progress("export"))
+        now = 60.0
+        until(lambda: "export" in said.getvalue())
+    assert said.getvalue().splitlines() == [
+        "[1/1] Train: train: 4/10 steps",
+        "[1/1] Train: export",
+        "✓ [1/1] Train  60.0 s",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -173,6 +173,17 @@ def test_threads_are_shared_out_between_parallel_workers() -> None:
     assert Limits(parallel=10_000).plan(1).threads == 1
 
 
+def test_a_run_that_is_resumed_gets_as_many_threads_as_it_began_with(bench: Bench) -> None:
+    run = bench.submit(2, hold=["step-1"])
+    begun = bench.supervise(replace(QUICK, threads=3))
+    bench.reached("step-1")
+    begun.stop(end_workers=True)
+    bench.release("step-1")
+    bench.supervise(replace(QUICK, threads=1)).wait(run.id, WAIT_SECONDS)
+    plans = [attempt.plan() for attempt in bench.folder(run).attempts()]
+    assert [(plan.fence, plan.threads) for plan in plans] == [(1, 3), (2, 3)]
+
+
 # Cancelling
 
 

@@ -56,9 +56,9 @@ class _Told:
     text: Told[HotlineScores] | None
 
 
-def _tell(names: Sequence[StoryName], stage: Stage) -> _Told:
+def _tell(names: Sequence[StoryName], stage: Stage, sizes: hotline.Sizes) -> _Told:
     """Tell these stories; the hotline's L1 learns while the meters are told."""
-    begun = hotline.begin(stage) if StoryName.HOTLINE in names else None
+    begun = hotline.begin(stage, sizes) if StoryName.HOTLINE in names else None
     vision = meter.tell(stage) if StoryName.METER in names else None
     return _Told(vision, hotline.tell(begun) if begun else None)
 
@@ -72,6 +72,10 @@ def demo(
     ),
     keep: Annotated[
         bool, typer.Option("--keep", help="Leave hub and sites running and print where.")
+    ] = False,
+    small: Annotated[
+        bool,
+        typer.Option("--small", help="Tell the hotline with few tickets, which promise nothing."),
     ] = False,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Build every layer anew.")] = False,
     as_json: JsonFlag = False,
@@ -90,15 +94,16 @@ def demo(
     sites = {site: more for name in names for site, more in _STORIES[name].SITES.items()}
     num_steps = _STEP_START + sum(_STORIES[name].NUM_STEPS for name in names)
     screen = Screen(console(stderr=as_json), num_steps)
-    home = (folder / f"seed-{seed}").resolve()
+    home = (folder / f"seed-{seed}{'-small' if small else ''}").resolve()
     with ExitStack() as running:
         fleet = running.enter_context(Fleet(home / "logs"))
         with screen.step(f"Start a hub and the sites {', '.join(sites)}") as bars:
             town = running.enter_context(running_town(home, fleet, sites, sampler_seed=seed))
             bars.summary = town.hub.url
         hub = DemoHub(town.hub, home / "scratch", no_cache)
-        told = _tell(names, Stage(hub, town.sites, screen, seed, home))
-        report = _report(town, told, screen.seconds, seed)
+        stage = Stage(hub, town.sites, screen, seed, home)
+        told = _tell(names, stage, hotline.SMALL if small else hotline.FULL)
+        report = _report(town, told, stage, small=small)
         report.write(REPORT)
         _show(screen, report, as_json=as_json)
         if keep:
@@ -117,13 +122,14 @@ def _leave(_signal: int, _frame: object) -> None:
     raise SystemExit(1)
 
 
-def _report(town: Town, told: _Told, seconds: float, seed: int) -> DemoReport:
+def _report(town: Town, told: _Told, stage: Stage, *, small: bool) -> DemoReport:
     vision, text = told.vision, told.text
     stories: list[Told[Any]] = [one for one in (vision, text) if one is not None]
     built = {name: stack for one in stories for name, stack in one.built.items()}
     return DemoReport(
-        seconds=round(seconds, 1),
-        seed=seed,
+        seconds=round(stage.screen.seconds, 1),
+        seed=stage.seed,
+        small=small,
         stacks=[_stack(town.hub.stack(one.name, one.version)) for one in built.values()],
         sites=[_site(town.hub.site(name)) for name in town.sites],
         vision=vision.scores if vision else None,

@@ -37,7 +37,7 @@ class BuildFailed(Conflict):
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A stack version that passed its gates, and whether it was found instead of built."""
+    """A stack version, gated or not, and whether it was found instead of built."""
 
     ref: str
     digest: str
@@ -52,6 +52,14 @@ class Built:
     def version(self) -> int:
         """The version."""
         return int(self.ref.partition(":")[2])
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """A rollout on its way: of which stack, and its id."""
+
+    stack: str
+    id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +169,15 @@ class DemoHub:
         self._gate(built, report)
         return built
 
+    def cancel(self, begun: Runs) -> None:
+        """Stop recipes that were begun, but for those that have ended."""
+        for run in begun:
+            try:
+                self.client.cancel_run(run["id"])
+            except HubError as error:
+                if error.status != HTTPStatus.CONFLICT:
+                    raise
+
     def wait_for(self, begun: Runs, report: Reporter) -> list[Built]:
         """What recipes that were begun have made, before any gate.
 
@@ -184,12 +201,25 @@ class DemoHub:
         Raises:
             BuildFailed: one has not; says which gate and why.
         """
-        for built, run in begun:
+        if missed := self.gates_missed(begun, report):
+            raise BuildFailed(missed[0])
+
+    def gates_missed(self, begun: Gates, report: Reporter) -> list[str]:
+        """Wait until gates are measured; a sentence for each stack that has not passed them, with
+        the reasons.
+
+        Raises:
+            BuildFailed: they could not be measured.
+        """
+        for _, run in begun:
             self._follow(run, report)
-            found = self._gate_report(built)
-            if not found.passed:
-                reasons = [rule.reason for rule in found.rules if not rule.passed]
-                raise BuildFailed(f"{built.ref} did not pass its gates: {' '.join(reasons)}")
+        found = [(built, self._gate_report(built)) for built, _ in begun]
+        return [
+            f"{built.ref} did not pass its gates: "
+            + " ".join(rule.reason for rule in gated.rules if not rule.passed)
+            for built, gated in found
+            if not gated.passed
+        ]
 
     def _gate(self, stacks: Sequence[Built], report: Reporter) -> None:
         self.finish_gates(self.begin_gates(stacks), report)
@@ -221,19 +251,31 @@ class DemoHub:
             BuildFailed: a site fell back.
             TookTooLong: a site did not get there.
         """
-        started = self.client.start_rollout(stack, sites, served_as)
+        return self.finish_rollout(self.begin_rollout(stack, sites, served_as), report)
+
+    def begin_rollout(self, stack: str, sites: list[str] | str, served_as: str) -> Rollout:
+        """Direct sites to a release."""
+        return Rollout(stack, self.client.start_rollout(stack, sites, served_as)["id"])
+
+    def finish_rollout(self, begun: Rollout, report: Reporter) -> dict[str, Any]:
+        """Wait until all sites of a rollout serve it.
+
+        Raises:
+            BuildFailed: a site fell back.
+            TookTooLong: a site did not get there.
+        """
 
         def look() -> tuple[object, dict[str, Any] | None]:
-            rollout = self._look_at_rollout(started["id"], report)
+            rollout = self._look_at_rollout(begun.id, report)
             if rollout["state"] == RolloutState.DONE:
                 return rollout, rollout
             if rollout["state"] not in _ON_THE_WAY:
                 raise BuildFailed(
-                    f"The rollout of {stack} ended as {rollout['state']}. {rollout['reason']}"
+                    f"The rollout of {begun.stack} ended as {rollout['state']}. {rollout['reason']}"
                 )
             return rollout, None
 
-        return wait_for(f"the rollout of {stack}", look, self.patience)
+        return wait_for(f"the rollout of {begun.stack}", look, self.patience)
 
     def _look_at_rollout(self, rollout_id: str, report: Reporter) -> dict[str, Any]:
         """A rollout as it is now, told to `report` as sites that have arrived of all."""

@@ -35,14 +35,17 @@ class Score:
 class StoryScores:
     """The scores of one story; each is a share of right answers with its 95% interval.
 
-    `num_returned` samples came back from the drifted site, `num_labels` of them were labelled,
-    `num_test` held-out inputs were asked about for each score.
+    `data` says what the inputs are, in a few words. `random_arm` is None where the layer from
+    random labels did not pass its gates, and so was not served. `num_returned` samples came back
+    from the drifted site, `num_labels` of them were labelled, `num_test` held-out inputs were asked
+    about for each score.
     """
 
+    data: str
     before_drift: Score
     after_drift: Score
     after_update: Score
-    random_arm: Score
+    random_arm: Score | None
     num_returned: int
     num_labels: int
     num_test: int

@@ -53,6 +53,10 @@ class Reviewer:
     stack_digest: str
     truth: Callable[[Mapping[str, Any]], Any]
 
+    def count(self) -> int:
+        """How many samples there are, labelled or not."""
+        return sum(len(self._samples(state)) for state in ("returned", "reviewed", "used"))
+
     def label(self, most: int, report: Reporter) -> tuple[int, int]:
         """Label the samples that the queue gives first, until `most` are labelled.
 

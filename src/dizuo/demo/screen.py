@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,7 +24,7 @@ from rich.progress import (
 from rich.table import Column, Table
 from rich.text import Text
 
-from dizuo.cli.progress import count_words, note_words
+from dizuo.cli.progress import Lines, count_words, note_words
 from dizuo.core.progress import Progress as Event
 from dizuo.demo.measure import Score, StoryScores
 
@@ -35,22 +35,32 @@ class Screen:
 
     console: Console
     num_steps: int
-    started: float = field(default_factory=time.monotonic)
+    clock: Callable[[], float] = time.monotonic
+    started: float = field(init=False)
     _step: int = 0
+
+    def __post_init__(self) -> None:
+        self.started = self.clock()
 
     @contextmanager
     def step(self, title: str) -> Iterator[Bars]:
         """One numbered step: a live line while it runs, below it a bar for each stage, and a tick
-        and its seconds when it is done."""
+        and its seconds when it is done. Where no terminal is, a line every half minute says how far
+        it is."""
         self._step += 1
-        begun = time.monotonic()
+        begun = self.clock()
         label = f"[{self._step}/{self.num_steps}] {title}"
         head = Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
         head.add_task(escape(label), total=None)
-        bars = Bars()
-        with Live(Group(head, bars.progress), console=self.console, transient=True):
+        bars = Bars(Lines(self.console, label, self.clock))
+
+        def draw() -> Group:
+            bars.lines.look()
+            return Group(head, bars.progress)
+
+        with Live(get_renderable=draw, console=self.console, transient=True):
             yield bars
-        seconds = time.monotonic() - begun
+        seconds = self.clock() - begun
         summary = f"[dim]{escape(bars.summary)}[/] [dim]{seconds:.1f} s[/]"
         self.console.print(f"[green]✓[/] {escape(label)} {summary}")
 
@@ -61,7 +71,7 @@ class Screen:
     @property
     def seconds(self) -> float:
         """Since the demo began."""
-        return time.monotonic() - self.started
+        return self.clock() - self.started
 
 
 class _NoteColumn(ProgressColumn):
@@ -88,9 +98,10 @@ def _stage_bars() -> Progress:
 class Bars:
     """The bars of one step: one line for each stage that reports progress, in their order.
 
-    `summary` is what the step came to, in a few words.
+    `lines` tells of it where no terminal is; `summary` is what the step came to, in a few words.
     """
 
+    lines: Lines
     progress: Progress = field(default_factory=_stage_bars)
     summary: str = ""
     _stages: dict[str, TaskID] = field(default_factory=dict)
@@ -108,6 +119,7 @@ class Bars:
             count=count_words(event),
             note=note_words(event),
         )
+        self.lines.report(event)
 
     def _finish_all(self) -> None:
         """A stage that begins ends those before it."""
@@ -131,7 +143,10 @@ def scores_table(title: str, scores: StoryScores, rows: Mapping[str, Score]) -> 
         **rows,
     }
     for words, score in shown.items():
-        table.add_row(words, f"{score.score:.1%}", f"{score.low:.1%} to {score.high:.1%}")
+        if score is None:
+            table.add_row(words, "not served", "")
+        else:
+            table.add_row(words, f"{score.score:.1%}", f"{score.low:.1%} to {score.high:.1%}")
     return table
 
 

@@ -199,6 +199,11 @@ class RunFolder:
         )
         return [self.attempt(fence) for fence in sorted(map(int, fences))]
 
+    def first_plan(self) -> AttemptPlan | None:
+        """The conditions of the oldest attempt; None before it."""
+        attempts = self.attempts()
+        return attempts[0].plan() if attempts else None
+
     def newest_fence(self) -> int:
         """The fence of the newest attempt; 0 before the first."""
         attempts = self.attempts()

@@ -239,7 +239,7 @@ class Supervisor:
             service.start(session, run.id, self._lease_ms())
             # Before the commit: the folder may know of a fence that the database does not (it is
             # given again), never the other way round.
-            attempt.open(self.limits.plan(attempt.fence))
+            attempt.open(self.limits.plan(attempt.fence, folder.first_plan()))
         pid = process.spawn_worker(folder.path, attempt, lock)
         attempt.write_identity(process.identity_of(pid, attempt.fence))
         self._watches[run.id] = Watch(attempt)

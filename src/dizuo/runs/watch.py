@@ -14,11 +14,11 @@ class Limits:
     """How a supervisor runs things.
 
     At most `parallel` workers at once, each with `threads` threads (0 shares the machine's cores
-    out). A worker touches its lease every `beat_seconds` unless its work has reported nothing for
-    `stall_seconds`; without a touch for `lease_seconds` it is ended and its run queued again. A
-    worker that ends without a word is replaced `max_lost` times before the run fails. A cancelled
-    one has `cancel_grace_seconds` to stop by itself. Workers and the queue are looked at every
-    `poll_seconds` while something runs.
+    out) unless its run was begun with another number. A worker touches its lease every
+    `beat_seconds` unless its work has reported nothing for `stall_seconds`; without a touch for
+    `lease_seconds` it is ended and its run queued again. A worker that ends without a word is
+    replaced `max_lost` times before the run fails. A cancelled one has `cancel_grace_seconds` to
+    stop by itself. Workers and the queue are looked at every `poll_seconds` while something runs.
     """
 
     parallel: int = 1
@@ -30,9 +30,11 @@ class Limits:
     cancel_grace_seconds: float = 10.0
     max_lost: int = 3
 
-    def plan(self, fence: int) -> AttemptPlan:
-        """What a worker is told."""
-        threads = self.threads or max(1, (os.cpu_count() or 1) // self.parallel)
+    def plan(self, fence: int, first: AttemptPlan | None = None) -> AttemptPlan:
+        """What a worker is told; with as many threads as its run's `first` attempt had, since sums
+        depend on their number, and what is resumed shall come to the same bits."""
+        shared_out = self.threads or max(1, (os.cpu_count() or 1) // self.parallel)
+        threads = first.threads if first else shared_out
         return AttemptPlan(fence, threads, self.beat_seconds, self.stall_seconds)
 
 

@@ -20,12 +20,19 @@ from dizuo.demo.hotline.copying import varied_rows
 from dizuo.demo.hotline.government import GOVERNMENT
 from dizuo.demo.hotline.model import Desk, Row, Split
 from dizuo.demo.hotline.tickets import Mix, ticket_rows
-from dizuo.demo.hub import Built, Gates, Runs, recipe_text
+from dizuo.demo.hub import Built, Gates, Rollout, Runs, recipe_text
 from dizuo.demo.measure import Score, StoryScores
 from dizuo.demo.promises import Promise
 from dizuo.demo.samples import Reviewer, count_returned, labels_summary, wait_until_sent
 from dizuo.demo.screen import Bars
-from dizuo.demo.story import Stage, Told, bytes_fetched, random_arm_recipe, trace_of
+from dizuo.demo.story import (
+    Stage,
+    Told,
+    bytes_fetched,
+    lenient,
+    random_arm_recipe,
+    trace_of,
+)
 from dizuo.improvements.repin import repin
 
 SITE = "hotline"
@@ -38,23 +45,53 @@ RETURNED = "harbin-calls"
 """The dataset of what the loop's reviewer labelled."""
 BASE = "hotline-base"
 TARGETS = ("safetensors", "gguf-f16")
-NUM_GOVERNMENT = 6400
-NUM_CITY = 1600
-NUM_SUITE = 200
-NUM_CALLS = 960
-NUM_TEST = 500
-NUM_COMPARED = 60
+DATA = "synthetic"
 NEW_SHARE = 0.5
-MAX_LABELS = 600
 HOLDOUT = 0.15
 NUM_STEPS = 16
+_RANDOM_EXACT_MATCH = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """With how many tickets the story is told.
+
+    L1 learns from `government`, each city's L2 from `city`; a gate asks `suite`, and each score
+    `test`. In winter there are `calls`, of which at most `labels` are labelled; the other city
+    answers `compared` before and after. Where the layers learn from too few to be good, gates are
+    `lenient`: they ask for no share of right answers, and not how quick these are.
+    """
+
+    government: int
+    city: int
+    suite: int
+    calls: int
+    labels: int
+    test: int
+    compared: int
+    lenient: bool = False
+
+
+FULL = Sizes(government=6400, city=1600, suite=200, calls=960, labels=600, test=500, compared=60)
+"""What the promises are about."""
+SMALL = Sizes(
+    government=320,
+    city=160,
+    suite=20,
+    calls=80,
+    labels=80,
+    test=24,
+    compared=8,
+    lenient=True,
+)
+"""The same steps in a minute or two, whose scores mean nothing."""
 PROMISE = Promise(
-    things="tickets",
-    num_test=NUM_TEST,
+    things="made-up tickets",
+    num_test=FULL.test,
     before_drift=0.9,
     after_drift=0.6,
     after_update=0.85,
-    num_labels=MAX_LABELS,
+    num_labels=FULL.labels,
 )
 
 
@@ -70,6 +107,7 @@ class HotlineStory:
     """The story's steps in their order; each leaves what the next ones need."""
 
     stage: Stage
+    sizes: Sizes
     built: dict[str, Built] = field(default_factory=dict)
     tickets: dict[str, int] = field(default_factory=dict)
 
@@ -91,18 +129,23 @@ class HotlineStory:
         """L1 begins to learn, from tickets of no city in particular; what the cities' L2 will learn
         from is brought in meanwhile."""
         with self.stage.screen.step("Begin L1: government, from made-up tickets") as bars:
-            versions = self._add_tickets(GOVERNMENT, NUM_GOVERNMENT, bars)
-            begun = self.stage.hub.begin([repin(recipe_text("government", base), versions)])
+            versions = self._add_tickets(GOVERNMENT, self.sizes.government, bars)
+            begun = self.stage.hub.begin([repin(self._text("government", base), versions)])
             for _, desk in CITIES:
-                self.tickets |= self._add_tickets(desk, NUM_CITY, bars)
-            bars.summary = f"{NUM_GOVERNMENT} tickets to learn"
+                self.tickets |= self._add_tickets(desk, self.sizes.city, bars)
+            bars.summary = f"{self.sizes.government} made-up tickets to learn"
             return begun
+
+    def _text(self, name: str, parent: Built) -> str:
+        """A recipe, with gates that these sizes can pass."""
+        text = recipe_text(name, parent)
+        return lenient(text, "exact_match") if self.sizes.lenient else text
 
     def _add_tickets(self, desk: Desk, num_rows: int, bars: Bars) -> dict[str, int]:
         """The tickets that a layer learns from and those that its gates ask about."""
         seed = self.stage.seed
         learned = self._add(f"{desk.name}-tickets", varied_rows(Mix(desk), num_rows, seed), bars)
-        suite = ticket_rows(Mix(desk, Split.HELDOUT), NUM_SUITE, seed)
+        suite = ticket_rows(Mix(desk, Split.HELDOUT), self.sizes.suite, seed)
         return learned | self._add(f"{desk.name}-test", suite, bars)
 
     def finish_industry(self, begun: Runs) -> Runs:
@@ -113,7 +156,7 @@ class HotlineStory:
             (industry,) = hub.wait_for(begun, bars.report)
             gates = hub.begin_gates([industry])
             cities = hub.begin(
-                [repin(recipe_text(name, industry), self.tickets) for name, _ in CITIES]
+                [repin(self._text(name, industry), self.tickets) for name, _ in CITIES]
             )
             hub.finish_gates(gates, bars.report)
             self._note(bars, [industry])
@@ -145,18 +188,18 @@ class HotlineStory:
         """One score, through the site's own address."""
         with self.stage.screen.step(title) as bars:
             score = score_city(self.site, served_as, rows, bars.report)
-            bars.summary = f"{score.score:.1%} of {len(rows)} tickets"
+            bars.summary = f"{score.score:.1%} of {len(rows)} made-up tickets"
             return score
 
     def test_rows(self, mix: Mix) -> list[Row]:
         """Tickets whose places, wordings and mixes no training saw."""
-        return list(ticket_rows(mix, NUM_TEST, self.stage.seed + 1000))
+        return list(ticket_rows(mix, self.sizes.test, self.stage.seed + 1000))
 
     @cached_property
     def calls(self) -> list[Row]:
         """What people call about once the festival has begun."""
         mix = Mix(HARBIN, Split.TRAIN, NEW_SHARE)
-        return list(ticket_rows(mix, NUM_CALLS, self.stage.seed + 2000))
+        return list(ticket_rows(mix, self.sizes.calls, self.stage.seed + 2000))
 
     def work_in_winter(self) -> int:
         """The festival begins; the site goes on and returns what it is unsure of."""
@@ -169,31 +212,47 @@ class HotlineStory:
             )
             wait_until_sent(self.site, bars.report)
             num_returned = count_returned(self.stage.home / SITE / "egress.jsonl")
-            bars.summary = f"{num_returned} of {len(self.calls)} tickets returned"
+            bars.summary = f"{num_returned} of {len(self.calls)} made-up tickets returned"
             return num_returned
 
-    def review(self) -> int:
-        """A stand-in reviewer labels at most MAX_LABELS, in the queue's order."""
+    def review(self, comparison: Rollout | None) -> int:
+        """A stand-in reviewer labels at most `sizes.labels`, in the queue's order. Meanwhile the
+        site gets to the comparison, so that what it fetches next is the loop's alone."""
         with self.stage.screen.step("A stand-in reviewer notes what those were about") as bars:
-            truth = {row["prompt"]: row["label"] for row in self.calls}
-            reviewer = Reviewer(
-                self.stage.hub.client,
-                SITE,
-                self.built[CHANGED].digest,
-                lambda row: truth[row["prompt"]],
-            )
-            num_labels, num_before = reviewer.label(MAX_LABELS, bars.report)
+            num_labels, num_before = self._reviewer().label(self.sizes.labels, bars.report)
             bars.summary = labels_summary(num_labels, num_before)
+            if comparison:
+                self.stage.hub.finish_rollout(comparison, bars.report)
             return num_labels
+
+    def _reviewer(self) -> Reviewer:
+        truth = {row["prompt"]: row["label"] for row in self.calls}
+        digest = self.built[CHANGED].digest
+        return Reviewer(self.stage.hub.client, SITE, digest, lambda row: truth[row["prompt"]])
 
     def begin_random_arm(self, num_labels: int) -> Runs:
         """For comparison the same update begins to learn, from labels of calls chosen at random."""
         order = np.random.default_rng(self.stage.seed + 3000).permutation(len(self.calls))
         rows = [self.calls[index] for index in islice(order.tolist(), num_labels)]
-        name = f"{self._dataset}-random"
+        name = f"{self._dataset}-random-{num_labels}"
         versions = self.stage.hub.add_rows(name, rows, silent, holdout=HOLDOUT)
-        recipe = random_arm_recipe(self._recipe(), self._dataset, "exact_match", 0.1)
+        recipe = random_arm_recipe(
+            self._recipe(),
+            self._dataset,
+            name,
+            metric="exact_match",
+            at_least=0.0 if self.sizes.lenient else _RANDOM_EXACT_MATCH,
+        )
         return self.stage.hub.begin([repin(recipe, versions)])
+
+    def match_random_arm(self, begun: Runs) -> Runs:
+        """The run of the comparison that learns from as many labels as the loop will have: `begun`,
+        or a new one in its place where fewer samples came back than can be labelled."""
+        num_labels = min(self.sizes.labels, self._reviewer().count())
+        if num_labels == self.sizes.labels:
+            return begun
+        self.stage.hub.cancel(begun)
+        return self.begin_random_arm(num_labels)
 
     def begin_improvement(self) -> str:
         """The loop begins to make a new L2 of what was reviewed; the improvement's id."""
@@ -224,14 +283,26 @@ class HotlineStory:
             self._note(bars, [built])
             return built, self.stage.hub.begin_gates([built])
 
-    def serve_random_arm(self, built: Built, gates: Gates) -> None:
-        """Serve it too where it passes its gates, under a name of its own."""
-        title = "For comparison: serve the L2 from random labels beside it"
+    def direct_to_random_arm(self, built: Built, gates: Gates) -> Rollout | None:
+        """Direct the site to it too, under a name of its own; None where it does not pass its
+        gates: that is told, and the story goes on."""
+        title = "For comparison: gate and sign the L2 from random labels"
         with self.stage.screen.step(title) as bars:
-            self.stage.hub.finish_gates(gates, bars.report)
+            if missed := self.stage.hub.gates_missed(gates, bars.report):
+                bars.summary = f"{missed[0]} It is not served."
+                return None
             self.stage.hub.client.release(built.ref)
-            self.stage.hub.roll_out(built.ref, [SITE], RANDOM, bars.report)
-            bars.summary = f"{built.ref} serving at {SITE}"
+            bars.summary = f"{built.ref} signed, on its way to {SITE}"
+            return self.stage.hub.begin_rollout(built.ref, [SITE], RANDOM)
+
+    def measure_random_arm(self, comparison: Rollout | None, rows: Sequence[Row]) -> Score | None:
+        """Its score, where it is served."""
+        title = "Read them with the L2 from random labels"
+        if comparison:
+            return self.measure(title, RANDOM, rows)
+        with self.stage.screen.step(title) as bars:
+            bars.summary = "not served"
+        return None
 
     @property
     def _dataset(self) -> str:
@@ -240,7 +311,7 @@ class HotlineStory:
         return RETURNED if version == 1 else f"{RETURNED}-v{version}"
 
     def _recipe(self) -> str:
-        text = recipe_text("harbin-hotline-winter", self.built["government"])
+        text = self._text("harbin-hotline-winter", self.built["government"])
         return re.sub(rf"\b{RETURNED}\b", self._dataset, text)
 
     def trace(self) -> list[dict[str, Any]]:
@@ -252,7 +323,7 @@ class HotlineStory:
 
     def other_answers(self, rows: Sequence[Row]) -> list[tuple[str, str]]:
         """What the other city's stack says, and its digest."""
-        notes = read_tickets(self.site, OTHER, rows[:NUM_COMPARED], sample=False)
+        notes = read_tickets(self.site, OTHER, rows[: self.sizes.compared], sample=False)
         return [(note.text, note.stack_digest) for note in notes]
 
 
@@ -264,10 +335,10 @@ class Begun:
     industry: Runs
 
 
-def begin(stage: Stage) -> Begun:
+def begin(stage: Stage, sizes: Sizes = FULL) -> Begun:
     """The story's beginning, at a hub with one freshly joined site: its L1 learns from then on,
     whatever else is told meanwhile."""
-    story = HotlineStory(stage)
+    story = HotlineStory(stage, sizes)
     return Begun(story, story.begin_industry(story.import_base()))
 
 
@@ -275,35 +346,34 @@ def tell(begun: Begun) -> Told[HotlineScores]:
     """The rest of the story."""
     story = begun.story
     story.serve(story.finish_cities(story.finish_industry(begun.industry)))
-    random_runs = story.begin_random_arm(MAX_LABELS)  # it learns while the site is asked
+    random_runs = story.begin_random_arm(story.sizes.labels)  # it learns while the site is asked
     usual = story.test_rows(Mix(HARBIN, Split.HELDOUT))
     winter = story.test_rows(Mix(HARBIN, Split.HELDOUT, NEW_SHARE))
     other = story.test_rows(Mix(SHENZHEN, Split.HELDOUT))
-    before = story.measure("Read held-out tickets of Harbin", CHANGED, usual)
+    before = story.measure("Read held-out made-up tickets of Harbin", CHANGED, usual)
     answers = story.other_answers(other)
     num_returned = story.work_in_winter()
+    random_runs = story.match_random_arm(random_runs)
     random_gates = story.gate_random_arm(random_runs)  # measured while the site is asked again
-    after_drift = story.measure("Read held-out tickets of the winter", CHANGED, winter)
-    num_labels = story.review()
-    if num_labels < MAX_LABELS:
-        random_gates = story.gate_random_arm(story.begin_random_arm(num_labels))
-    improvement_id = story.begin_improvement()
-    # Both bring one adapter of the same size: `update_bytes` are those of whichever comes last.
-    story.serve_random_arm(*random_gates)
-    random_arm = story.measure("Read them with the L2 from random labels", RANDOM, winter)
+    after_drift = story.measure("Read held-out made-up tickets of the winter", CHANGED, winter)
+    comparison = story.direct_to_random_arm(*random_gates)
+    num_labels = story.review(comparison)
+    improvement_id = story.begin_improvement()  # it learns while the comparison is asked
+    random_arm = story.measure_random_arm(comparison, winter)
     story.finish_improvement(improvement_id)
+    update_bytes = {SITE: bytes_fetched(story.stage.hub.client, SITE)}
     after_update = story.measure("Read them with the loop's L2", CHANGED, winter)
-    other_score = story.measure("Read held-out tickets of Shenzhen", OTHER, other)
+    other_score = story.measure("Read held-out made-up tickets of Shenzhen", OTHER, other)
     scores = HotlineScores(
+        data=DATA,
         before_drift=before,
         after_drift=after_drift,
         after_update=after_update,
         random_arm=random_arm,
         num_returned=num_returned,
         num_labels=num_labels,
-        num_test=NUM_TEST,
+        num_test=len(winter),
         other_city_after_update=other_score,
     )
     same = story.other_answers(other) == answers
-    update_bytes = {SITE: bytes_fetched(story.stage.hub.client, SITE)}
     return Told(scores, story.built, update_bytes, story.trace(), same)

@@ -1,7 +1,8 @@
 """Teaching a model by TRL: one optimiser, resumable to the same bits. Heavy.
 
-On a processor the same work on the same machine gives the same bits; a graphics processor sums in
-an order that varies, so there a resumed run ends close by, not equal.
+On a processor the same work with as many threads on the same machine gives the same bits, and a run
+that is resumed gets as many threads as it began with; a graphics processor sums in an order that
+varies, so there a resumed run ends close by, not equal.
 """
 
 from __future__ import annotations
@@ -39,8 +40,7 @@ _PRETRAIN_BETA2 = 0.98
 MOST_LOGITS = 1 << 27
 """Above this TRL's tiles keep memory bounded."""
 _SMALL_WORK = 8 * 10**9
-"""Parameters times tokens of a step below which one thread computes; the story's base has 10**10.
-(Its step takes 4 s with one thread and 17 s with two where ten other programs want two cores.)"""
+"""Parameters times tokens of a step below which one thread computes (docs/decisions/0309)."""
 
 
 class _ByLength(LengthGroupedSampler):  # type: ignore[misc]

@@ -122,7 +122,8 @@ class _Plan:
 
 
 def tune(job: TuneJob, report: Reporter, cancelled: Callable[[], bool]) -> TunedLayer:
-    """Train one layer; on a processor the same job gives the same bytes, killed on the way or not.
+    """Train one layer; on a processor the same job with as many threads gives the same bytes,
+    killed on the way or not.
 
     Raises:
         Cancelled: `cancelled()` became true.
