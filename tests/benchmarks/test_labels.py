@@ -13,6 +13,7 @@ from benchmarks.rig.reviewing import Desk
 from tests.benchmarks.test_measurements import last_line
 from tests.families.vision import factory
 
+from benchmarks import labels
 from dizuo.core.digests import sha256_bytes
 from dizuo.datasets.content import from_wire, input_digest
 from dizuo.demo.meter.digits import split_digits
@@ -20,6 +21,12 @@ from dizuo.edge.wire import Direction
 from dizuo.families.vision.runtime import open_engine
 
 NUM_ROWS = 100
+
+
+@pytest.fixture(autouse=True)
+def _few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intervals are there, only rougher."""
+    monkeypatch.setattr(labels, "NUM_RESAMPLES", 100)
 
 
 def right(*accuracies: float) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
