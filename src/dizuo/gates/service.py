@@ -11,7 +11,7 @@ from dizuo.core.ids import new_id
 from dizuo.database.tables import DEFAULT_PROJECT
 from dizuo.gates import store
 from dizuo.gates.report import GateReport
-from dizuo.gates.store import StoredReport
+from dizuo.gates.store import StoredReport, Verdict
 
 
 def save_report(
@@ -69,3 +69,10 @@ def latest_report(
     """
     stored = latest_stored(session, stack_digest, project_id=project_id)
     return stored.report if stored else None
+
+
+def latest_verdicts(
+    session: Session, *, project_id: str = DEFAULT_PROJECT, limit: int = 20
+) -> list[Verdict]:
+    """Which stacks were gated last, newest first, and whether they passed."""
+    return store.verdicts(session, project_id, limit)

@@ -74,3 +74,20 @@ def newest(session: Session, project_id: str, stack_digest: str) -> StoredReport
     )
     row = session.scalar(query.order_by(GateReportRow.id.desc()).limit(1))
     return _stored(row) if row else None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a stack passed its gates, and when they were measured; without what was measured."""
+
+    stack_digest: str
+    passed: bool
+    created_ms: int
+
+
+def verdicts(session: Session, project_id: str, limit: int) -> list[Verdict]:
+    """The newest verdicts of a project, newest first."""
+    query = select(GateReportRow.stack_digest, GateReportRow.passed, GateReportRow.created_ms)
+    query = query.where(GateReportRow.project_id == project_id)
+    rows = session.execute(query.order_by(GateReportRow.id.desc()).limit(limit))
+    return [Verdict(digest, passed, created_ms) for digest, passed, created_ms in rows]

@@ -116,6 +116,11 @@ def get(
     return improvement
 
 
+def num_awaiting_approval(session: Session, *, project_id: str = DEFAULT_PROJECT) -> int:
+    """How many improvements of a project wait for somebody to let them be released."""
+    return store.count_in_state(session, project_id, State.AWAITING_APPROVAL)
+
+
 def decide(
     session: Session, improvement_id: str, caller: Principal, *, approve: bool
 ) -> Improvement:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import asdict
 
-from sqlalchemy import String, Text, select
+from sqlalchemy import String, Text, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from dizuo.database.tables import Id, Json, Millis, Name, ProjectId, Row
@@ -104,6 +104,14 @@ def in_states(session: Session, states: Collection[str]) -> list[Improvement]:
     """The improvements that are in one of these states, oldest first."""
     query = select(ImprovementRow).where(ImprovementRow.state.in_(states))
     return [_improvement(row) for row in session.scalars(query.order_by(ImprovementRow.id))]
+
+
+def count_in_state(session: Session, project_id: str, state: State) -> int:
+    """How many improvements of a project are in this state."""
+    query = select(func.count()).where(
+        ImprovementRow.project_id == project_id, ImprovementRow.state == state.value
+    )
+    return session.scalar(query) or 0
 
 
 def policy(session: Session, project_id: str) -> Policy | None:

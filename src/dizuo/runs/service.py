@@ -113,6 +113,11 @@ def listing(
     return store.newest(session, project_id, kind=kind, state=state, limit=limit)
 
 
+def counts(session: Session, *, project_id: str = DEFAULT_PROJECT) -> dict[RunState, int]:
+    """How many runs of a project are in each state."""
+    return store.counts(session, project_id)
+
+
 def in_state(session: Session, state: RunState) -> list[Run]:
     """Every run in this state, in every project, oldest first."""
     return store.in_state(session, state)

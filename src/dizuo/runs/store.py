@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import JSON, Text, UniqueConstraint, select
+from sqlalchemy import JSON, Text, UniqueConstraint, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from dizuo.database.tables import Id, Json, Millis, Name, ProjectId, Row
@@ -103,3 +103,9 @@ def newest(
         query = query.where(RunRow.state == state.value)
     query = query.order_by(RunRow.id.desc()).limit(limit)
     return [_run(row) for row in session.scalars(query)]
+
+
+def counts(session: Session, project_id: str) -> dict[RunState, int]:
+    """How many runs of a project are in each state."""
+    query = select(RunRow.state, func.count()).where(RunRow.project_id == project_id)
+    return {RunState(state): number for state, number in session.execute(query.group_by(RunRow.state))}

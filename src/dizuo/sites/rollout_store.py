@@ -198,3 +198,12 @@ def change(session: Session, rollout_id: str, changes: Mapping[str, Any]) -> Non
 def _assign(row: RolloutRow | RolloutSiteRow, changes: Mapping[str, Any]) -> None:
     for name, value in changes.items():
         setattr(row, name, value.value if isinstance(value, RolloutState | EntryState) else value)
+
+
+def open_ones(session: Session, project_id: str, limit: int) -> list[Rollout]:
+    """The newest rollouts that are under way, newest first, without their entries."""
+    query = select(RolloutRow).where(
+        RolloutRow.project_id == project_id,
+        RolloutRow.state.in_([RolloutState.PENDING.value, RolloutState.PROGRESSING.value]),
+    )
+    return [_rollout(row) for row in session.scalars(query.order_by(RolloutRow.id.desc()).limit(limit))]

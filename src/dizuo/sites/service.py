@@ -33,7 +33,7 @@ from dizuo.sites.errors import (
     SiteNameTaken,
     SiteNotFound,
 )
-from dizuo.sites.model import IssuedToken, Site
+from dizuo.sites.model import IssuedToken, Site, SiteCounts
 from dizuo.sites.rollout_model import Entry
 
 DEFAULT_TOKEN_SECONDS = 24 * 3600
@@ -159,6 +159,13 @@ def check_in(
 def listing(session: Session, *, project_id: str = DEFAULT_PROJECT) -> list[Site]:
     """Every site, by name."""
     return store.every(session, project_id)
+
+
+def counts(
+    session: Session, seen_since_ms: int, *, project_id: str = DEFAULT_PROJECT
+) -> SiteCounts:
+    """The sites of a project in figures; those seen since are online."""
+    return store.counts(session, project_id, seen_since_ms)
 
 
 def show(session: Session, name: str, *, project_id: str = DEFAULT_PROJECT) -> Site:

@@ -13,7 +13,9 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    case,
     delete,
+    func,
     select,
     update,
 )
@@ -21,7 +23,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from dizuo.database.tables import Id, Millis, Name, ProjectId, Row
 from dizuo.edge.wire import DesiredState, SiteError
-from dizuo.sites.model import Site
+from dizuo.sites.model import Site, SiteCounts
 
 _Stacks = list[dict[str, Any]]
 
@@ -230,3 +232,23 @@ def directions(session: Session, site_id: str) -> list[dict[str, Any]]:
         }
         for row in rows
     ]
+
+
+def counts(session: Session, project_id: str, seen_since_ms: int) -> SiteCounts:
+    """How many sites of a project there are in each state, and how many were seen since."""
+    query = (
+        select(
+            SiteRow.state,
+            func.count(),
+            func.sum(case((SiteRow.last_seen_ms >= seen_since_ms, 1), else_=0)),
+            func.sum(SiteRow.answers),
+        )
+        .where(SiteRow.project_id == project_id)
+        .group_by(SiteRow.state)
+    )
+    rows = session.execute(query).all()
+    return SiteCounts(
+        by_state={state: number for state, number, _, _ in rows},
+        num_online=sum(int(online) for _, _, online, _ in rows),
+        num_answers=sum(int(answers) for _, _, _, answers in rows),
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from sqlalchemy.orm import Session
@@ -21,6 +22,7 @@ from dizuo.stacks.resolve import resolve
 from dizuo.stacks.trace import trace
 
 __all__ = [
+    "count",
     "digests",
     "find_by_inputs",
     "get",
@@ -31,6 +33,7 @@ __all__ = [
     "log",
     "mark_released",
     "mark_withdrawn",
+    "refs",
     "register",
     "resolve",
     "trace",
@@ -171,6 +174,18 @@ def log(session: Session, name: str, *, project_id: str = DEFAULT_PROJECT) -> li
             next_step="See `dizuo model ls` for those there are.",
         )
     return found
+
+
+def refs(
+    session: Session, digests: Collection[str], *, project_id: str = DEFAULT_PROJECT
+) -> dict[str, str]:
+    """`name:version` of those of these digests that a project has."""
+    return store.refs(session, project_id, digests)
+
+
+def count(session: Session, *, project_id: str = DEFAULT_PROJECT) -> tuple[int, int]:
+    """How many versions a project has, and how many of them are released."""
+    return store.count(session, project_id)
 
 
 def digests(session: Session) -> list[str]:

@@ -1,0 +1,69 @@
+"""The console as a part of the hub's application."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+
+from fastapi import FastAPI
+from nicegui import app as pages
+from nicegui import ui
+from starlette.routing import Mount
+from starlette.staticfiles import StaticFiles
+
+from dizuo.console import preferences, signing_in
+from dizuo.console.gate import Gate
+from dizuo.console.live import Feeds
+from dizuo.console.parts import Parts
+
+_STATIC = Path(__file__).parent / "static"
+_PAGES = ("overview",)
+_RECONNECT_SECONDS = 30.0
+
+
+def mount(app: FastAPI, parts: Parts) -> None:
+    """Let the hub's app serve the console at `/`, behind all of its own routes.
+
+    The app's lifespan starts and ends what the pages need, so the server must run it.
+    """
+    console = _console()
+    console.state.parts = pages.state.parts = parts
+    pages.state.feeds = Feeds()
+    app.router.routes.append(Mount("/", Gate(console, lambda: parts.database)))
+    around = app.router.lifespan_context
+
+    @asynccontextmanager
+    async def lifespan(outer: FastAPI) -> AsyncIterator[None]:
+        async with around(outer), console.router.lifespan_context(console):
+            yield
+
+    app.router.lifespan_context = lifespan
+
+
+@cache
+def _console() -> FastAPI:
+    """The one application of this process: NiceGUI has no second."""
+    console = FastAPI(title="dizuo console", docs_url=None, redoc_url=None, openapi_url=None)
+    console.include_router(signing_in.router)
+    console.include_router(preferences.router)
+    console.mount("/console/static", StaticFiles(directory=_STATIC))
+    for name in _PAGES:
+        import_module(f"dizuo.console.pages.{name}")
+    ui.add_head_html(
+        '<link rel="stylesheet" href="/console/static/console.css">'
+        '<link rel="icon" href="/console/static/icon.svg">',
+        shared=True,
+    )
+    ui.run_with(
+        console,
+        title="dizuo",
+        dark=None,
+        tailwind=False,
+        binding_refresh_interval=None,
+        reconnect_timeout=_RECONNECT_SECONDS,
+        show_welcome_message=False,
+    )
+    return console
