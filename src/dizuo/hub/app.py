@@ -11,8 +11,8 @@ from fastapi import FastAPI
 from starlette.requests import Request
 
 from dizuo import __version__
+from dizuo.access import accounts_api, audit_api
 from dizuo.access import api as access_api
-from dizuo.access import audit_api
 from dizuo.access import service as access
 from dizuo.access.http import install_error_handler, secret_of
 from dizuo.access.model import Surface
@@ -44,6 +44,7 @@ from dizuo.stacks import api as stacks_api
 
 _ROUTERS = (
     access_api.router,
+    accounts_api.router,
     audit_api.router,
     datasets_api.router,
     stacks_api.router,

@@ -58,6 +58,11 @@ def _announce(settings: HubSettings, *, is_first: bool, as_json: bool) -> None:
     print_fields((name, facts[name]) for name in ("home", "credentials", "api"))
     if not facts["keys"]:
         say(f"To sign releases it needs keys: dizuo --home {settings.home} keys init")
+    if is_first:
+        home = f"--home {settings.home}"
+        say(
+            f"To let people sign in, make an account: dizuo {home} account create NAME --role admin"
+        )
 
 
 @contextmanager
