@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import PlainTextResponse, Response
 from nicegui import app as pages
 from nicegui import ui
 from starlette.routing import Mount
@@ -18,6 +21,8 @@ from dizuo.console import preferences, signing_in
 from dizuo.console.gate import Gate
 from dizuo.console.live import Feeds
 from dizuo.console.parts import Parts
+from dizuo.console.plain import told
+from dizuo.console.presence import Presence
 
 _STATIC = Path(__file__).parent / "static"
 _PAGES = ("overview",)
@@ -32,13 +37,18 @@ def mount(app: FastAPI, parts: Parts) -> None:
     console = _console()
     console.state.parts = pages.state.parts = parts
     pages.state.feeds = Feeds()
+    pages.state.presence = Presence(parts.database)
     app.router.routes.append(Mount("/", Gate(console, lambda: parts.database)))
     around = app.router.lifespan_context
 
     @asynccontextmanager
     async def lifespan(outer: FastAPI) -> AsyncIterator[None]:
         async with around(outer), console.router.lifespan_context(console):
-            yield
+            watching = asyncio.create_task(pages.state.presence.watch())
+            try:
+                yield
+            finally:
+                watching.cancel()
 
     app.router.lifespan_context = lifespan
 
@@ -50,6 +60,8 @@ def _console() -> FastAPI:
     console.include_router(signing_in.router)
     console.include_router(preferences.router)
     console.mount("/console/static", StaticFiles(directory=_STATIC))
+    pages.add_exception_handler(404, _no_page)
+    pages.add_exception_handler(RequestValidationError, _no_page)
     for name in _PAGES:
         import_module(f"dizuo.console.pages.{name}")
     ui.add_head_html(
@@ -67,3 +79,10 @@ def _console() -> FastAPI:
         show_welcome_message=False,
     )
     return console
+
+
+def _no_page(request: Request, _error: Exception) -> Response:
+    """Where there is no page; of NiceGUI's own files a browser needs no page about that."""
+    if request.url.path.startswith("/_nicegui"):
+        return PlainTextResponse("There is no such file.", 404)
+    return told("no_page", 404)

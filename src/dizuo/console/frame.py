@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
+import logging
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar, cast
@@ -18,16 +19,19 @@ from starlette.concurrency import run_in_threadpool
 
 from dizuo.access import sessions
 from dizuo.access.model import Person, Principal, Role
+from dizuo.access.sessions import SessionEnded
 from dizuo.console.gate import SESSION_COOKIE
 from dizuo.console.live import Feeds
 from dizuo.console.markup import EMPTY, join, link, tag
 from dizuo.console.messages import Language, Words
 from dizuo.console.parts import Parts
+from dizuo.console.presence import Presence, sign_in_address
 from dizuo.console.visit import CURRENT, Theme, Visit
 from dizuo.core.errors import DizuoError
 
 P = ParamSpec("P")
 T = TypeVar("T")
+_logger = logging.getLogger(__name__)
 NAVIGATION = (
     ("overview", "/"),
     ("stacks", "/stacks"),
@@ -98,7 +102,12 @@ class View:
         return await run_in_threadpool(changing)
 
     def follow(
-        self, key: str, look: Callable[[Session], T], show: Callable[[T], None], *, seconds: float = 2.0
+        self,
+        key: str,
+        look: Callable[[Session], T],
+        show: Callable[[T], None],
+        *,
+        seconds: float = 2.0,
     ) -> None:
         """Show what a function finds in this person's project, and again whenever it changes.
 
@@ -111,6 +120,21 @@ class View:
                 return look(session)
 
         self.feeds.follow(self.client, (self.project_id, key), read, show, seconds=seconds)
+
+    def doing(self, act: Callable[P, Awaitable[None]]) -> Callable[P, Awaitable[None]]:
+        """An event's handler that tells on the page what was refused; whose session has ended is
+        sent to sign in, and comes back to this page."""
+
+        @wraps(act)
+        async def handled(*args: P.args, **kwargs: P.kwargs) -> None:
+            try:
+                await act(*args, **kwargs)
+            except SessionEnded:
+                self.client.open(sign_in_address(self.client.request))
+            except DizuoError as error:
+                self.tell(error)
+
+        return handled
 
     def tell(self, error: DizuoError) -> None:
         """Say on the page that something was refused, and what to do about it."""
@@ -155,7 +179,7 @@ def console_page(
             view = _view(request)
             ui.page_title(f"{view.words(title)} · dizuo")
             with _frame(view, part, str(request.url.path)):
-                await build(view, **given)
+                await _build(view, build, given)
 
         of_build = inspect.signature(build, eval_str=True).parameters
         asked = inspect.Parameter("request", inspect.Parameter.KEYWORD_ONLY, annotation=Request)
@@ -171,17 +195,39 @@ def console_page(
     return declare
 
 
+async def _build(
+    view: View, build: Callable[..., Awaitable[None]], given: Mapping[str, Any]
+) -> None:
+    """Build a page's content; where that fails, say so in its place."""
+    try:
+        await build(view, **given)
+    except DizuoError as error:
+        view.client.status_code = error.http_status
+        sentence = error_sentence(view.words, error)
+    except Exception:  # the page's edge: logged, and told without its details
+        _logger.exception("a page could not be built")
+        view.client.status_code = 500
+        sentence = view.words("told.failed")
+    else:
+        return
+    notice = tag("p", sentence, class_="notice bad", role="alert")
+    title = tag("h1", view.words("told.failed_title"))
+    ui.html(join([title, notice]), sanitize=False).classes("rows")
+
+
 def _view(request: Request) -> View:
     visit = CURRENT.get()
     assert visit.person is not None, "the gate lets nobody else in"
     state = request.app.state
+    secret = request.cookies[SESSION_COOKIE]
+    cast(Presence, state.presence).enter(ui.context.client, secret)
     return View(
         visit,
         visit.person,
         cast(Parts, state.parts),
         cast(Feeds, state.feeds),
         ui.context.client,
-        request.cookies[SESSION_COOKIE],
+        secret,
     )
 
 
@@ -216,7 +262,7 @@ def _side(view: View, part: str, path: str) -> str:
 
 
 def _choices(view: View, path: str) -> object:
-    """Language, colours, and the way out; forms, so that they work by keyboard and without a socket."""
+    """Language, colours, and the way out: forms, so that they need no socket."""
     words, visit = view.words, view.visit
     languages = [
         tag("button", one.own_name, name="language", value=one.value, lang=one.tag)
@@ -224,8 +270,13 @@ def _choices(view: View, path: str) -> object:
         if one is not visit.language
     ]
     themes = [
-        tag("button", words(f"theme.{one.value}"), name="theme", value=one.value,
-            aria_pressed=str(one is visit.theme).lower())
+        tag(
+            "button",
+            words(f"theme.{one.value}"),
+            name="theme",
+            value=one.value,
+            aria_pressed=str(one is visit.theme).lower(),
+        )
         for one in Theme
     ]
     prefer = tag(

@@ -1,4 +1,4 @@
-"""What stands before every page and every socket of the console: who is it, and whence do they come.
+"""What stands before every page and every socket of the console: who is it, and from where.
 
 NiceGUI accepts sockets from any origin and knows no people; both are settled here, once, for all
 that it serves. Strangers reach the sign-in page and the files that it needs, nothing else.
@@ -30,8 +30,8 @@ ELSEWHERE = ("/api/", "/edge/", "/v2/", "/tuf/")
 """Other surfaces: an address below them that no route knows is no page."""
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval';"
-    " style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; object-src 'none';"
+    "Content-Security-Policy": "default-src 'self';"
+    " script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; object-src 'none';"
     " base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -100,7 +100,7 @@ async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1008})
         return
-    sentence = "This form was not sent from a page of this hub. Open the page anew and send it there."
+    sentence = "This was not sent from a page of this hub. Open the page anew and send it there."
     await PlainTextResponse(sentence, 403)(scope, receive, send)
 
 

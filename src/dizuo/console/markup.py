@@ -51,6 +51,11 @@ def badge(text: object, tone: str = "neutral") -> Markup:
     return tag("span", text, class_=f"badge badge-{tone}")
 
 
+def panel(title: str, *children: object) -> Markup:
+    """A part of a page under its own heading."""
+    return tag("section", tag("h2", title), *children, class_="panel")
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """A table's column: its title, and whether figures stand in it."""

@@ -7,7 +7,7 @@ from typing import Annotated
 from urllib.parse import quote
 
 from fastapi import APIRouter, Form, Request
-from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from fastapi.responses import RedirectResponse, Response
 from markupsafe import Markup
 from starlette.concurrency import run_in_threadpool
 
@@ -15,10 +15,11 @@ from dizuo.access import accounts, sessions
 from dizuo.access.sessions import SignInRefused
 from dizuo.access.throttle import TooManyTries
 from dizuo.console.gate import SESSION_COOKIE, SIGN_IN
-from dizuo.console.markup import EMPTY, join, link, tag
+from dizuo.console.markup import EMPTY, link, tag
 from dizuo.console.messages import Language, Words
 from dizuo.console.parts import Parts
-from dizuo.console.visit import CURRENT, LANGUAGE_COOKIE, Theme
+from dizuo.console.plain import plain_page
+from dizuo.console.visit import CURRENT, LANGUAGE_COOKIE
 from dizuo.core.errors import DizuoError
 
 router = APIRouter()
@@ -95,9 +96,10 @@ def _sign_in_address(wanted: str) -> str:
 async def _form(request: Request, wanted: str, name: str, error: DizuoError | None) -> Response:
     parts: Parts = request.app.state.parts
     has_accounts = await run_in_threadpool(_has_accounts, parts)
-    visit = CURRENT.get()
-    page = _page(visit.words, visit.theme, _body(visit.words, wanted, name, error, has_accounts))
-    return HTMLResponse(page, status_code=error.http_status if error else 200)
+    content = _content(CURRENT.get().words, wanted, name, error, has_accounts)
+    return plain_page(
+        CURRENT.get().words("sign_in.title"), *content, status=error.http_status if error else 200
+    )
 
 
 def _has_accounts(parts: Parts) -> bool:
@@ -105,23 +107,9 @@ def _has_accounts(parts: Parts) -> bool:
         return accounts.has_any(session)
 
 
-def _page(words: Words, theme: Theme, body: Markup) -> str:
-    head = join(
-        [
-            tag("meta", charset="utf-8"),
-            tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-            tag("title", words("sign_in.title")),
-            tag("link", rel="stylesheet", href="/console/static/console.css"),
-            tag("link", rel="icon", href="/console/static/icon.svg"),
-        ]
-    )
-    whole = tag("html", tag("head", head), body, lang=words.language.tag, data_theme=theme.value)
-    return f"<!doctype html>{whole}"
-
-
-def _body(
+def _content(
     words: Words, wanted: str, name: str, error: DizuoError | None, has_accounts: bool
-) -> Markup:
+) -> tuple[Markup, ...]:
     refused = (
         tag("p", words(f"errors.{error.code}", message=error), class_="notice bad", role="alert")
         if error
@@ -133,32 +121,30 @@ def _body(
         tag("input", type="hidden", name="next", value=wanted),
         tag("label", words("sign_in.name"), for_="name"),
         tag(
-            "input", id="name", name="name", value=name, autocomplete="username", required=True,
-            autofocus=not name, maxlength="200",
+            "input",
+            id="name",
+            name="name",
+            value=name,
+            autocomplete="username",
+            required=True,
+            autofocus=not name,
+            maxlength="200",
         ),
         tag("label", words("sign_in.password"), for_="password"),
         tag(
-            "input", id="password", name="password", type="password", required=True,
-            autocomplete="current-password", autofocus=bool(name),
+            "input",
+            id="password",
+            name="password",
+            type="password",
+            required=True,
+            autocomplete="current-password",
+            autofocus=bool(name),
         ),
         tag("button", words("sign_in.button"), type="submit", class_="button primary"),
         method="post",
         action=SIGN_IN,
     )
-    brand = tag("p", tag("span", "底座", lang="zh-CN"), " dizuo", class_="brand")
-    return tag(
-        "body",
-        tag(
-            "main",
-            brand,
-            tag("h1", words("sign_in.title")),
-            refused,
-            first,
-            form,
-            _languages(words, wanted),
-            class_="sign-in",
-        ),
-    )
+    return refused, first, form, _languages(words, wanted)
 
 
 def _first_account(words: Words) -> Markup:

@@ -108,4 +108,6 @@ def newest(
 def counts(session: Session, project_id: str) -> dict[RunState, int]:
     """How many runs of a project are in each state."""
     query = select(RunRow.state, func.count()).where(RunRow.project_id == project_id)
-    return {RunState(state): number for state, number in session.execute(query.group_by(RunRow.state))}
+    return {
+        RunState(state): number for state, number in session.execute(query.group_by(RunRow.state))
+    }

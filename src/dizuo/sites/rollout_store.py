@@ -206,4 +206,6 @@ def open_ones(session: Session, project_id: str, limit: int) -> list[Rollout]:
         RolloutRow.project_id == project_id,
         RolloutRow.state.in_([RolloutState.PENDING.value, RolloutState.PROGRESSING.value]),
     )
-    return [_rollout(row) for row in session.scalars(query.order_by(RolloutRow.id.desc()).limit(limit))]
+    return [
+        _rollout(row) for row in session.scalars(query.order_by(RolloutRow.id.desc()).limit(limit))
+    ]

@@ -14,7 +14,7 @@ from dizuo.console import history
 from dizuo.console.charts import sparkline
 from dizuo.console.figures import ONLINE_PERIODS, Disk, Figures, disk_of, figures_of
 from dizuo.console.frame import View, console_page
-from dizuo.console.markup import EMPTY, Column, badge, join, link, table, tag
+from dizuo.console.markup import EMPTY, Column, badge, join, link, panel, table, tag
 from dizuo.console.messages import Words
 from dizuo.console.telling import num_bytes, number, when
 from dizuo.core.clock import now_ms
@@ -100,7 +100,9 @@ def _figures(words: Words, seen: Seen) -> list[Markup]:
     free = words("overview.free", size=num_bytes(disk.free_bytes))
     return [
         _figure(words, "sites_online", online, "/sites", seen.histories),
-        _figure(words, "samples_waiting", number(figures.num_waiting_samples), "/review", seen.histories),
+        _figure(
+            words, "samples_waiting", number(figures.num_waiting_samples), "/review", seen.histories
+        ),
         _figure(words, "runs_active", number(figures.num_active_runs), "/runs", seen.histories),
         _figure(words, "stacks", number(figures.num_stacks), "/stacks", {}),
         _figure(words, "approvals", number(figures.num_awaiting_approval), "/approvals", {}),
@@ -119,14 +121,17 @@ def _figure(
     line = sparkline(histories.get(name, ()), words("overview.last_day", figure=title))
     named = link(title, href) if href else title
     return tag(
-        "div", tag("p", named, class_="name"), tag("p", value, class_="value"), line, class_="figure"
+        "div",
+        tag("p", named, class_="name"),
+        tag("p", value, class_="value"),
+        line,
+        class_="figure",
     )
 
 
 def _rollouts(words: Words, figures: Figures) -> Markup:
-    title = tag("h2", words("overview.rollouts"))
     if not figures.rollouts:
-        return tag("section", title, tag("p", words("overview.no_rollouts"), class_="muted"), class_="panel")
+        return _nothing(words, "rollouts")
     rows = [
         (
             link(f"{one.direction.name}:{one.direction.version}", f"/releases/rollouts/{one.id}"),
@@ -144,23 +149,32 @@ def _rollouts(words: Words, figures: Figures) -> Markup:
         Column(words("column.sites_done"), is_number=True),
         Column(words("column.started")),
     ]
-    return tag("section", title, table(columns, rows, words("overview.rollouts")), class_="panel")
+    title = words("overview.rollouts")
+    return panel(title, table(columns, rows, title))
 
 
 def _verdicts(words: Words, figures: Figures) -> Markup:
-    title = tag("h2", words("overview.verdicts"))
     if not figures.verdicts:
-        return tag("section", title, tag("p", words("overview.no_verdicts"), class_="muted"), class_="panel")
+        return _nothing(words, "verdicts")
     rows = [
         (
             _stack_link(figures.refs.get(one.stack_digest)),
-            badge(words("gate.passed"), "good") if one.passed else badge(words("gate.failed"), "bad"),
+            _verdict(words, one.passed),
             when(words, one.created_ms, now_ms()),
         )
         for one in figures.verdicts
     ]
     columns = [Column(words(f"column.{name}")) for name in ("stack", "gates", "measured")]
-    return tag("section", title, table(columns, rows, words("overview.verdicts")), class_="panel")
+    title = words("overview.verdicts")
+    return panel(title, table(columns, rows, title))
+
+
+def _nothing(words: Words, name: str) -> Markup:
+    return panel(words(f"overview.{name}"), tag("p", words(f"overview.no_{name}"), class_="muted"))
+
+
+def _verdict(words: Words, passed: bool) -> Markup:
+    return badge(words("gate.passed"), "good") if passed else badge(words("gate.failed"), "bad")
 
 
 def _stack_link(ref: str | None) -> object:
