@@ -32,17 +32,7 @@ from dizuo.core.errors import DizuoError
 P = ParamSpec("P")
 T = TypeVar("T")
 _logger = logging.getLogger(__name__)
-NAVIGATION = (
-    ("overview", "/"),
-    ("stacks", "/stacks"),
-    ("data", "/data"),
-    ("runs", "/runs"),
-    ("review", "/review"),
-    ("releases", "/releases"),
-    ("sites", "/sites"),
-    ("approvals", "/approvals"),
-    ("audit", "/audit"),
-)
+NAVIGATION = (("overview", "/"),)
 """Keys of the catalogue's `nav.`, and addresses, in their order."""
 _QUASAR: dict[Language, QuasarLanguage] = {Language.ENGLISH: "en-US", Language.CHINESE: "zh-CN"}
 

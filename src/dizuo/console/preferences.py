@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, cast
+from typing import Annotated
 
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse, Response
 from starlette.concurrency import run_in_threadpool
 
-from dizuo.access import accounts, model
+from dizuo.access import accounts
 from dizuo.console.messages import Language
 from dizuo.console.parts import Parts
 from dizuo.console.signing_in import inside
@@ -33,8 +33,8 @@ async def prefer(
 
     def keep() -> None:
         with parts.database.transaction() as session:
-            spoken = cast(model.Language, (language or visit.language).value)
-            worn = cast(model.Theme, (theme or visit.theme).value)
+            spoken = (language or visit.language).value
+            worn = (theme or visit.theme).value
             accounts.set_preferences(session, person, spoken, worn)
 
     await run_in_threadpool(keep)
