@@ -33,9 +33,9 @@ async def prefer(
 
     def keep() -> None:
         with parts.database.transaction() as session:
-            spoken = (language or visit.language).value
-            worn = (theme or visit.theme).value
-            accounts.set_preferences(session, person, spoken, worn)
+            accounts.set_preferences(
+                session, person, (language or visit.language).value, (theme or visit.theme).value
+            )
 
     await run_in_threadpool(keep)
     return RedirectResponse(inside(next), 303)
