@@ -76,6 +76,12 @@ CALLS: dict[str, Callable[[HubClient], object]] = {
     "tokens": lambda hub: hub.tokens(),
     "create_token": lambda hub: hub.create_token("t", "reader"),
     "revoke_token": lambda hub: hub.revoke_token("t"),
+    "accounts": lambda hub: hub.accounts(),
+    "create_account": lambda hub: hub.create_account("a", "reader", "p"),
+    "set_account_role": lambda hub: hub.set_account_role("a", "admin"),
+    "set_account_password": lambda hub: hub.set_account_password("a", "p"),
+    "disable_account": lambda hub: hub.disable_account("a"),
+    "enable_account": lambda hub: hub.enable_account("a"),
 }
 ELSEWHERE = {"close", "url", "upload", "follow_run"}
 """Tested below, in test_events, or no call at all."""

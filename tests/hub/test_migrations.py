@@ -10,6 +10,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import MetaData, inspect, make_url, text
 
+from dizuo.access import accounts
+from dizuo.access import service as access
+from dizuo.access.model import Role, Surface
+from dizuo.access.passwords import HashedPassword
 from dizuo.database.engine import Database, sqlite_url
 from dizuo.database.migrate import upgrade
 from dizuo.database.tables import Row
@@ -96,6 +100,18 @@ def test_an_improvement_that_was_about_to_roll_out_still_is(empty: Database) -> 
     upgrade(empty)
     with empty.engine.connect() as connection:
         assert connection.scalar(text("SELECT state FROM improvements")) == "directing"
+
+
+def test_a_hub_from_before_there_were_accounts_gets_its_first(empty: Database) -> None:
+    upgrade(empty, "0005")
+    with empty.transaction() as session:
+        token = access.issue(session, "test", Surface.API, "ann", role=Role.ADMIN)
+    upgrade(empty)
+    with empty.transaction() as session:
+        ann = access.recognise(session, token, Surface.API)
+        made = accounts.create(session, ann, "bob", Role.READER, HashedPassword("of no use"))
+    with empty.reading() as session:
+        assert accounts.listing(session, "default") == [made]
 
 
 def _reflected(database: Database) -> dict[str, list[str]]:

@@ -26,7 +26,7 @@ _TURNS = threading.BoundedSemaphore(4)
 
 
 class PasswordRefused(InvalidInput):
-    """A password that is too short, too long, or easily guessed; nothing was changed."""
+    """A password that is too short, too long, or the name of its account; nothing was changed."""
 
     code = "password_refused"
 
