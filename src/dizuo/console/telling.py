@@ -27,7 +27,8 @@ def ago(words: Words, then_ms: int, now_ms: int) -> str:
     for unit, length in _UNITS:
         if past >= length:
             count = past // length
-            return words(f"ago.{unit}" if count == 1 else f"ago.{unit}s", count=count)
+            form = unit if count == 1 else f"{unit}s"
+            return words(f"ago.{form}", count=count)
     return words("ago.now")
 
 
