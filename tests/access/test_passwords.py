@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import unicodedata
 from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
 
 import pytest
 from argon2 import PasswordHasher, Type, extract_parameters
@@ -29,7 +30,7 @@ def test_a_stranger_is_looked_at_with_the_same_work(monkeypatch: pytest.MonkeyPa
     asked: list[str] = []
 
     class Watched(PasswordHasher):
-        def verify(self, hash: str | bytes, password: str | bytes) -> bool:
+        def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:
             asked.append(str(hash))
             return super().verify(hash, password)
 
@@ -46,7 +47,7 @@ def test_four_are_hashed_at_once_and_no_more(monkeypatch: pytest.MonkeyPatch) ->
     together, counting, here = threading.Barrier(4), threading.Lock(), [0, 0]
 
     class Counted(PasswordHasher):
-        def verify(self, hash: str | bytes, password: str | bytes) -> bool:
+        def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:
             with counting:
                 here[0] += 1
                 here[1] = max(here)
