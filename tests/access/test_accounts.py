@@ -15,6 +15,7 @@ from dizuo.access import accounts
 from dizuo.access.accounts import AccountExists, AccountNotFound
 from dizuo.access.model import Account, Person, Role
 from dizuo.access.sessions import SessionEnded, SignInRefused
+from dizuo.access.throttle import TooManyTries
 from dizuo.access.tokens import LastAdmin
 from dizuo.core.errors import DizuoError, InvalidInput
 
@@ -81,6 +82,38 @@ def test_another_password_and_being_disabled_end_every_session(any_town: Town) -
     assert town.recognise(of_bob).principal.name == "bob"
     ended = [entry.detail for entry in town.log()[start:] if entry.action == "session.ended"]
     assert ended == [{"num_sessions": 2}, {"num_sessions": 1}]
+
+
+def test_somebody_with_another_password_need_not_wait_for_tries_at_the_old_one(
+    any_town: Town,
+) -> None:
+    town = any_town
+    town.add("ann")
+    for _ in range(5):
+        with pytest.raises(SignInRefused):
+            town.sign_in("ann", OTHER)
+    with pytest.raises(TooManyTries):
+        town.sign_in("ann")
+    town.set_password("ann", OTHER)
+    town.sign_in("ann", OTHER)
+
+
+def test_changes_and_the_end_of_sessions_do_not_wait_for_each_other(any_town: Town) -> None:
+    town = any_town
+    town.add("ann")
+    for _ in range(4):
+        people = [town.recognise(town.sign_in("ann")) for _ in range(3)]
+        together = threading.Barrier(len(people) + 1)
+
+        def leave(person: Person, start: threading.Barrier = together) -> None:
+            start.wait(timeout=30)
+            town.sign_out(person)
+
+        with ThreadPoolExecutor(len(people)) as pool:
+            leaving = [pool.submit(leave, person) for person in people]
+            together.wait(timeout=30)
+            town.set_password("ann", PASSWORD)
+        assert [one.result() for one in leaving] == [None] * len(people)
 
 
 def test_another_role_counts_in_sessions_at_once(town: Town) -> None:

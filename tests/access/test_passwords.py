@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import unicodedata
+from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
 
 import pytest
 from argon2 import PasswordHasher, Type, extract_parameters
@@ -27,7 +30,7 @@ def test_a_stranger_is_looked_at_with_the_same_work(monkeypatch: pytest.MonkeyPa
     asked: list[str] = []
 
     class Watched(PasswordHasher):
-        def verify(self, hash: str | bytes, password: str | bytes) -> bool:
+        def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:
             asked.append(str(hash))
             return super().verify(hash, password)
 
@@ -38,6 +41,28 @@ def test_a_stranger_is_looked_at_with_the_same_work(monkeypatch: pytest.MonkeyPa
     assert not is_right(kept, "nobody's")
     assert len(asked) == 3
     assert [extract_parameters(one) for one in asked] == [extract_parameters(kept)] * 3
+
+
+def test_four_are_hashed_at_once_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    together, counting, here = threading.Barrier(4), threading.Lock(), [0, 0]
+
+    class Counted(PasswordHasher):
+        def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:
+            with counting:
+                here[0] += 1
+                here[1] = max(here)
+            together.wait(timeout=30)  # four have come in
+            with counting:
+                here[0] -= 1
+            together.wait(timeout=30)
+            return super().verify(hash, password)
+
+    hasher = Counted(time_cost=1, memory_cost=8, parallelism=1)
+    monkeypatch.setattr(passwords, "_HASHER", hasher)
+    kept = hashed("ann", "correct horse").encoded
+    with ThreadPoolExecutor(12) as pool:
+        assert all(pool.map(lambda _: is_right(kept, "correct horse"), range(12)))
+    assert here == [0, 4]
 
 
 @pytest.mark.parametrize(

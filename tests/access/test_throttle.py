@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
@@ -147,3 +148,21 @@ def test_forgiving_what_never_failed_is_nothing(any_database: Database) -> None:
     with any_database.transaction() as session:
         throttle.forgive(session, "ann")
         assert session.scalar(select(func.count()).select_from(SignInTriesRow)) == 0
+
+
+def test_a_try_and_a_sweep_at_once_lose_nothing(any_database: Database) -> None:
+    with any_database.transaction() as session:
+        throttle.count_try(session, "ann", NOON)
+    later = NOON + WINDOW_MS
+
+    def sweep() -> int:
+        with any_database.transaction() as session:
+            return throttle.sweep(session, later)
+
+    with ThreadPoolExecutor(1) as pool:
+        with any_database.transaction() as session:
+            throttle.count_try(session, "ann", later)
+            swept = pool.submit(sweep)
+        assert swept.result(timeout=60) == 0
+    with any_database.reading() as session:
+        assert session.scalars(select(SignInTriesRow)).one().failures_ms == [later]

@@ -10,7 +10,7 @@ from typing import Any, get_args
 from sqlalchemy.orm import Session
 
 from dizuo.access import account_store as store
-from dizuo.access import sessions, tokens
+from dizuo.access import sessions, throttle, tokens
 from dizuo.access.account_store import AccountRow, to_account
 from dizuo.access.model import (
     NAME_PATTERN,
@@ -90,15 +90,16 @@ def set_password(
     *,
     clock: Clock = now_ms,
 ) -> Account:
-    """Give an account another password and end its sessions.
+    """Give an account another password and end its sessions; tries at the old one are forgotten.
 
     Raises:
         AccountNotFound: there is none of that name.
     """
     row, account = _found(_locked(session, caller), name)
     row.password_hash, row.password_ms = password.encoded, clock()
-    _record(session, caller, "account.password_set", account)
+    throttle.forgive(session, name)
     sessions.end_all(session, caller.actor, account, clock=clock)
+    _record(session, caller, "account.password_set", account)
     return account
 
 
@@ -134,8 +135,8 @@ def disable(session: Session, caller: Principal, name: str, *, clock: Clock = no
         return account
     _require_another_admin(session, rows, account)
     row.disabled_ms = clock()
-    _record(session, caller, "account.disabled", account)
     sessions.end_all(session, caller.actor, account, clock=clock)
+    _record(session, caller, "account.disabled", account)
     return to_account(row)
 
 

@@ -81,8 +81,8 @@ def discard_sessions(session: Session, *, keep: ColumnElement[bool]) -> int:
 
 
 def tries(session: Session, lane: int) -> SignInTriesRow | None:
-    """What is known of a lane."""
-    return session.get(SignInTriesRow, lane, populate_existing=True)
+    """What is known of a lane, locked where the database can: a sweep may look at it too."""
+    return session.get(SignInTriesRow, lane, populate_existing=True, with_for_update=True)
 
 
 def discard_tries(session: Session, quiet_since_ms: int) -> int:

@@ -7,6 +7,9 @@ holds across processes and starts.
 Names are not kept, as people type passwords into the field for the name. By its digest a name,
 known or not, falls into one of 65,536 lanes, and those in a lane share their tries. So there are
 never more rows than lanes, and nothing here tells which names there are.
+
+Rows are written before the audit log's lock is taken, as everywhere: two that wait for each other's
+would otherwise wait for good.
 """
 
 from __future__ import annotations
@@ -95,6 +98,7 @@ def count_try(session: Session, name: str, now: int) -> Verdict:
     if row is not None and (wait := tries.wait_ms(now)):
         is_news = row.noted_ms != row.until_ms
         row.noted_ms = row.until_ms
+        session.flush()
         return Verdict(wait, is_news)
     if row is None:
         row = store.SignInTriesRow(lane=lane, noted_ms=0)
@@ -102,15 +106,17 @@ def count_try(session: Session, name: str, now: int) -> Verdict:
     after = tries.failed(now)
     row.failures_ms = list(after.failures_ms)
     row.num_waits, row.until_ms, row.last_ms = after.num_waits, after.until_ms, now
+    session.flush()
     return Verdict(0)
 
 
 def forgive(session: Session, name: str) -> None:
-    """Forget the failures at a name: somebody knew its password."""
+    """Forget the failures at a name: somebody knew its password, or it has another one."""
     lane = _lane(name)
     _lock(session, lane)
     if (row := store.tries(session, lane)) is not None:
         session.delete(row)
+        session.flush()
 
 
 def sweep(session: Session, now: int) -> int:
