@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cache, partial
 from typing import Annotated
 from urllib.parse import quote
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse, Response
 from markupsafe import Markup
@@ -24,6 +25,13 @@ from dizuo.core.errors import DizuoError
 
 router = APIRouter()
 _YEAR_SECONDS = 365 * 24 * 3600
+_MOST_AT_ONCE = 8
+
+
+@cache
+def _at_once() -> CapacityLimiter:
+    """Sign-ins wait for each other, and leave the hub's other threads alone."""
+    return CapacityLimiter(_MOST_AT_ONCE)
 
 
 @router.get(SIGN_IN)
@@ -52,7 +60,7 @@ async def sign_in(
     host = request.client.host if request.client else ""
     try:
         begin = partial(sessions.sign_in, parts.database, name, password, host)
-        secret = await run_in_threadpool(begin)
+        secret = await to_thread.run_sync(begin, limiter=_at_once())
     except (SignInRefused, TooManyTries) as error:
         return await _form(request, next, name, error)
     answer = RedirectResponse(inside(next), 303)
