@@ -10,9 +10,9 @@ import asyncio
 import logging
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from typing import Any
+from types import TracebackType
+from typing import Any, Protocol
 
-from nicegui import Client
 from starlette.concurrency import run_in_threadpool
 
 from dizuo.core.errors import DizuoError
@@ -21,13 +21,32 @@ Show = Callable[[Any], None]
 _logger = logging.getLogger(__name__)
 
 
+class OpenPage(Protocol):
+    """What of NiceGUI's Client is used here; entering it lets elements be changed."""
+
+    id: str
+
+    @property
+    def is_deleted(self) -> bool:
+        """Whether it was closed, and did not come back."""
+
+    def on_delete(self, handler: Callable[[], None]) -> None:
+        """Let a function be called when it is closed."""
+
+    def __enter__(self) -> Any: ...
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: object, _trace: TracebackType | None
+    ) -> None: ...
+
+
 @dataclass
 class _Feed:
     """One thing that is read again and again, and the pages that show it."""
 
     read: Callable[[], Any]
     seconds: float
-    followers: dict[str, tuple[Client, Show]] = field(default_factory=dict)
+    followers: dict[str, tuple[OpenPage, Show]] = field(default_factory=dict)
     last: Any = None
     task: asyncio.Task[None] | None = None
 
@@ -40,7 +59,7 @@ class Feeds:
 
     def follow(
         self,
-        client: Client,
+        client: OpenPage,
         key: Hashable,
         read: Callable[[], Any],
         show: Show,
@@ -93,7 +112,7 @@ class Feeds:
             await asyncio.sleep(feed.seconds)
 
 
-def _tell(client: Client, show: Show, found: Any) -> None:
+def _tell(client: OpenPage, show: Show, found: Any) -> None:
     if client.is_deleted:
         return
     with client:
