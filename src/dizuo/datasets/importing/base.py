@@ -38,15 +38,15 @@ def read_source(
     """Every row of a source, in order.
 
     Args:
-        path: a file, a folder, or a tar file of a folder.
-        form: its format. A folder or tar file may hold several tables of the format.
+        path: a file, a folder, or a tar or zip file of a folder.
+        form: its format. A folder, packed or not, may hold several tables of the format.
         columns: the family's columns; all but the label are inputs.
         scratch: a folder to unpack into; made when it is needed, removed by the caller.
 
     Raises:
         SourceRefused: while reading, when the source as a whole is not of this format, or can no
             longer be read.
-        DatasetUnwritable: a tar file cannot be unpacked into `scratch`.
+        DatasetUnwritable: a packed folder cannot be unpacked into `scratch`.
     """
     try:
         yield from _records(path, form, columns, scratch)

@@ -1,0 +1,59 @@
+"""Finding rows of a version without reading all of it: Lance looks, over its own columns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dizuo.core.digests import require_digest
+from dizuo.datasets.columns import kinds_of
+from dizuo.datasets.content import Kind
+from dizuo.datasets.model import DatasetPin, StoredRow
+from dizuo.datasets.table import faults_as_damage, open_version, read_page
+
+_ALWAYS = ("source", "extra")
+"""Columns of ours that hold text of people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """Some of the rows that were looked for, and how many there are."""
+
+    rows: tuple[StoredRow, ...]
+    total: int
+
+
+def search_rows(pin: DatasetPin, text: str, offset: int, limit: int) -> Matches:
+    """Rows that hold a text in one of their texts, JSON values or their source, capitals or not,
+    in the order of the table; all rows where the text is empty.
+
+    Raises:
+        DatasetDamaged: the table cannot be read, or a row is not what it was.
+    """
+    if not text:
+        return Matches(tuple(read_page(pin, offset, limit)), pin.num_rows)
+    wanted = _holding(pin, text)
+    dataset = open_version(pin)
+    with faults_as_damage(pin):
+        total: int = dataset.count_rows(filter=wanted)
+    return Matches(tuple(read_page(pin, offset, limit, wanted=wanted)), total)
+
+
+def find_row(pin: DatasetPin, row_digest: str) -> StoredRow | None:
+    """The row of a version that has this digest.
+
+    Raises:
+        InvalidInput: it is no digest.
+        DatasetDamaged: the table cannot be read, or the row is not what it was.
+    """
+    wanted = f"row_digest = '{require_digest(row_digest)}'"
+    return next(iter(read_page(pin, 0, 1, wanted=wanted)), None)
+
+
+def _holding(pin: DatasetPin, text: str) -> str:
+    with faults_as_damage(pin):
+        kinds = kinds_of(open_version(pin).schema)
+    texts = [name for name, kind in kinds.items() if kind in (Kind.TEXT, Kind.JSON)]
+    quoted = text.replace("'", "''")
+    return " OR ".join(
+        f"contains(lower(`{name}`), lower('{quoted}'))" for name in (*_ALWAYS, *texts)
+    )
