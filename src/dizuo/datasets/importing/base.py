@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
 
-from dizuo.datasets.errors import SourceRefused
+from dizuo.datasets.errors import ImportStopped, SourceRefused
 from dizuo.datasets.importing.bundle import open_bundle
 from dizuo.datasets.importing.delimited import read_csv
 from dizuo.datasets.importing.folders import read_folders
@@ -75,6 +75,22 @@ def _records(
     for name, table in tables:
         source = TableSource(table, name if len(tables) > 1 else "", bundle.files, inputs)
         yield from _READERS[form](source)
+
+
+def while_wanted(
+    records: Iterable[Candidate | Reject], wanted: Callable[[], bool]
+) -> Iterator[Candidate | Reject]:
+    """The records as long as they are wanted, which is asked before each.
+
+    Raises:
+        ImportStopped: they no longer are.
+    """
+    for record in records:
+        if not wanted():
+            raise ImportStopped(
+                "The import was stopped; nothing was changed.", next_step="Start it again."
+            )
+        yield record
 
 
 _READERS = {
