@@ -91,15 +91,11 @@ def test_what_cannot_be_is_refused(warehouse: Warehouse, tmp_path: Path) -> None
 def test_it_ends_once_it_is_not_wanted(warehouse: Warehouse, tmp_path: Path) -> None:
     source = source_of(tmp_path, jsonl(*({"text": text} for text in TEXTS)))
     with pytest.raises(ImportStopped):
-        rehearse(
-            warehouse, DRAFT, source, Format.JSONL, tmp_path / "scratch", wanted=lambda: False
-        )
+        rehearse(warehouse, DRAFT, source, Format.JSONL, tmp_path / "scratch", wanted=lambda: False)
     assert list((tmp_path / "scratch").iterdir()) == []
 
 
-def test_an_import_that_is_not_wanted_changes_nothing(
-    warehouse: Warehouse, tmp_path: Path
-) -> None:
+def test_an_import_that_is_not_wanted_changes_nothing(warehouse: Warehouse, tmp_path: Path) -> None:
     source = source_of(tmp_path, jsonl(*({"text": text, "label": "a"} for text in TEXTS)))
     answers = iter([True] * 20 + [False])
     with pytest.raises(ImportStopped):

@@ -127,9 +127,7 @@ def some_datasets(
         select(DatasetRow, latest, number.scalar_subquery())
         .join(
             latest,
-            and_(
-                latest.dataset_id == DatasetRow.id, latest.version == newest.scalar_subquery()
-            ),
+            and_(latest.dataset_id == DatasetRow.id, latest.version == newest.scalar_subquery()),
         )
         .where(_named(project_id, text))
         .order_by(DatasetRow.name)

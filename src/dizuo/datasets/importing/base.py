@@ -25,11 +25,12 @@ class Format(StrEnum):
     IMAGES = "images"
 
 
-_SUFFIXES = {
+SUFFIXES = {
     Format.JSONL: (".jsonl", ".ndjson"),
     Format.CSV: (".csv",),
     Format.PARQUET: (".parquet",),
 }
+"""How the files of a format that is a table end."""
 
 
 def read_source(
@@ -66,10 +67,10 @@ def _records(
     if form is Format.IMAGES:
         yield from read_folders(bundle, inputs[0])
         return
-    tables = bundle.tables(_SUFFIXES[form])
+    tables = bundle.tables(SUFFIXES[form])
     if not tables:
         raise SourceRefused(
-            f"There is no {_SUFFIXES[form][0]} file in the folder.",
+            f"There is no {SUFFIXES[form][0]} file in the folder.",
             next_step="Put the table at any place in the folder, with that ending.",
         )
     for name, table in tables:
