@@ -76,6 +76,8 @@ def _console() -> FastAPI:
         '<link rel="icon" href="/console/static/icon.svg">',
         shared=True,
     )
+    # Quasar's bar for each request that a script makes has no name, and tells nobody anything.
+    pages.config.quasar_config["loadingBar"]["skipHijack"] = True
     ui.run_with(
         console,
         title="dizuo",

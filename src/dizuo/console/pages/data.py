@@ -10,7 +10,9 @@ from nicegui import ui
 from sqlalchemy.orm import Session
 
 from dizuo.access.model import Role
+from dizuo.console.data_marks import HELD_OUT, MAX_SEARCH, crumbs, how_made, search_form
 from dizuo.console.frame import View, address, console_page
+from dizuo.console.import_wish import IMPORT
 from dizuo.console.markup import EMPTY, Column, facts, join, link, panel, table, tag
 from dizuo.console.messages import Words
 from dizuo.console.paging import Paging, pager
@@ -18,12 +20,9 @@ from dizuo.console.telling import number, when
 from dizuo.core.clock import now_ms
 from dizuo.core.digests import short
 from dizuo.datasets import service
-from dizuo.datasets.model import TEST_SUFFIX, DatasetSummary, DatasetVersion, Mode
+from dizuo.datasets.model import TEST_SUFFIX, DatasetSummary, DatasetVersion
 
 _SIZE = 50
-MAX_SEARCH = 200
-IMPORT = "/data/import"
-_HELD_OUT = "held out of "
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,20 +65,6 @@ def _head(view: View, title: str) -> Markup:
         else EMPTY
     )
     return tag("div", tag("h1", title), act, class_="head")
-
-
-def search_form(words: Words, action: str, label: str, text: str) -> Markup:
-    """One field to search in what lies below it; what was searched for stays in it."""
-    field = tag("input", id="q", name="q", value=text, type="search", maxlength=MAX_SEARCH)
-    return tag(
-        "form",
-        tag("div", tag("label", words(label), for_="q"), field),
-        tag("button", words("data.find"), class_="button"),
-        link(words("data.all"), action, class_="button") if text else EMPTY,
-        class_="filters",
-        role="search",
-        action=action,
-    )
 
 
 def _list(view: View, found: Found, text: str, paging: Paging) -> Markup:
@@ -160,12 +145,6 @@ async def dataset(view: View, name: str, page: int = 1) -> None:
     ui.html(join(content), sanitize=False).classes("rows")
 
 
-def crumbs(words: Words, *names: str) -> Markup:
-    """The way back up, from the list of datasets."""
-    ways = [link(words("data.title"), "/data"), *(link(one, f"/data/{one}") for one in names)]
-    return tag("nav", join(ways, " / "), aria_label=words("data.way"), class_="crumbs")
-
-
 def _about(words: Words, summary: DatasetSummary, has_test: bool) -> Markup:
     pairs: list[tuple[object, object]] = [
         (words("column.family"), summary.family),
@@ -174,7 +153,7 @@ def _about(words: Words, summary: DatasetSummary, has_test: bool) -> Markup:
         (words("column.held_out"), _held_out(words, summary, has_test)),
     ]
     owner = summary.name.removesuffix(TEST_SUFFIX)
-    if summary.latest.origin.startswith(_HELD_OUT):
+    if summary.latest.origin.startswith(HELD_OUT):
         pairs.append((words("data.belongs_to"), link(owner, f"/data/{owner}")))
     return facts(pairs)
 
@@ -209,22 +188,3 @@ def _version(words: Words, one: DatasetVersion) -> tuple[object, ...]:
         tag("code", short(one.digest), title=one.digest),
         when(words, one.created_ms, now_ms()),
     )
-
-
-def how_made(words: Words, one: DatasetVersion) -> str:
-    """Where the rows of a version came from, and what became of those before."""
-    if one.mode is Mode.REPLACE:
-        what = words("data.replaced")
-    elif one.parent_version is not None:
-        what = words("data.appended", version=one.parent_version)
-    else:
-        what = words("data.begun")
-    return f"{_whence(words, one.origin)}, {what}"
-
-
-def _whence(words: Words, origin: str) -> str:
-    if origin.startswith(_HELD_OUT):
-        return words("data.how_held_out", name=origin.removeprefix(_HELD_OUT).partition(":")[0])
-    kind = origin.partition(":")[0]
-    known = kind if kind in ("import", "review", "improvement") else "other"
-    return words(f"data.how_{known}")

@@ -11,13 +11,13 @@ from nicegui import ui
 from sqlalchemy.orm import Session
 
 from dizuo.access.model import Role
+from dizuo.console.data_marks import crumbs
 from dizuo.console.frame import View, console_page
 from dizuo.console.import_form import form
 from dizuo.console.import_result import adding, previewed
 from dizuo.console.import_wish import IMPORT, Wish, draft, faults, filled
 from dizuo.console.import_work import look
 from dizuo.console.markup import EMPTY, join, tag
-from dizuo.console.pages.data import crumbs
 from dizuo.console.work import Standing, Work
 from dizuo.datasets import uploads
 from dizuo.datasets.importing.base import Format

@@ -11,10 +11,10 @@ from nicegui import ui
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
+from dizuo.console.data_marks import MAX_SEARCH, crumbs, how_made, search_form
 from dizuo.console.frame import View, address, console_page, error_sentence
 from dizuo.console.markup import EMPTY, Column, facts, join, link, panel, table, tag
 from dizuo.console.messages import Words
-from dizuo.console.pages.data import MAX_SEARCH, crumbs, how_made, search_form
 from dizuo.console.paging import Paging, pager
 from dizuo.console.row_pictures import address_of, picture_type
 from dizuo.console.telling import number, when
@@ -220,13 +220,10 @@ def _choose(words: Words, found: DatasetVersion, others: Sequence[int], other: i
         tag("option", f"{found.name}@{one}", value=one, selected=one == other)
         for one in sorted({*others, other}, reverse=True)
     ]
+    label = tag("label", words("data.compare_with"), for_="to")
     return tag(
         "form",
-        tag(
-            "div",
-            tag("label", words("data.compare_with"), for_="to"),
-            tag("select", *options, id="to", name="to"),
-        ),
+        tag("div", label, tag("select", *options, id="to", name="to")),
         tag("button", words("data.compare"), class_="button"),
         class_="filters",
         action=f"/data/{found.name}/{found.version}/diff",
