@@ -74,7 +74,7 @@ def test_a_zip_of_pictures_is_dropped_looked_at_and_added(visitor: Visitor, plac
     assert visitor.page.locator("#name").input_value() == "meter-digits"
     assert visitor.page.locator("#family").input_value() == "vision"
     assert visitor.page.locator("#format").input_value() == "images"
-    drawn = "Array.from(document.querySelectorAll('td img, th img')).every(i => i.naturalWidth)"
+    drawn = "Array.from(document.querySelectorAll('.gallery img')).every(i => i.naturalWidth)"
     visitor.page.wait_for_function(drawn)
     assert "digits/0/notes.txt" in visitor.page.locator("main").inner_text()
     assert "meter-digits" not in names(place.database)

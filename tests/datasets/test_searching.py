@@ -13,7 +13,7 @@ from dizuo.datasets import service
 from dizuo.datasets.adding import Warehouse
 from dizuo.datasets.errors import DatasetDamaged, DatasetMissing
 from dizuo.datasets.model import Candidate, DatasetPin, Draft, Reject
-from dizuo.datasets.searching import find_row, search_rows
+from dizuo.datasets.searching import find_row, find_rows, search_rows
 
 
 @pytest.fixture
@@ -106,6 +106,11 @@ def test_a_row_is_found_by_its_digest(mixed: DatasetPin) -> None:
     row = search_rows(mixed, "quiet", 0, 1).rows[0]
     assert find_row(mixed, row.row_digest) == row
     assert find_row(mixed, "sha256:" + "0" * 64) is None
+    every = search_rows(mixed, "", 0, 10).rows
+    assert find_rows(mixed, [one.row_digest for one in every]) == {
+        one.row_digest: one for one in every
+    }
+    assert find_rows(mixed, []) == {}
     with pytest.raises(InvalidInput):
         find_row(mixed, "' OR true")
 

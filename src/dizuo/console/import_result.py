@@ -17,7 +17,7 @@ from dizuo.console.messages import Words
 from dizuo.console.telling import number
 from dizuo.console.values import shown
 from dizuo.console.work import Standing, Work
-from dizuo.datasets.model import Addition, DatasetVersion, Reject
+from dizuo.datasets.model import LABEL_COLUMN, Addition, DatasetVersion, Reject
 
 _STOPPABLE = ("", "read", "split")
 """Until the table is written an import can be stopped."""
@@ -33,8 +33,9 @@ def previewed(words: Words, work: Work, standing: Standing) -> Markup:
     preview = standing.result
     return join(
         [
-            panel(title, _figures(words, preview), _verdict(words, preview)),
-            panel(words("data.columns"), _kinds(words, preview)) if preview.told.kinds else EMPTY,
+            panel(
+                title, _figures(words, preview), _kinds(words, preview), _verdict(words, preview)
+            ),
             panel(words("data.first_rows"), _rows(words, work, preview)) if preview.rows else EMPTY,
             _reasons(words, preview),
         ]
@@ -97,16 +98,34 @@ def _verdict(words: Words, preview: Preview) -> Markup:
 
 
 def _kinds(words: Words, preview: Preview) -> Markup:
-    columns = [Column(words("column.column")), Column(words("column.kind"))]
-    rows = [(name, words(f"data.kind_{kind}")) for name, kind in preview.told.kinds]
-    return table(columns, rows, words("data.columns"))
+    if not preview.told.kinds:
+        return EMPTY
+    kinds = [
+        tag("span", tag("strong", name), " ", words(f"data.kind_{kind}"))
+        for name, kind in preview.told.kinds
+    ]
+    return tag("p", words("data.columns"), " ", join(kinds, ", "))
 
 
 def _rows(words: Words, work: Work, preview: Preview) -> Markup:
+    if all(_is_picture(row) for row in preview.rows):
+        return tag("ul", *(_card(words, work, row) for row in preview.rows), class_="gallery")
     names = [name for name, _ in preview.told.kinds]
     names += sorted({name for row in preview.rows for name in row} - set(names))
     cells = [[_cell(words, work, row, name) for name in names] for row in preview.rows]
     return table([Column(name) for name in names], cells, words("data.first_rows"))
+
+
+def _is_picture(row: Mapping[str, Any]) -> bool:
+    """Whether a row is a picture with a label and nothing else."""
+    others = [value for name, value in row.items() if name != LABEL_COLUMN]
+    return len(others) == 1 and isinstance(others[0], SmallPicture)
+
+
+def _card(words: Words, work: Work, row: Mapping[str, Any]) -> Markup:
+    [name] = row.keys() - {LABEL_COLUMN}
+    label = tag("span", shown(words, row.get(LABEL_COLUMN)), class_="is")
+    return tag("li", _cell(words, work, row, name), label)
 
 
 def _cell(words: Words, work: Work, row: Mapping[str, Any], name: str) -> Markup:
@@ -115,7 +134,7 @@ def _cell(words: Words, work: Work, row: Mapping[str, Any], name: str) -> Markup
         return shown(words, value)
     query = urlencode({"work": work.id, "index": value.index})
     alt = words("data.picture", source=str(value.index + 1))
-    return tag("img", src=f"{IMPORT}/picture?{query}", alt=alt, class_="thumb")
+    return tag("img", src=f"{IMPORT}/picture?{query}", alt=alt)
 
 
 def _reasons(words: Words, preview: Preview) -> Markup:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from dizuo.core.digests import require_digest
@@ -45,8 +46,21 @@ def find_row(pin: DatasetPin, row_digest: str) -> StoredRow | None:
         InvalidInput: it is no digest.
         DatasetDamaged: the table cannot be read, or the row is not what it was.
     """
-    wanted = f"row_digest = '{require_digest(row_digest)}'"
-    return next(iter(read_page(pin, 0, 1, wanted=wanted)), None)
+    return find_rows(pin, [row_digest]).get(row_digest)
+
+
+def find_rows(pin: DatasetPin, row_digests: Collection[str]) -> dict[str, StoredRow]:
+    """The rows of a version that have these digests, by digest; others are left out.
+
+    Raises:
+        InvalidInput: one is no digest.
+        DatasetDamaged: the table cannot be read, or a row is not what it was.
+    """
+    quoted = ", ".join(f"'{require_digest(one)}'" for one in row_digests)
+    if not quoted:
+        return {}
+    found = read_page(pin, 0, len(row_digests), wanted=f"row_digest IN ({quoted})")
+    return {row.row_digest: row for row in found}
 
 
 def _holding(pin: DatasetPin, text: str) -> str:

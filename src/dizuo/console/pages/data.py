@@ -96,14 +96,14 @@ def _row(words: Words, one: DatasetSummary, has_test: bool) -> tuple[object, ...
         one.family,
         link(latest.pin.ref, f"/data/{one.name}/{latest.version}"),
         number(latest.num_rows),
-        _held_out(words, one, has_test),
+        _held_out(one, has_test),
         number(one.num_versions),
         when(words, latest.created_ms, now_ms()),
     )
 
 
-def _held_out(words: Words, one: DatasetSummary, has_test: bool) -> object:
-    share = words("data.share", share=f"{one.holdout:.0%}") if one.holdout else "–"
+def _held_out(one: DatasetSummary, has_test: bool) -> object:
+    share = f"{one.holdout:.0%}" if one.holdout else "–"
     return link(share, f"/data/{one.name}{TEST_SUFFIX}") if has_test else share
 
 
@@ -150,7 +150,7 @@ def _about(words: Words, summary: DatasetSummary, has_test: bool) -> Markup:
         (words("column.family"), summary.family),
         (words("column.rows"), number(summary.latest.num_rows)),
         (words("column.versions"), number(summary.num_versions)),
-        (words("column.held_out"), _held_out(words, summary, has_test)),
+        (words("column.held_out"), _held_out(summary, has_test)),
     ]
     owner = summary.name.removesuffix(TEST_SUFFIX)
     if summary.latest.origin.startswith(HELD_OUT):

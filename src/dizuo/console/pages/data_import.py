@@ -69,8 +69,16 @@ def _choose_file(view: View, wish: Wish) -> None:
     choice = tag(
         "div",
         tag("p", words("data.drop"), class_="big"),
-        tag("label", words("data.choose"), for_="file"),
-        tag("input", type="file", id="file", accept=_ENDINGS, aria_describedby="file-kinds"),
+        tag("p", words("data.or"), class_="muted"),
+        tag(
+            "input",
+            type="file",
+            id="file",
+            accept=_ENDINGS,
+            aria_describedby="file-kinds",
+            class_="unseen",
+        ),
+        tag("label", words("data.choose"), for_="file", class_="button primary"),
         tag("p", words("data.kinds"), id="file-kinds", class_="muted"),
         data_part="choice",
     )

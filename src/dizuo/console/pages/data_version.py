@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -23,14 +24,22 @@ from dizuo.console.work import Standing
 from dizuo.core.clock import now_ms
 from dizuo.core.numbers import VersionNumber
 from dizuo.datasets import service
-from dizuo.datasets.model import LABEL_COLUMN, DatasetVersion, Diff, RowExample, StoredRow
+from dizuo.datasets.model import (
+    ANSWER_COLUMNS,
+    LABEL_COLUMN,
+    DatasetVersion,
+    Diff,
+    RowExample,
+    StoredRow,
+)
 from dizuo.datasets.names import DatasetRef
-from dizuo.datasets.searching import Matches, search_rows
+from dizuo.datasets.searching import Matches, find_rows, search_rows
 from dizuo.families import registry
 
 _NUM_ROWS = 24
 _NUM_REJECTS = 100
 _NUM_OTHERS = 200
+_PICTURE = object()
 _TABS = (("rows", ""), ("rejects", "/rejects"), ("diff", "/diff"))
 
 
@@ -211,8 +220,31 @@ async def diff(view: View, name: str, version: VersionNumber, to: int = 0) -> No
     await view.watch(work, show)
 
 
-def _compare(before: DatasetVersion, after: DatasetVersion) -> Diff:
-    return service.diff(before.pin, after.pin)
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """What is different, and the inputs of the rows that are shown, by digest: a column's value,
+    or _PICTURE for one that a picture's address leads to."""
+
+    diff: Diff
+    before: DatasetVersion
+    after: DatasetVersion
+    inputs: Mapping[str, Mapping[str, Any]]
+
+
+def _compare(before: DatasetVersion, after: DatasetVersion) -> _Compared:
+    found = service.diff(before.pin, after.pin)
+    new = [one.row_digest for one in (*found.added, *found.relabelled)]
+    rows = find_rows(after.pin, new)
+    rows |= find_rows(before.pin, [one.row_digest for one in found.removed])
+    inputs = {
+        digest: {
+            name: _PICTURE if picture_type(value) else value
+            for name, value in row.columns.items()
+            if name not in ANSWER_COLUMNS
+        }
+        for digest, row in rows.items()
+    }
+    return _Compared(found, before, after, inputs)
 
 
 def _choose(words: Words, found: DatasetVersion, others: Sequence[int], other: int) -> Markup:
@@ -240,7 +272,8 @@ def _standing(words: Words, standing: Standing) -> Markup:
     return _diff(words, standing.result)
 
 
-def _diff(words: Words, found: Diff) -> Markup:
+def _diff(words: Words, compared: _Compared) -> Markup:
+    found = compared.diff
     counts = [("added", found.num_added), ("removed", found.num_removed)]
     counts += [("relabelled", found.num_relabelled), ("unchanged", found.num_unchanged)]
     figures = [
@@ -254,29 +287,45 @@ def _diff(words: Words, found: Diff) -> Markup:
     ]
     told = tag("p", words("data.from_to", before=found.before, after=found.after))
     examples = [
-        _examples(words, "added", found.added, found.num_added),
-        _examples(words, "removed", found.removed, found.num_removed),
-        _examples(words, "relabelled", found.relabelled, found.num_relabelled),
+        _examples(words, compared, "added", found.num_added),
+        _examples(words, compared, "removed", found.num_removed),
+        _examples(words, compared, "relabelled", found.num_relabelled),
     ]
     return join([told, tag("div", *figures, class_="figures"), *examples])
 
 
-def _examples(words: Words, kind: str, rows: Sequence[RowExample], count: int) -> Markup:
+def _examples(words: Words, compared: _Compared, kind: str, count: int) -> Markup:
+    rows: Sequence[RowExample] = getattr(compared.diff, kind)
     if not rows:
         return EMPTY
     title = words(f"data.{kind}")
-    columns = [Column(words("column.source"))]
+    columns = [Column(words("column.input"))]
     if kind == "relabelled":
         columns.append(Column(words("column.label_before")))
-    columns.append(Column(words("column.label")))
+    columns += [Column(words("column.label")), Column(words("column.source"))]
+    version = compared.before if kind == "removed" else compared.after
     cells = [
         (
-            row.source,
+            _input(words, version, row, compared.inputs.get(row.row_digest, {})),
             *([shown(words, row.label_before)] if kind == "relabelled" else []),
             shown(words, row.label),
+            row.source,
         )
         for row in rows
     ]
     more = words("data.first_of", number=number(len(rows)), all=number(count))
     note = tag("p", more, class_="muted") if count > len(rows) else EMPTY
     return panel(title, note, table(columns, cells, title))
+
+
+def _input(
+    words: Words, version: DatasetVersion, row: RowExample, columns: Mapping[str, Any]
+) -> Markup:
+    place = partial(address_of, version.name, version.version)
+    alt = words("data.picture", source=row.source.rpartition("#")[2])
+    return join(
+        tag("img", src=place(row.row_digest, name, whole=False), alt=alt, loading="lazy")
+        if value is _PICTURE
+        else shown(words, value)
+        for name, value in columns.items()
+    )
