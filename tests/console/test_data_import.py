@@ -11,12 +11,13 @@ import pytest
 from playwright.sync_api import FilePayload
 from tests.console.browsing import Visitor
 from tests.console.conftest import Place
-from tests.console.data_scene import add, picture_zip, ticket, ticket_lines
+from tests.console.data_scene import add, picture_zip, ticket, ticket_lines, warehouse
 from tests.console.test_data import fits, signed_in, texts
 
 from dizuo.core.digests import sha256_bytes
 from dizuo.database.engine import Database
 from dizuo.datasets import service
+from dizuo.datasets.writing import locked
 
 _DROP = """([name, data]) => {
   const bytes = Uint8Array.from(atob(data), (one) => one.charCodeAt(0));
@@ -210,6 +211,26 @@ def test_a_cancelled_upload_leaves_nothing(visitor: Visitor, place: Place) -> No
         assert time.monotonic() < deadline
         visitor.page.wait_for_timeout(20)
     assert not (place.home / "uploads" / sha256_bytes(b"x" * 4_000_000)[7:]).exists()
+
+
+def test_an_import_that_is_stopped_leaves_nothing(visitor: Visitor, place: Place) -> None:
+    """Another writer holds the dataset, so the import waits until it is stopped."""
+    with locked((warehouse(place).place("default", "stopped"),)):
+        visitor.open("/data/import", "Import data")
+        drop(visitor, "stopped.jsonl", ticket_lines(30, start=900))
+        arrived(visitor)
+        assert figures(visitor)["To add"] == "30"
+        press(visitor, "Add to the dataset")
+        visitor.page.locator("h2", has_text="Adding to stopped").wait_for()
+        fits(visitor, "import-adding")
+        under_way = visitor.page.url
+        press(visitor, "Stop")
+        visitor.page.locator("#name").wait_for()
+        assert visitor.page.locator("#name").input_value() == "stopped"
+    visitor.page.goto(under_way)
+    visitor.page.locator("h2", has_text="Nothing was added").wait_for()
+    assert "The import was stopped" in visitor.page.locator("[role=alert]").inner_text()
+    assert "stopped" not in names(place.database)
 
 
 def test_uploads_and_additions_need_a_builder(place: Place) -> None:
