@@ -17,15 +17,17 @@ from nicegui import ui
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
-from dizuo.console import preferences, signing_in
+from dizuo.console import import_work, preferences, row_pictures, signing_in
 from dizuo.console.gate import Gate
 from dizuo.console.live import Feeds
 from dizuo.console.parts import Parts
 from dizuo.console.plain import told
 from dizuo.console.presence import Presence
+from dizuo.console.row_pictures import SmallPictures
+from dizuo.console.work import Works
 
 _STATIC = Path(__file__).parent / "static"
-_PAGES = ("overview",)
+_PAGES = ("overview", "data_import", "data", "data_version")
 _RECONNECT_SECONDS = 30.0
 
 
@@ -38,6 +40,8 @@ def mount(app: FastAPI, parts: Parts) -> None:
     console.state.parts = pages.state.parts = parts
     pages.state.feeds = Feeds()
     pages.state.presence = Presence(parts.database)
+    works = console.state.works = pages.state.works = Works()
+    console.state.small_pictures = SmallPictures()
     app.router.routes.append(Mount("/", Gate(console, lambda: parts.database)))
     around = app.router.lifespan_context
 
@@ -49,6 +53,7 @@ def mount(app: FastAPI, parts: Parts) -> None:
                 yield
             finally:
                 watching.cancel()
+                works.close()
 
     app.router.lifespan_context = lifespan
 
@@ -59,6 +64,8 @@ def _console() -> FastAPI:
     console = FastAPI(title="dizuo console", docs_url=None, redoc_url=None, openapi_url=None)
     console.include_router(signing_in.router)
     console.include_router(preferences.router)
+    console.include_router(row_pictures.router)
+    console.include_router(import_work.router)
     console.mount("/console/static", StaticFiles(directory=_STATIC))
     pages.add_exception_handler(404, _no_page)
     pages.add_exception_handler(RequestValidationError, _no_page)
@@ -69,6 +76,8 @@ def _console() -> FastAPI:
         '<link rel="icon" href="/console/static/icon.svg">',
         shared=True,
     )
+    # Quasar's bar for each request that a script makes has no name, and tells nobody anything.
+    pages.config.quasar_config["loadingBar"]["skipHijack"] = True
     ui.run_with(
         console,
         title="dizuo",

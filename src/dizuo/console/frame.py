@@ -27,13 +27,16 @@ from dizuo.console.messages import Language, Words
 from dizuo.console.parts import Parts
 from dizuo.console.presence import Presence, sign_in_address
 from dizuo.console.visit import CURRENT, Theme, Visit
+from dizuo.console.work import Standing, Work, Works
 from dizuo.core.errors import DizuoError
 
 P = ParamSpec("P")
 T = TypeVar("T")
 _logger = logging.getLogger(__name__)
-NAVIGATION = (("overview", "/"),)
+NAVIGATION = (("overview", "/"), ("data", "/data"))
 """Keys of the catalogue's `nav.`, and addresses, in their order."""
+_PATIENCE_SECONDS = 0.4
+"""How long a page waits for work that may be short, rather than show that it is under way."""
 _QUASAR: dict[Language, QuasarLanguage] = {Language.ENGLISH: "en-US", Language.CHINESE: "zh-CN"}
 
 
@@ -45,6 +48,7 @@ class View:
     person: Person
     parts: Parts
     feeds: Feeds
+    works: Works
     client: Client
     secret: str
 
@@ -110,6 +114,14 @@ class View:
                 return look(session)
 
         self.feeds.follow(self.client, (self.project_id, key), read, show, seconds=seconds)
+
+    async def watch(self, work: Work, show: Callable[[Standing], None]) -> None:
+        """Show how a piece of work stands: at once, and again as it goes on."""
+        await run_in_threadpool(work.wait, _PATIENCE_SECONDS)
+        show(work.standing)
+        if not work.standing.has_ended:
+            key = (self.project_id, "work", work.id)
+            self.feeds.follow(self.client, key, lambda: work.standing, show, seconds=0.3)
 
     def doing(self, act: Callable[P, Awaitable[None]]) -> Callable[P, Awaitable[None]]:
         """An event's handler that tells on the page what was refused; whose session has ended is
@@ -216,6 +228,7 @@ def _view(request: Request) -> View:
         visit.person,
         cast(Parts, state.parts),
         cast(Feeds, state.feeds),
+        cast(Works, state.works),
         ui.context.client,
         secret,
     )

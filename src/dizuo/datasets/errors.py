@@ -5,6 +5,12 @@ from __future__ import annotations
 from dizuo.core.errors import Conflict, IntegrityError, InvalidInput, NotFound, Unavailable
 
 
+class ImportStopped(Conflict):
+    """Whoever began an import no longer wants it; nothing of it was kept."""
+
+    code = "import_stopped"
+
+
 class DatasetMissing(NotFound):
     """There is no dataset, or no version of it, under this name."""
 

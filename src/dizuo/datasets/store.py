@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Text, UniqueConstraint, func, select
+from sqlalchemy import (
+    JSON,
+    ColumnElement,
+    ForeignKey,
+    Text,
+    UniqueConstraint,
+    and_,
+    func,
+    select,
+)
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
 
 from dizuo.database.tables import Digest, Id, Millis, Name, ProjectId, Row
 from dizuo.datasets.model import DatasetVersion, Mode, Sample
@@ -94,6 +103,48 @@ def datasets(session: Session, project_id: str) -> list[DatasetRow]:
     return list(session.scalars(query.order_by(DatasetRow.name)))
 
 
+def _named(project_id: str, text: str) -> ColumnElement[bool]:
+    name = DatasetRow.name.contains(text.lower(), autoescape=True)
+    return and_(DatasetRow.project_id == project_id, name)
+
+
+def num_datasets(session: Session, project_id: str, text: str) -> int:
+    """How many datasets of a project have `text` in their name."""
+    query = select(func.count()).select_from(DatasetRow).where(_named(project_id, text))
+    return session.scalar(query) or 0
+
+
+def some_datasets(
+    session: Session, project_id: str, text: str, offset: int, limit: int
+) -> list[tuple[DatasetRow, DatasetVersionRow, int]]:
+    """Datasets with `text` in their name, by name: each with its newest version, and how many
+    versions it has."""
+    own = DatasetVersionRow.dataset_id == DatasetRow.id
+    newest = select(func.max(DatasetVersionRow.version)).where(own).correlate(DatasetRow)
+    number = select(func.count(DatasetVersionRow.id)).where(own).correlate(DatasetRow)
+    latest = aliased(DatasetVersionRow)
+    query = (
+        select(DatasetRow, latest, number.scalar_subquery())
+        .join(
+            latest,
+            and_(latest.dataset_id == DatasetRow.id, latest.version == newest.scalar_subquery()),
+        )
+        .where(_named(project_id, text))
+        .order_by(DatasetRow.name)
+        .offset(offset)
+        .limit(limit)
+    )
+    return [(owner, version, count) for owner, version, count in session.execute(query)]
+
+
+def known_names(session: Session, project_id: str, names: Collection[str]) -> set[str]:
+    """Which of these names are those of datasets."""
+    query = select(DatasetRow.name).where(
+        DatasetRow.project_id == project_id, DatasetRow.name.in_(names)
+    )
+    return set(session.scalars(query))
+
+
 def to_version(owner: DatasetRow, row: DatasetVersionRow) -> DatasetVersion:
     """The noun of a version row."""
     return DatasetVersion(
@@ -143,6 +194,15 @@ def versions(session: Session, owner: DatasetRow) -> list[DatasetVersion]:
     query = select(DatasetVersionRow).where(DatasetVersionRow.dataset_id == owner.id)
     rows = session.scalars(query.order_by(DatasetVersionRow.version))
     return [to_version(owner, row) for row in rows]
+
+
+def newest_versions(
+    session: Session, owner: DatasetRow, offset: int, limit: int
+) -> list[DatasetVersion]:
+    """Some versions of a dataset, newest first."""
+    query = select(DatasetVersionRow).where(DatasetVersionRow.dataset_id == owner.id)
+    some = query.order_by(DatasetVersionRow.version.desc()).offset(offset).limit(limit)
+    return [to_version(owner, row) for row in session.scalars(some)]
 
 
 def version(session: Session, owner: DatasetRow, number: int | None) -> DatasetVersion | None:

@@ -88,8 +88,16 @@ def read_rows(pin: DatasetPin) -> list[Row]:
     return [row.columns for row in rows]
 
 
-def read_page(pin: DatasetPin, offset: int, limit: int) -> list[StoredRow]:
+def read_page(
+    pin: DatasetPin, offset: int, limit: int, *, wanted: str | None = None
+) -> list[StoredRow]:
     """`limit` rows from `offset` in the order of the table, each checked against its own digest.
+
+    Args:
+        pin: the version.
+        offset: how many to pass over.
+        limit: the most that are read.
+        wanted: a condition in Lance's SQL; only rows that meet it count.
 
     Raises:
         DatasetDamaged: the table cannot be read, or a row is not what it was.
@@ -97,7 +105,10 @@ def read_page(pin: DatasetPin, offset: int, limit: int) -> list[StoredRow]:
     dataset = open_version(pin)
     rows: list[StoredRow] = []
     with faults_as_damage(pin):
-        for batch in dataset.to_batches(offset=offset, limit=limit, batch_size=BATCH_ROWS):
+        batches = dataset.to_batches(
+            offset=offset, limit=limit, batch_size=BATCH_ROWS, filter=wanted, scan_in_order=True
+        )
+        for batch in batches:
             rows.extend(_verified(pin, batch))
     return rows
 

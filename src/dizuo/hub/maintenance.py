@@ -17,7 +17,7 @@ from dizuo.artifacts.garbage import DEFAULT_GRACE_SECONDS, Collected, collect_ga
 from dizuo.audit import service as audit
 from dizuo.core.clock import Clock, now_ms
 from dizuo.core.errors import DizuoError
-from dizuo.datasets import uploads
+from dizuo.datasets import rehearsing, uploads
 from dizuo.runs import leftovers
 from dizuo.runs import service as runs
 from dizuo.runs.kinds import RunContext
@@ -34,7 +34,8 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Freed:
-    """What a pass removed: files of the registry, uploads, the work of ended runs (their ids),
+    """What a pass removed: files of the registry, uploads and what was
+    unpacked to look at them, the work of ended runs (their ids),
     people's sessions that are over, and counters of tries at signing in that no longer count."""
 
     num_blobs: int
@@ -63,6 +64,7 @@ def maintain(context: RunContext, *, clock: Clock = now_ms) -> Freed:
     with context.database.reading() as session:
         ended = leftovers.discard_ended(session, context.home)
     num_uploads = uploads.sweep(context.home, now, wanted=_uploads_of(unfinished))
+    num_uploads += rehearsing.sweep(context.home, now)
     blobs = _collect(context, registered, _grace_seconds(unfinished, now), now)
     with context.database.transaction() as session:
         rows = sessions.sweep(session, now), throttle.sweep(session, now)
