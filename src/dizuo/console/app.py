@@ -25,7 +25,7 @@ from dizuo.console.plain import told
 from dizuo.console.presence import Presence
 
 _STATIC = Path(__file__).parent / "static"
-_PAGES = ("overview",)
+_PAGES = ("overview", "runs", "run_new", "run_compare", "run")
 _RECONNECT_SECONDS = 30.0
 
 
