@@ -14,7 +14,7 @@ def button(text: str, act: Act, *, tone: str = "") -> ui.html:
     """A button that acts; `tone` is primary, danger, or nothing."""
     drawn = ui.html(escape(text), sanitize=False, tag="button")
     drawn.props("type=button").classes(f"button {tone}".strip())
-    drawn.on("click", lambda: act(), js_handler="() => emit()")
+    drawn.on("click", act, js_handler="() => emit()")
     return drawn
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -95,7 +96,7 @@ def _step(found: Any, step: str | int) -> Any:
 
 def _put(document: CommentedMap, path: Path, value: Any) -> None:
     inner: Any = document
-    for step, following in zip(path, path[1:], strict=False):
+    for step, following in pairwise(path):
         known = _step(inner, step)
         if not isinstance(known, list if isinstance(following, int) else Mapping):
             known = [] if isinstance(following, int) else CommentedMap()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -78,19 +78,9 @@ class Field:
         text = text.strip()
         if not text:
             return None
-        match self.input:
-            case Input.NUMBER:
-                return _number(text)
-            case Input.CHOICE:
-                return next((one for one in self.choices if written(one) == text), text)
-            case Input.TEXTS:
-                return _parts(text)
-            case Input.NUMBERS:
-                return [_number(part) for part in _parts(text)]
-            case Input.YAML:
-                return _structure(text)
-            case _:
-                return text
+        if self.choices:
+            return next((one for one in self.choices if written(one) == text), text)
+        return _READERS.get(self.input, str)(text)
 
 
 def written(value: Any) -> str:
@@ -132,6 +122,14 @@ def _structure(text: str) -> Any:
         return YAML(typ="safe", pure=True).load(text)
     except YAMLError:
         return text
+
+
+_READERS: Mapping[Input, Callable[[str], Any]] = {
+    Input.NUMBER: _number,
+    Input.TEXTS: _parts,
+    Input.NUMBERS: lambda text: [_number(part) for part in _parts(text)],
+    Input.YAML: _structure,
+}
 
 
 @lru_cache(maxsize=64)

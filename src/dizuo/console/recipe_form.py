@@ -192,12 +192,15 @@ class RecipeForm:
             for field in every(self._part(part)):
                 if field.constant is not None:
                     self.draft.put(field.path, field.constant)
+        self._settle_targets()
+
+    def _settle_targets(self) -> None:
+        """Targets of another family go; without one that ships, the family's first comes."""
         known = [one for one in self.chosen_targets if one in self.targets]
-        first_shipped = [one for one in self.targets if one != TRAINED_TARGET][:1]
-        if self.targets and (not known or known != list(self.chosen_targets)):
-            self.draft.put(
-                ("targets",), known if len(known) > 1 else [TRAINED_TARGET, *first_shipped]
-            )
+        shipped = [one for one in self.targets if one != TRAINED_TARGET]
+        if self.targets and not (known and known == list(self.chosen_targets)):
+            enough = known if set(known) & set(shipped) else [TRAINED_TARGET, *shipped[:1]]
+            self.draft.put(("targets",), enough)
 
     def _schemas(self, part: str) -> Mapping[str, Schema]:
         if not self.family or self.level is None:

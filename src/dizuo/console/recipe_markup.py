@@ -94,11 +94,7 @@ class FormMarkup:
     def field(self, field: Field) -> Markup:
         """A field with its name, its hint, and what is wrong with it."""
         if field.input is Input.GROUP:
-            title = tag("legend", key_words(self.words, field.key))
-            wrong = join(
-                tag("p", _sentence(one), class_="field-error") for one in self._wrong(field)
-            )
-            return tag("fieldset", title, wrong, self._fields(field.inner), class_="wide")
+            return self._group(field)
         name, wrong = field_id(field.path), self._wrong(field)
         hint = self._hint(field)
         marks = [f"{name}-hint"] * bool(hint) + [f"{name}-error"] * bool(wrong)
@@ -112,6 +108,11 @@ class FormMarkup:
             tag("p", sentence, class_="field-error", id=f"{name}-error") if wrong else EMPTY,
             class_="field wide" if field.input in (Input.LONG, Input.YAML) else "field",
         )
+
+    def _group(self, field: Field) -> Markup:
+        title = tag("legend", key_words(self.words, field.key))
+        wrong = join(tag("p", _sentence(one), class_="field-error") for one in self._wrong(field))
+        return tag("fieldset", title, wrong, self._fields(field.inner), class_="wide")
 
     def _input(self, field: Field, marks: str) -> Markup:
         value = written(self.form.draft.value(field.path))

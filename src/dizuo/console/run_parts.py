@@ -70,9 +70,8 @@ def length(words: Words, span_ms: int) -> str:
     """A span of time in its two largest units."""
     seconds = span_ms / 1000
     if seconds < 60:
-        return words(
-            "length.seconds", seconds=f"{seconds:.1f}" if seconds < 10 else f"{seconds:.0f}"
-        )
+        digits = 1 if seconds < 10 else 0
+        return words("length.seconds", seconds=f"{seconds:.{digits}f}")
     minutes, rest = divmod(int(seconds), 60)
     if minutes < 60:
         return words("length.minutes", minutes=minutes, seconds=rest)
@@ -175,6 +174,8 @@ def _failure(words: Words, error: Mapping[str, Any]) -> Markup:
 def _outcome_facts(words: Words, made: Mapping[str, Any]) -> list[tuple[object, object]]:
     found: list[tuple[object, object]] = []
     for key, value in made.items():
+        if key in ("name", "version"):  # the stack says both
+            continue
         if key == "metrics" and isinstance(value, Mapping):
             found += [
                 (metric_words(words, name), figure(float(one)))

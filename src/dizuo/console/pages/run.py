@@ -13,7 +13,7 @@ from dizuo.access.model import Principal, Role
 from dizuo.console.frame import View, console_page
 from dizuo.console.markup import EMPTY, join, link, panel, tag
 from dizuo.console.messages import Words
-from dizuo.console.pressing import asking, button
+from dizuo.console.pressing import Act, asking, button
 from dizuo.console.recipe_markup import listing
 from dizuo.console.run_curves import CurveBoard
 from dizuo.console.run_parts import outcome, run_facts, run_title, stage_bars, state_badge
@@ -23,7 +23,7 @@ from dizuo.runs import following, service
 from dizuo.runs.about import recipe_of
 from dizuo.runs.curves import Listener, Story
 from dizuo.runs.folder import run_folder
-from dizuo.runs.model import Run, RunFilter, RunState
+from dizuo.runs.model import Run, RunFilter
 
 _LOG_BYTES = 8 << 10
 _NUM_OTHERS = 100
@@ -134,7 +134,7 @@ class _RunPage:
                 again = link(words("run.again"), f"/runs/new?run={run.id}", class_="button")
                 ui.html(again, sanitize=False)
 
-    def _cancel(self, run: Run) -> Callable[[], object]:
+    def _cancel(self, run: Run) -> Act:
         view = self._view
 
         def cancel(session: Session, principal: Principal) -> Run:
@@ -147,7 +147,7 @@ class _RunPage:
 
         return act
 
-    def _measure(self, stack: str) -> Callable[[], object]:
+    def _measure(self, stack: str) -> Act:
         view = self._view
 
         async def act() -> None:

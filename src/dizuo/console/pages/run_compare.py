@@ -17,6 +17,7 @@ from dizuo.console.pages.run import Seen, short_id, watching
 from dizuo.console.run_curves import CurveBoard, figure, metric_words
 from dizuo.console.run_parts import run_title, state_badge, took
 from dizuo.runs import service
+from dizuo.runs.curves import Point
 from dizuo.runs.model import Run, RunFilter
 
 _NUM_OFFERED = 200
@@ -83,33 +84,25 @@ def _ends(words: Words, found: Mapping[str, Seen]) -> Markup:
     seen = list(found.values())
     last = [{curve.name: curve.last for curve in one.story.curves} for one in seen]
     names = dict.fromkeys(name for one in last for name in one)
+    links = (link(label, f"/runs/{one.run.id}") for label, one in found.items())
     rows: list[tuple[object, ...]] = [
-        (
-            words("column.run"),
-            *(link(label, f"/runs/{one.run.id}") for label, one in found.items()),
-        ),
+        (words("column.run"), *links),
         (words("column.state"), *(state_badge(words, one.run) for one in seen)),
         (words("column.took"), *(took(words, one.run) for one in seen)),
         (words("curves.step"), *(_step(one) for one in last)),
-        *(
-            (
-                metric_words(words, name),
-                *(figure(one[name][1]) if name in one else "–" for one in last),
-            )
-            for name in names
-        ),
+        *((metric_words(words, name), *(_value(one, name) for one in last)) for name in names),
         *_outcomes(words, seen),
     ]
-    columns = [
-        Column(words("compare.figure")),
-        Column(words("compare.a")),
-        Column(words("compare.b")),
-    ]
+    columns = [Column(words(f"compare.{name}")) for name in ("figure", "a", "b")]
     title = words("compare.end")
     return panel(title, table(columns, rows, title))
 
 
-def _step(last: Mapping[str, tuple[float, float]]) -> str:
+def _value(last: Mapping[str, Point], name: str) -> str:
+    return figure(last[name][1]) if name in last else "–"
+
+
+def _step(last: Mapping[str, Point]) -> str:
     return f"{max((point[0] for point in last.values()), default=0):g}"
 
 

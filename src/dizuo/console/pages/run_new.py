@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any
 
 from fastapi import Query
+from markupsafe import Markup
 from nicegui import ui
 from nicegui.events import GenericEventArguments
 from sqlalchemy.orm import Session
@@ -91,7 +92,7 @@ class _NewRun:
         whole.on("click", doing(self._pressed), js_handler=_PRESSED)
         whole.on("submit", js_handler=_SUBMITTED)
 
-    def _buttons(self) -> object:
+    def _buttons(self) -> Markup:
         words = self._view.words
         start = tag(
             "button", words("new_run.start"), type="button", name="start", class_="button primary"
@@ -131,7 +132,7 @@ class _NewRun:
         for name, section in self._sections.items():
             section.set_content(markup.section(name))
 
-    def _ways(self) -> object:
+    def _ways(self) -> Markup:
         """Both ways to look, as buttons; what was typed goes along."""
         words = self._view.words
         ways = [

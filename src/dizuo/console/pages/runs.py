@@ -95,17 +95,8 @@ def _filters(words: Words, asked: _Asked, kinds: Sequence[str]) -> Markup:
     state = _choice(words, "state", wanted.state.value if wanted.state else "", states)
     show = tag("button", words("runs.show"), type="submit", class_="button")
     all_of_them = link(words("runs.all"), "/runs") if asked.at(1) != "/runs" else EMPTY
-    return tag(
-        "form",
-        search,
-        kind,
-        state,
-        show,
-        all_of_them,
-        method="get",
-        role="search",
-        class_="filters",
-    )
+    fields = (search, kind, state, show, all_of_them)
+    return tag("form", *fields, method="get", role="search", class_="filters")
 
 
 def _choice(words: Words, name: str, chosen: str, options: dict[str, str]) -> Markup:
