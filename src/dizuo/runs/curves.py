@@ -67,9 +67,10 @@ class _Line:
             self.kept.append(point)
         self.num_since = (self.num_since + 1) % self.stride
         if len(self.kept) >= 2 * MAX_POINTS:
-            self.kept = self.kept[::2]
+            self.kept = self.kept[::2]  # without the last one, which was added just now
+            self.num_since = self.stride + 1
             self.stride *= 2
-            self.num_since = 1 % self.stride
+            self.num_since %= self.stride
 
     def _go_back_to(self, step: float) -> None:
         """A later attempt went on from a checkpoint: what came after that did not count."""
