@@ -226,8 +226,10 @@ def test_each_mistake_is_told_at_its_field(
 def test_nothing_typed_becomes_markup() -> None:
     text = recipe().replace("name: bars", "name: <b>bars</b>")
     markup = FormMarkup(WORDS, form_of(text), problems(text).problems)
-    drawn = str(markup.section("basics")) + str(yaml_editor(WORDS, text, ())) + str(
-        listing(text, "<i>")
+    drawn = (
+        str(markup.section("basics"))
+        + str(yaml_editor(WORDS, text, ()))
+        + str(listing(text, "<i>"))
     )
     assert "<b>" not in drawn
     assert "<i>" not in drawn

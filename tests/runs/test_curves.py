@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 from hypothesis import given
@@ -72,6 +73,6 @@ def test_long_curves_stay_small_even_and_whole(num_steps: int) -> None:
     steps = [point[0] for point in points]
     assert len(points) <= 2 * MAX_POINTS + 1
     assert (steps[0], steps[-1]) == (1, num_steps)
-    gaps = {after - before for before, after in zip(steps[:-1], steps[1:-1], strict=False)}
+    gaps = {after - before for before, after in pairwise(steps[:-1])}
     assert len(gaps) <= 1
     assert len(points) >= min(num_steps, MAX_POINTS)

@@ -14,9 +14,7 @@ from dizuo.runs.model import Run, RunFilter, RunState
 RECIPE = "# 读表\nname: bars # ours\nlevel: L0\ndescription: 水表读数\ndata: {train: meters@3}\n"
 
 
-def submit(
-    database: Database, kind: str, key: str, project: str = "default", **spec: Any
-) -> Run:
+def submit(database: Database, kind: str, key: str, project: str = "default", **spec: Any) -> Run:
     with database.transaction() as session:
         return service.submit(session, kind, spec, key, "ann", project_id=project)
 

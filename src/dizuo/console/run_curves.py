@@ -60,7 +60,7 @@ class CurveBoard:
     def show(self, stories: Mapping[str, Story]) -> None:
         """Draw what runs have said by now, each under its own label."""
         names = dict.fromkeys(curve.name for one in stories.values() for curve in one.curves)
-        for name in names:
+        for name in sorted(names, key=lambda name: name != "loss"):
             self._show(name, {label: _curve(story, name) for label, story in stories.items()})
 
     def _show(self, name: str, found: Mapping[str, Curve | None]) -> None:

@@ -51,6 +51,11 @@ def run_title(words: Words, run: Run) -> str:
     return f"{kind_words(words, run.kind)} {named}" if named else kind_words(words, run.kind)
 
 
+def short_id(run: Run) -> str:
+    """The end of a run's id: what tells two runs of one name apart."""
+    return run.id[-6:]
+
+
 def state_badge(words: Words, run: Run) -> Markup:
     """Where a run is."""
     if run.cancel_ms is not None and run.state is RunState.RUNNING:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from markupsafe import Markup
 from nicegui import ui
@@ -16,40 +15,22 @@ from dizuo.console.messages import Words
 from dizuo.console.pressing import Act, asking, button
 from dizuo.console.recipe_markup import listing
 from dizuo.console.run_curves import CurveBoard
-from dizuo.console.run_parts import outcome, run_facts, run_title, stage_bars, state_badge
+from dizuo.console.run_parts import (
+    outcome,
+    run_facts,
+    run_title,
+    short_id,
+    stage_bars,
+    state_badge,
+)
 from dizuo.console.run_starting import start_run
+from dizuo.console.run_watching import Seen, watching
 from dizuo.core.digests import sha256_json
-from dizuo.runs import following, service
+from dizuo.runs import service
 from dizuo.runs.about import recipe_of
-from dizuo.runs.curves import Listener, Story
-from dizuo.runs.folder import run_folder
 from dizuo.runs.model import Run, RunFilter
 
-_LOG_BYTES = 8 << 10
 _NUM_OTHERS = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """A run, what it has said, and the end of its log."""
-
-    run: Run
-    story: Story
-    log: str
-
-
-def watching(view: View, run_id: str, *, log_bytes: int = _LOG_BYTES) -> Callable[[Session], Seen]:
-    """What reads a run again and again; each time only what is new of its events."""
-    folder = run_folder(view.parts.home, run_id)
-    listener = Listener(folder)
-
-    def look(session: Session) -> Seen:
-        # The state first: whatever an ended run has said is in its files by then.
-        run = service.get(session, run_id, project_id=view.project_id)
-        log = following.read_log(folder, log_bytes) if log_bytes else ""
-        return Seen(run, listener.listen(), log)
-
-    return look
 
 
 @console_page("/runs/{run_id}", "runs.one", "runs")
@@ -175,11 +156,6 @@ def _compare(words: Words, run: Run, others: Sequence[Run]) -> Markup:
         action="/runs/compare",
         class_="filters",
     )
-
-
-def short_id(run: Run) -> str:
-    """The end of a run's id: what tells two runs of one name apart."""
-    return run.id[-6:]
 
 
 def _log(words: Words, log: str) -> Markup:

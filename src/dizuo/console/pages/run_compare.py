@@ -13,9 +13,9 @@ from sqlalchemy.orm import Session
 from dizuo.console.frame import View, console_page
 from dizuo.console.markup import Column, link, panel, table, tag
 from dizuo.console.messages import Words
-from dizuo.console.pages.run import Seen, short_id, watching
 from dizuo.console.run_curves import CurveBoard, figure, metric_words
-from dizuo.console.run_parts import run_title, state_badge, took
+from dizuo.console.run_parts import run_title, short_id, state_badge, took
+from dizuo.console.run_watching import Seen, watching
 from dizuo.runs import service
 from dizuo.runs.curves import Point
 from dizuo.runs.model import Run, RunFilter

@@ -82,7 +82,7 @@ class _NewRun:
         self._is_yaml = False
         with ui.element("form").props("novalidate").classes("rows recipe") as whole:
             self._head = ui.html("", sanitize=False)
-            self._alert = ui.html("", sanitize=False).props("role=status")
+            self._alert = ui.html("", sanitize=False)
             self._sections = {name: ui.html("", sanitize=False) for name in SECTIONS}
             self._editor = ui.html("", sanitize=False)
             self._lists = ui.html("", sanitize=False)
@@ -154,7 +154,7 @@ class _NewRun:
             self._alert.set_content(EMPTY)
             return
         sentence = words("new_run.one_problem" if num == 1 else "new_run.problems", count=num)
-        self._alert.set_content(tag("p", sentence, class_="notice bad"))
+        self._alert.set_content(tag("p", sentence, class_="notice bad", role="alert"))
 
     async def _changed(self, event: GenericEventArguments) -> None:
         """A field was left with something else in it."""
