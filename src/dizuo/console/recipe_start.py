@@ -17,15 +17,15 @@ from dizuo.stacks import service as stacks
 from dizuo.stacks.model import StackVersion
 
 _EMPTY = """\
-name: ""
+name:
 level: {level}
 family: {family}
 from: {parent}
-data: {{train: ""}}
+data: {{train: }}
 method: {{}}
 task: {{}}
 gates:
-  - {{suite: "", metric: "", at_least: ""}}
+  - {{suite: , metric: , at_least: }}
 """
 
 
@@ -63,7 +63,6 @@ def _above(level: Level) -> Level:
 
 
 def _fresh(family: str, level: Level, parent: str) -> str:
-    named = parent or '""'
-    form = RecipeForm(RecipeDraft(_EMPTY.format(family=family, level=level.value, parent=named)))
+    form = RecipeForm(RecipeDraft(_EMPTY.format(family=family, level=level.value, parent=parent)))
     form.settle()
     return form.draft.text

@@ -34,7 +34,7 @@ async def compare(view: View, a: RunId = "", b: RunId = "") -> None:
     title = tag("h1", words("compare.title"))
     ui.html(title, sanitize=False)
     ui.html(_choice(words, offered, a, b), sanitize=False)
-    if not (a and b):
+    if not (a and b) or a == b:
         ui.html(tag("p", words("compare.choose"), class_="muted"), sanitize=False)
         return
     first, second = watching(view, a, log_bytes=0), watching(view, b, log_bytes=0)
