@@ -593,3 +593,15 @@ def test_a_damaged_base_is_not_built_upon(warehouse: Warehouse) -> None:
         add(warehouse, replace(DRAFT, origin="2"), words("def"))
     with warehouse.database.reading() as session:
         assert service.newest(session, "tickets") == 1
+
+
+def test_the_newest_versions_of_a_family_are_what_recipes_choose_from(
+    warehouse: Warehouse,
+) -> None:
+    for name, texts in (("a", "xyz"), ("b", "uvw"), ("a", "pqr")):
+        add(warehouse, Draft(name, "words", texts), words(*texts))
+    with warehouse.database.reading() as session:
+        assert service.newest_refs(session, "words", limit=9) == ["a@2", "b@1", "a@1"]
+        assert service.newest_refs(session, "words", limit=1) == ["a@2"]
+        assert service.newest_refs(session, "text", limit=9) == []
+        assert service.newest_refs(session, "words", limit=9, project_id="other") == []

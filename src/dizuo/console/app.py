@@ -27,7 +27,16 @@ from dizuo.console.row_pictures import SmallPictures
 from dizuo.console.work import Works
 
 _STATIC = Path(__file__).parent / "static"
-_PAGES = ("overview", "data_import", "data", "data_version")
+_PAGES = (
+    "overview",
+    "data_import",
+    "data",
+    "data_version",
+    "runs",
+    "run_new",
+    "run_compare",
+    "run",
+)
 _RECONNECT_SECONDS = 30.0
 
 

@@ -129,6 +129,13 @@ def find(session: Session, ref: DatasetRef) -> DatasetVersion:
     return found
 
 
+def newest_refs(
+    session: Session, family: str, *, limit: int, project_id: str = DEFAULT_PROJECT
+) -> list[str]:
+    """`name@version` of a family's newest dataset versions, newest first: what to choose from."""
+    return store.newest_refs(session, project_id, family, limit)
+
+
 def relocate(session: Session, root: Path, actor: str, project_id: str = DEFAULT_PROJECT) -> int:
     """After the hub's folder was moved: let every dataset whose table now lies below `root` be
     read from there. Returns how many were."""

@@ -273,3 +273,15 @@ def to_sample(row: SampleRow) -> Sample:
         reviewed_ms=row.reviewed_ms,
         dataset_version_id=row.dataset_version_id,
     )
+
+
+def newest_refs(session: Session, project_id: str, family: str, limit: int) -> list[str]:
+    """`name@version` of a family's newest dataset versions, newest first."""
+    query = (
+        select(DatasetRow.name, DatasetVersionRow.version)
+        .join(DatasetVersionRow, DatasetVersionRow.dataset_id == DatasetRow.id)
+        .where(DatasetRow.project_id == project_id, DatasetRow.family == family)
+        .order_by(DatasetVersionRow.id.desc())
+        .limit(limit)
+    )
+    return [f"{name}@{version}" for name, version in session.execute(query)]

@@ -8,7 +8,7 @@ from dataclasses import replace
 from sqlalchemy.orm import Session
 
 from dizuo.artifacts.layout import Layout
-from dizuo.artifacts.model import StackIndex
+from dizuo.artifacts.model import Level, StackIndex
 from dizuo.artifacts.reference import Reference
 from dizuo.artifacts.stacks import StackDraft, compose, read_stack
 from dizuo.audit import service as audit
@@ -181,6 +181,19 @@ def refs(
 ) -> dict[str, str]:
     """`name:version` of those of these digests that a project has."""
     return store.refs(session, project_id, digests)
+
+
+def newest_parents(
+    session: Session, family: str, level: Level, *, limit: int, project_id: str = DEFAULT_PROJECT
+) -> list[str]:
+    """`name:version` of a family's newest versions that a stack of this level can stand on."""
+    below = [one for one in Level if one.value < level.value]
+    return store.newest_refs(session, project_id, family, below, limit)
+
+
+def newest(session: Session, *, project_id: str = DEFAULT_PROJECT) -> StackVersion | None:
+    """The version of any name that a project made last."""
+    return store.newest_of_all(session, project_id)
 
 
 def count(session: Session, *, project_id: str = DEFAULT_PROJECT) -> tuple[int, int]:

@@ -204,3 +204,26 @@ def count(session: Session, project_id: str) -> tuple[int, int]:
     query = select(func.count(), func.count(StackRow.released_ms))
     found = session.execute(query.where(StackRow.project_id == project_id)).one()
     return found[0], found[1]
+
+
+def newest_refs(
+    session: Session, project_id: str, family: str, levels: Collection[Level], limit: int
+) -> list[str]:
+    """`name:version` of a family's newest versions of these levels, newest first."""
+    query = (
+        select(StackRow.name, StackRow.version)
+        .where(
+            StackRow.project_id == project_id,
+            StackRow.family == family,
+            StackRow.level.in_([level.value for level in levels]),
+        )
+        .order_by(StackRow.id.desc())
+        .limit(limit)
+    )
+    return [f"{name}:{version}" for name, version in session.execute(query)]
+
+
+def newest_of_all(session: Session, project_id: str) -> StackVersion | None:
+    """The newest version of any name."""
+    query = select(StackRow).where(StackRow.project_id == project_id)
+    return _first(session, query.order_by(StackRow.id.desc()))
