@@ -33,7 +33,7 @@ from dizuo.core.errors import DizuoError
 P = ParamSpec("P")
 T = TypeVar("T")
 _logger = logging.getLogger(__name__)
-NAVIGATION = (("overview", "/"), ("data", "/data"), ("runs", "/runs"))
+NAVIGATION = (("overview", "/"), ("stacks", "/stacks"), ("data", "/data"), ("runs", "/runs"))
 """Keys of the catalogue's `nav.`, and addresses, in their order."""
 _PATIENCE_SECONDS = 0.4
 """How long a page waits for work that may be short, rather than show that it is under way."""

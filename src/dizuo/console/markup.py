@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-_VOID = frozenset({"br", "hr", "img", "input", "link", "meta", "path", "circle", "rect", "line"})
+_VOID = frozenset({"br", "hr", "img", "input", "link", "meta"})
 EMPTY = Markup("")
 
 

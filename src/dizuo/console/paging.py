@@ -30,7 +30,9 @@ class Paging:
         return (self.number - 1) * self.size
 
 
-def pager(words: Words, paging: Paging, num_items: int, to: Callable[[int], str]) -> Markup:
+def pager(
+    words: Words, paging: Paging, num_items: int, to: Callable[[int], str], name: str
+) -> Markup:
     """Where in a list one is, and the ways on and back; nothing where all is on one page.
 
     Args:
@@ -38,6 +40,7 @@ def pager(words: Words, paging: Paging, num_items: int, to: Callable[[int], str]
         paging: the page that is shown.
         num_items: how many the list has in all.
         to: the address of a page, by its number.
+        name: of the list, for those who cannot see where it stands.
     """
     if num_items <= paging.size and paging.number == 1:
         return EMPTY
@@ -52,5 +55,5 @@ def pager(words: Words, paging: Paging, num_items: int, to: Callable[[int], str]
         tag("span", place, class_="muted"),
         on if last < num_items else EMPTY,
         class_="pager",
-        aria_label=words("paging.pages"),
+        aria_label=words("paging.pages", list=name),
     )

@@ -6,7 +6,7 @@ exist; the row holds what the queue is sorted and filtered by.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -232,6 +232,15 @@ def used_in(session: Session, dataset_version_id: str) -> list[Sample]:
     """The samples that entered with this dataset version, in the order of their digests."""
     query = select(SampleRow).where(SampleRow.dataset_version_id == dataset_version_id)
     return [store.to_sample(row) for row in session.scalars(query.order_by(SampleRow.digest))]
+
+
+def num_used_in(session: Session, dataset_version_ids: Collection[str]) -> dict[str, int]:
+    """How many samples entered with each of these dataset versions; those with none are left
+    out."""
+    query = select(SampleRow.dataset_version_id, func.count())
+    query = query.where(SampleRow.dataset_version_id.in_(dataset_version_ids))
+    rows = session.execute(query.group_by(SampleRow.dataset_version_id))
+    return {version_id: number for version_id, number in rows if version_id is not None}
 
 
 def count(session: Session, wanted: SampleFilter) -> dict[str, int]:

@@ -6,13 +6,14 @@ version of ours is a tag. What is read is checked against the pinned digest, alw
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import lance
 import pyarrow as pa
 
+from dizuo.core.digests import require_digest
 from dizuo.datasets.columns import from_batch
 from dizuo.datasets.content import content_digest, row_digest
 from dizuo.datasets.errors import DatasetDamaged, RowRefused
@@ -111,6 +112,24 @@ def read_page(
         for batch in batches:
             rows.extend(_verified(pin, batch))
     return rows
+
+
+def read_chosen(pin: DatasetPin, row_digests: Collection[str]) -> dict[str, StoredRow]:
+    """The rows with these digests, by digest; those that the version does not hold are left out.
+
+    Raises:
+        DatasetDamaged: the table cannot be read, or a row is not what it was.
+        InvalidInput: one of `row_digests` is not a digest.
+    """
+    quoted = ", ".join(f"'{require_digest(one)}'" for one in row_digests)
+    if not quoted:
+        return {}
+    dataset = open_version(pin)
+    rows: list[StoredRow] = []
+    with faults_as_damage(pin):
+        for batch in dataset.to_batches(filter=f"row_digest IN ({quoted})", batch_size=BATCH_ROWS):
+            rows.extend(_verified(pin, batch))
+    return {row.row_digest: row for row in rows}
 
 
 def read_digests(pin: DatasetPin) -> dict[str, str]:

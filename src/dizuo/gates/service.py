@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from sqlalchemy.orm import Session
 
 from dizuo.audit import service as audit
@@ -76,3 +78,10 @@ def latest_verdicts(
 ) -> list[Verdict]:
     """Which stacks were gated last, newest first, and whether they passed."""
     return store.verdicts(session, project_id, limit)
+
+
+def verdicts_of(
+    session: Session, stack_digests: Collection[str], *, project_id: str = DEFAULT_PROJECT
+) -> dict[str, Verdict]:
+    """The newest verdict of each of these stacks, by digest; those never gated are left out."""
+    return store.verdicts_of(session, project_id, stack_digests)

@@ -19,7 +19,7 @@ from dizuo.stacks import store
 from dizuo.stacks.errors import RunReused, StackNotFound
 from dizuo.stacks.model import Lineage, NewStack, StackVersion
 from dizuo.stacks.resolve import resolve
-from dizuo.stacks.trace import trace
+from dizuo.stacks.trace import outline, trace
 
 __all__ = [
     "count",
@@ -33,6 +33,7 @@ __all__ = [
     "log",
     "mark_released",
     "mark_withdrawn",
+    "outline",
     "refs",
     "register",
     "resolve",

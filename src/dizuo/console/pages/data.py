@@ -86,7 +86,12 @@ def _list(view: View, found: Found, text: str, paging: Paging) -> Markup:
     def to(page: int) -> str:
         return address("/data", q=text, page=page)
 
-    return join([tag("div", listed, class_="panel"), pager(words, paging, found.total, to)])
+    return join(
+        [
+            tag("div", listed, class_="panel"),
+            pager(words, paging, found.total, to, words("data.title")),
+        ]
+    )
 
 
 def _row(words: Words, one: DatasetSummary, has_test: bool) -> tuple[object, ...]:
@@ -140,7 +145,9 @@ async def dataset(view: View, name: str, page: int = 1) -> None:
         tag("div", tag("h1", name), act, class_="head"),
         panel(words("data.about"), _about(words, summary, has_test)),
         panel(words("data.versions"), _versions(words, versions)),
-        pager(words, paging, summary.num_versions, lambda n: address(f"/data/{name}", page=n)),
+        pager(
+            words, paging, summary.num_versions, lambda n: address(f"/data/{name}", page=n), name
+        ),
     ]
     ui.html(join(content), sanitize=False).classes("rows")
 

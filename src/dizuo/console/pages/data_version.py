@@ -67,7 +67,7 @@ async def rows(view: View, name: str, version: VersionNumber, q: str = "", page:
             if text
             else EMPTY,
             listed,
-            pager(words, paging, matches.total, lambda n: address(place, q=text, page=n)),
+            pager(words, paging, matches.total, lambda n: address(place, q=text, page=n), name),
             class_="panel",
         ),
     ]
@@ -187,7 +187,7 @@ async def rejects(view: View, name: str, version: VersionNumber, page: int = 1) 
     content = [
         _top(words, found, "rejects"),
         panel(words("data.rejects"), tag("p", words("data.rejects_are"), class_="muted"), listed),
-        pager(words, paging, found.num_rejected, lambda n: address(place, page=n)),
+        pager(words, paging, found.num_rejected, lambda n: address(place, page=n), name),
     ]
     ui.html(join(content), sanitize=False).classes("rows")
 
