@@ -17,7 +17,7 @@ from nicegui import ui
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
-from dizuo.console import preferences, signing_in
+from dizuo.console import pictures, preferences, signing_in
 from dizuo.console.gate import Gate
 from dizuo.console.live import Feeds
 from dizuo.console.parts import Parts
@@ -25,7 +25,7 @@ from dizuo.console.plain import told
 from dizuo.console.presence import Presence
 
 _STATIC = Path(__file__).parent / "static"
-_PAGES = ("overview",)
+_PAGES = ("overview", "review", "labelling")
 _RECONNECT_SECONDS = 30.0
 
 
@@ -59,6 +59,7 @@ def _console() -> FastAPI:
     console = FastAPI(title="dizuo console", docs_url=None, redoc_url=None, openapi_url=None)
     console.include_router(signing_in.router)
     console.include_router(preferences.router)
+    console.include_router(pictures.router)
     console.mount("/console/static", StaticFiles(directory=_STATIC))
     pages.add_exception_handler(404, _no_page)
     pages.add_exception_handler(RequestValidationError, _no_page)
