@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ data: {{train: digits@1}}
 method: {{kind: lora, rank: 4, epochs: 1, learning_rate: 0.01}}
 task: {{kind: classify, labels: {labels}}}
 gates: [{{suite: digits-test@1, metric: accuracy, at_least: 0.5}}]
-targets: [safetensors]
+targets: [safetensors, onnx]
 """
 _TEXT = """
 name: hotline
@@ -63,7 +64,7 @@ data: {{train: tickets@1}}
 method: {{kind: lora, rank: 4, epochs: 1, learning_rate: 0.01}}
 task: {{kind: extract, schema: {schema}}}
 gates: [{{suite: tickets-test@1, metric: exact_match, at_least: 0.5}}]
-targets: [safetensors]
+targets: [safetensors, gguf-f16]
 """
 
 
@@ -147,8 +148,9 @@ def send(
 
 
 def send_digits(database: Database, home: Path, number: int, stack: str, **more: Any) -> list[str]:
+    first = zlib.crc32(json.dumps(more).encode())
     rows = [
-        {"image": {"base64": base64.b64encode(digit(one, str(one % 7))).decode()}}
+        {"image": {"base64": base64.b64encode(digit(first + one, str(one % 7))).decode()}}
         for one in range(number)
     ]
     values = {"answer": "3", "family": "vision", "served_as": "digits", **more}
@@ -156,7 +158,8 @@ def send_digits(database: Database, home: Path, number: int, stack: str, **more:
 
 
 def send_calls(database: Database, home: Path, number: int, stack: str, **more: Any) -> list[str]:
-    rows = [{"prompt": f"人民路 {one} 号门前积水很深，已有三人打电话。"} for one in range(number)]
+    road = more.get("served_as", "人民路")
+    rows = [{"prompt": f"{road} {one} 号门前积水很深，已有三人打电话。"} for one in range(number)]
     answer = {"category": "noise", "place": "人民路", "urgent": False, "people": 3}
     values = {"answer": answer, "family": "text", "served_as": "hotline", **more}
     return send(database, home, rows, stack_digest=stack, **values)

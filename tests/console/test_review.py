@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import httpx2
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -11,7 +9,7 @@ from tests.console import review_scene as scene
 from tests.console.browsing import Visitor, visiting
 from tests.console.conftest import PASSWORD, Place
 
-from dizuo.datasets import desk, review, samples
+from dizuo.datasets import desk, opinions, review, samples
 from dizuo.datasets.model import Sample
 from dizuo.datasets.review import Verdict
 from dizuo.datasets.samples import SampleFilter
@@ -171,7 +169,8 @@ def test_what_is_wrong_is_told_at_its_field_and_nothing_typed_is_lost(
     press(page, "Enter")
     expect(page.locator(".field-error")).to_contain_text("at line 2, column 9")
     page.locator("textarea").fill(
-        '{"category": "noise", "place": "", "urgent": true, "people": 1, "callers": [{"name": "x"}]}'
+        '{"category": "noise", "place": "", "urgent": true, "people": 1,'
+        ' "callers": [{"name": "x"}]}'
     )
     press(page, "Alt+j")
     assert page.locator("[name='/callers/0/name']").input_value() == "x"
@@ -209,8 +208,8 @@ def test_readers_see_the_queue_and_no_desk(
 
 
 @pytest.fixture(scope="module")
-def judged(place: Place, stacks: dict[str, str]) -> Iterator[list[str]]:
-    """Sixty samples of which some have verdicts, two of them contradicted."""
+def judged(place: Place, stacks: dict[str, str]) -> list[str]:
+    """Sixty samples, twenty of which have verdicts."""
     keys = scene.send_digits(
         place.database, place.home, 60, stacks["digits"], served_as="judged", site="mine-9"
     )
@@ -218,7 +217,7 @@ def judged(place: Place, stacks: dict[str, str]) -> Iterator[list[str]]:
         for number, key in enumerate(keys[:20]):
             label = "3" if number % 4 else "5"
             review.judge(session, place.home, key, Verdict(label), "operator:ann")
-    yield keys
+    return keys
 
 
 def test_the_queue_is_filtered_and_paged_by_its_address(
@@ -247,8 +246,6 @@ def test_the_queue_is_filtered_and_paged_by_its_address(
 def test_a_disagreement_is_told_and_settled(
     visitor: Visitor, place: Place, browser: Browser, stacks: dict[str, str]
 ) -> None:
-    from dizuo.datasets import opinions
-
     [key] = scene.send_digits(place.database, place.home, 1, stacks["digits"], served_as="split")
     with place.database.transaction() as session:
         review.judge(session, place.home, key, Verdict("1"), "person:bo")
