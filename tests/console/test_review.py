@@ -258,6 +258,8 @@ def test_a_disagreement_is_told_and_settled(
     drawn(page)
     expect(page.locator("h1")).to_have_text("Settle disagreements")
     expect(page.locator(".given")).to_contain_text("The two reviewers said")
+    press(page, "Enter")  # nobody's word stands there first
+    expect(page.locator(".field-error")).to_have_text("Choose one of the labels.")
     page.keyboard.press("3")
     press(page, "Enter")
     assert sample(place, key).label == "2"

@@ -64,7 +64,10 @@ class SampleRow(Row):
     __tablename__ = "samples"
     __table_args__ = (
         UniqueConstraint("project_id", "digest"),
-        Index(None, "project_id", "state", "reason", "digest", "changed"),
+        Index(
+            "ix_samples_queue",
+            *("project_id", "state", "reason", "digest", "changed", "site", "served_as", "family"),
+        ),
         Index(None, "reviewer", "reviewed_ms"),
     )
 

@@ -24,7 +24,7 @@ from dizuo.console.pages.review import reason_of, short
 from dizuo.console.pictures import kind_of
 from dizuo.console.telling import number
 from dizuo.core.errors import Conflict, InvalidInput
-from dizuo.datasets import desk, samples
+from dizuo.datasets import desk, opinions, samples
 from dizuo.datasets.desk import Held, Look, Reviewer
 from dizuo.datasets.errors import ClaimLost, SampleDamaged
 from dizuo.datasets.samples import MACHINE, SampleFilter
@@ -107,6 +107,9 @@ class _Place:
         return Before(held, row, asked_of(session, held.sample))
 
     def _count(self, session: Session) -> None:
+        if self.role is Role.RELEASER:
+            self.num_waiting = opinions.num_open(session, self.view.project_id)
+            return
         wanted = replace(self.wanted, state=MACHINE.initial)
         self.num_waiting = sum(samples.count(session, wanted).values())
 
@@ -115,7 +118,7 @@ class _Place:
         model's answer."""
         self.before = before
         if before is not None:
-            answer = said if said is not None else before.held.sample.answer
+            answer = said if said is not None else _to_begin_with(before.held)
             self.entry = entry_for(before.asked, answer)
         self.draw()
 
@@ -265,6 +268,14 @@ _LEAVING: set[asyncio.Task[None]] = set()
 """Kept, so that none of them is dropped before it is done."""
 
 
+def _to_begin_with(held: Held) -> Any:
+    """The model's answer, so that to confirm it is one key; between two reviewers nobody's word
+    stands there first, but JSON is not to be typed anew."""
+    if held.look is not Look.THIRD:
+        return held.sample.answer
+    return next((one for one in held.said if isinstance(one, dict | list)), "")
+
+
 def _nothing(place: _Place) -> Markup:
     words = place.view.words
     back = link(words("desk.back"), "/review", data_focus=True)
@@ -330,7 +341,7 @@ def _answer(place: _Place, before: Before) -> Markup:
         ]
     )
     said = [
-        drawing.answer_of(one) if one is not None else tag("p", words("desk.unusable"))
+        tag("li", words("desk.unusable") if one is None else drawing.answer_of(one))
         for one in before.held.said
     ]
     return join(
@@ -338,7 +349,7 @@ def _answer(place: _Place, before: Before) -> Markup:
             head,
             about,
             tag("p", words("desk.answer_unfit"), class_="notice") if unfit else None,
-            join([tag("h3", words("desk.said")), *said]) if said else None,
+            join([tag("h3", words("desk.said")), tag("ul", *said)]) if said else None,
         ]
     )
 

@@ -48,7 +48,6 @@ class Listed:
     """A page of the table, and what can be chosen in its filters."""
 
     found: Sequence[Sample]
-    total: int
     sites: Sequence[str]
     stacks: Sequence[str]
     reasons: Sequence[str]
@@ -72,8 +71,10 @@ async def review(
     listed = await view.read(lambda session: _listed(session, wanted, number_of_page))
     ui.html(_head(view, wanted), sanitize=False)
     shown = ui.html("", sanitize=False).classes("rows")
+    counts = figures.counts
+    total = counts.get(wanted.state, 0) if wanted.state else sum(counts.values())
     here = _Address(site.strip(), stack.strip(), reason.strip(), state)
-    ui.html(_queue(words, listed, here, number_of_page), sanitize=False).classes("rows")
+    ui.html(_queue(words, listed, total, here, number_of_page), sanitize=False).classes("rows")
 
     def show(found: Figures) -> None:
         shown.set_content(_top(view, found))
@@ -109,12 +110,10 @@ def _figures(session: Session, wanted: SampleFilter) -> Figures:
 
 
 def _listed(session: Session, wanted: SampleFilter, page: int) -> Listed:
-    counts = samples.count(session, wanted)
     found = samples.queue(session, wanted, limit=PAGE_SIZE, offset=(page - 1) * PAGE_SIZE)
     project = wanted.project_id
     return Listed(
         found,
-        sum(counts.values()),
         samples.known(session, "site", project, _NUM_SUGGESTED),
         samples.known(session, "served_as", project, _NUM_SUGGESTED),
         samples.known(session, "reason", project, _NUM_SUGGESTED),
@@ -236,9 +235,9 @@ def _agreeing(words: Words, one: Agreement) -> Sequence[object]:
     return one.served_as, told, "–" if one.kappa is None else f"{one.kappa:.2f}"
 
 
-def _queue(words: Words, listed: Listed, here: _Address, page: int) -> Markup:
+def _queue(words: Words, listed: Listed, total: int, here: _Address, page: int) -> Markup:
     content = (
-        [_table(words, listed.found), _pager(words, listed.total, here, page)]
+        [_table(words, listed.found), _pager(words, total, here, page)]
         if listed.found
         else [tag("p", words("review.nothing"), class_="muted")]
     )

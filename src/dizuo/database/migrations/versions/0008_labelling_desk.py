@@ -18,8 +18,8 @@ def upgrade() -> None:
     with op.batch_alter_table("samples", schema=None) as batch_op:
         batch_op.add_column(sa.Column("changed", sa.Boolean(), nullable=True))
         batch_op.create_index(
-            batch_op.f("ix_samples_project_id_state_reason_digest_changed"),
-            ["project_id", "state", "reason", "digest", "changed"],
+            batch_op.f("ix_samples_queue"),
+            ["project_id", "state", "reason", "digest", "changed", "site", "served_as", "family"],
             unique=False,
         )
         batch_op.create_index(
