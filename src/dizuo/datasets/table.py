@@ -137,8 +137,8 @@ def read_classes(pin: DatasetPin, limit: int) -> list[str]:
         found = pc.unique(dataset.to_table(columns=[LABEL_COLUMN])[LABEL_COLUMN])
     if len(found) > limit:
         return []
-    known = [whole_if_whole(one) for one in found.to_pylist() if one is not None]
-    return [str(one) for one in sorted(known)]
+    known = sorted(one for one in found.to_pylist() if one is not None)
+    return [str(whole_if_whole(one) if kind is Kind.NUMBER else one) for one in known]
 
 
 def read_sources(pin: DatasetPin) -> list[str]:
