@@ -17,7 +17,14 @@ from nicegui import ui
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
-from dizuo.console import import_work, pictures, preferences, row_pictures, signing_in
+from dizuo.console import (
+    import_work,
+    pictures,
+    preferences,
+    row_pictures,
+    sample_pictures,
+    signing_in,
+)
 from dizuo.console.gate import Gate
 from dizuo.console.live import Feeds
 from dizuo.console.parts import Parts
@@ -38,6 +45,8 @@ _PAGES = (
     "run",
     "stacks",
     "stack",
+    "review",
+    "labelling",
 )
 _RECONNECT_SECONDS = 30.0
 
@@ -78,6 +87,7 @@ def _console() -> FastAPI:
     console.include_router(row_pictures.router)
     console.include_router(import_work.router)
     console.include_router(pictures.router)
+    console.include_router(sample_pictures.router)
     console.mount("/console/static", StaticFiles(directory=_STATIC))
     pages.add_exception_handler(404, _no_page)
     pages.add_exception_handler(RequestValidationError, _no_page)

@@ -33,7 +33,13 @@ from dizuo.core.errors import DizuoError
 P = ParamSpec("P")
 T = TypeVar("T")
 _logger = logging.getLogger(__name__)
-NAVIGATION = (("overview", "/"), ("stacks", "/stacks"), ("data", "/data"), ("runs", "/runs"))
+NAVIGATION = (
+    ("overview", "/"),
+    ("stacks", "/stacks"),
+    ("data", "/data"),
+    ("runs", "/runs"),
+    ("review", "/review"),
+)
 """Keys of the catalogue's `nav.`, and addresses, in their order."""
 _PATIENCE_SECONDS = 0.4
 """How long a page waits for work that may be short, rather than show that it is under way."""

@@ -14,11 +14,13 @@ from dizuo.runs.supervisor import Supervisor
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """A running hub, as its rooms know it; `url` is how sites reach it."""
+    """A running hub, as its rooms know it; `url` is how sites reach it. `second_share` of verdicts
+    on samples get a second opinion."""
 
     home: Path
     url: str
     poll_seconds: float
+    second_share: float
     database: Database
     layout: Layout
     repository: Repository

@@ -77,6 +77,18 @@ class ReviewConflict(Conflict):
     code = "review_conflict"
 
 
+class ClaimLost(Conflict):
+    """The sample is no longer before this reviewer: somebody else has it, or it was let go."""
+
+    code = "claim_lost"
+
+
+class NothingToUndo(Conflict):
+    """The reviewer has given no verdict that can still be taken back."""
+
+    code = "nothing_to_undo"
+
+
 class NothingReviewed(Conflict):
     """No reviewed sample is waiting to go into a dataset."""
 

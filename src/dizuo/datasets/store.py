@@ -9,6 +9,7 @@ from sqlalchemy import (
     JSON,
     ColumnElement,
     ForeignKey,
+    Index,
     Text,
     UniqueConstraint,
     and_,
@@ -64,10 +65,21 @@ class DatasetVersionRow(Row):
 
 
 class SampleRow(Row):
-    """A returned sample; its content is a file named by its digest."""
+    """A returned sample; its content is a file named by its digest.
+
+    `changed` is whether its label is another than the model's answer, None without a label. The
+    index is what the queue is sorted and counted by without a look at the rows.
+    """
 
     __tablename__ = "samples"
-    __table_args__ = (UniqueConstraint("project_id", "digest"),)
+    __table_args__ = (
+        UniqueConstraint("project_id", "digest"),
+        Index(
+            "ix_samples_queue",
+            *("project_id", "state", "reason", "digest", "changed", "site", "served_as", "family"),
+        ),
+        Index(None, "reviewer", "reviewed_ms"),
+    )
 
     id: Mapped[Id]
     project_id: Mapped[ProjectId]
@@ -83,6 +95,7 @@ class SampleRow(Row):
     received_ms: Mapped[Millis]
     state: Mapped[Name] = mapped_column(index=True)
     label: Mapped[Any] = mapped_column(JSON(none_as_null=True), nullable=True)
+    changed: Mapped[bool | None]
     reviewer: Mapped[str] = mapped_column(Text)
     reviewed_ms: Mapped[Millis | None]
     dataset_version_id: Mapped[str | None] = mapped_column(

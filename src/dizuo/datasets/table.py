@@ -12,12 +12,13 @@ from typing import Any
 
 import lance
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from dizuo.core.digests import require_digest
-from dizuo.datasets.columns import from_batch
-from dizuo.datasets.content import content_digest, row_digest
+from dizuo.datasets.columns import from_batch, kinds_of
+from dizuo.datasets.content import Kind, content_digest, row_digest, whole_if_whole
 from dizuo.datasets.errors import DatasetDamaged, RowRefused
-from dizuo.datasets.model import DatasetPin, StoredRow
+from dizuo.datasets.model import LABEL_COLUMN, DatasetPin, StoredRow
 from dizuo.families.base import Row
 
 BATCH_ROWS = 64
@@ -149,6 +150,25 @@ def read_digests(pin: DatasetPin) -> dict[str, str]:
             next_step="Restore the datasets folder from a backup, or import the data again.",
         )
     return known
+
+
+def read_classes(pin: DatasetPin, limit: int) -> list[str]:
+    """The different labels of a version that are text or whole numbers, sorted, as text; none where
+    there are more than `limit`, so that they are no classes.
+
+    Raises:
+        DatasetDamaged: the table cannot be read.
+    """
+    dataset = open_version(pin)
+    with faults_as_damage(pin):
+        kind = kinds_of(dataset.schema).get(LABEL_COLUMN)
+        if kind not in (Kind.TEXT, Kind.NUMBER):
+            return []
+        found = pc.unique(dataset.to_table(columns=[LABEL_COLUMN])[LABEL_COLUMN])
+    if len(found) > limit:
+        return []
+    known = sorted(one for one in found.to_pylist() if one is not None)
+    return [str(whole_if_whole(one) if kind is Kind.NUMBER else one) for one in known]
 
 
 def read_sources(pin: DatasetPin) -> list[str]:

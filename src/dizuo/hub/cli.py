@@ -98,6 +98,7 @@ def _parts(hub: Hub) -> Parts:
         home=hub.settings.home,
         url=hub.settings.url,
         poll_seconds=hub.settings.poll_seconds,
+        second_share=hub.settings.review_second_share,
         database=hub.database,
         layout=hub.layout,
         repository=hub.repository,
