@@ -335,7 +335,7 @@ def _answer(place: _Place, before: Before) -> Markup:
     unfit = _unfit(before)
     about = facts(
         [
-            (words("column.reason"), reason_of(words, sample.reason)),
+            (words("column.returned_because"), reason_of(words, sample.reason)),
             (words("column.site"), sample.site),
             (words("column.stack"), sample.served_as),
         ]

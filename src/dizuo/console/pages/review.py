@@ -173,9 +173,9 @@ def _expected(words: Words, expectation: Expectation) -> Markup:
     low, about, high = expectation.corrections
     sentence = words("review.expected_sum", about=number(about), low=number(low), high=number(high))
     columns = [
-        Column(words("column.reason")),
+        Column(words("column.returned_because")),
         Column(words("column.waiting"), is_number=True),
-        Column(words("column.changed"), is_number=True),
+        Column(words("column.answer_changed"), is_number=True),
         Column(words("column.corrections"), is_number=True),
     ]
     rows = [_share(words, one) for one in expectation.shares]
@@ -284,7 +284,7 @@ def _table(words: Words, found: Sequence[Sample]) -> Markup:
         Column(words("column.sample")),
         Column(words("column.answer")),
         Column(words("column.confidence"), is_number=True),
-        Column(words("column.reason")),
+        Column(words("column.returned_because")),
         Column(words("column.site")),
         Column(words("column.stack")),
         Column(words("column.state")),
