@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Text, UniqueConstraint, func, select
+from sqlalchemy import JSON, ForeignKey, Index, Text, UniqueConstraint, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -58,7 +58,10 @@ class SampleRow(Row):
     """A returned sample; its content is a file named by its digest."""
 
     __tablename__ = "samples"
-    __table_args__ = (UniqueConstraint("project_id", "digest"),)
+    __table_args__ = (
+        UniqueConstraint("project_id", "digest"),
+        Index("ix_samples_project_id_site_received_ms", "project_id", "site", "received_ms"),
+    )
 
     id: Mapped[Id]
     project_id: Mapped[ProjectId]
