@@ -25,7 +25,8 @@ from dizuo.console.plain import told
 from dizuo.console.presence import Presence
 
 _STATIC = Path(__file__).parent / "static"
-_PAGES = ("overview",)
+_PAGES = ("overview", "rollout_start", "releases", "rollouts", "sites", "joining", "site")
+"""In the order in which their addresses are tried: `/releases/rollouts/new` is no rollout's."""
 _RECONNECT_SECONDS = 30.0
 
 

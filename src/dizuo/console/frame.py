@@ -32,7 +32,7 @@ from dizuo.core.errors import DizuoError
 P = ParamSpec("P")
 T = TypeVar("T")
 _logger = logging.getLogger(__name__)
-NAVIGATION = (("overview", "/"),)
+NAVIGATION = (("overview", "/"), ("releases", "/releases"), ("sites", "/sites"))
 """Keys of the catalogue's `nav.`, and addresses, in their order."""
 _QUASAR: dict[Language, QuasarLanguage] = {Language.ENGLISH: "en-US", Language.CHINESE: "zh-CN"}
 

@@ -39,6 +39,11 @@ def count(session: Session, wanted: SiteFilter) -> int:
     return session.scalar(query) or 0
 
 
+def is_taken(session: Session, name: str, *, project_id: str = DEFAULT_PROJECT) -> bool:
+    """Whether a project has a site of this name."""
+    return store.by_name(session, project_id, name) is not None
+
+
 def _conditions(wanted: SiteFilter) -> list[ColumnElement[bool]]:
     conditions = [SITES.c.project_id == wanted.project_id]
     if wanted.text:

@@ -72,10 +72,19 @@ def count_entries(session: Session, rollout: Rollout, wanted: EntryFilter) -> in
 
 
 def newest(
-    session: Session, *, project_id: str = DEFAULT_PROJECT, limit: int, offset: int = 0
+    session: Session,
+    *,
+    release_id: str = "",
+    project_id: str = DEFAULT_PROJECT,
+    limit: int,
+    offset: int = 0,
 ) -> list[Progress]:
-    """Some of a project's rollouts, newest first."""
-    found = store.newest(session, project_id, limit, offset)
+    """Some of a project's rollouts, or of those of one release, newest first."""
+    query = select(RolloutRow).where(RolloutRow.project_id == project_id)
+    if release_id:
+        query = query.where(RolloutRow.release_id == release_id)
+    query = query.order_by(RolloutRow.id.desc()).limit(limit).offset(offset)
+    found = store.rollouts_of(session, query)
     return [Progress(one, store.count_states(session, one.id)) for one in found]
 
 

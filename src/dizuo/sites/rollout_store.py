@@ -143,11 +143,15 @@ def by_key(session: Session, project_id: str, key: str) -> Rollout | None:
     return _rollout(row, tuple(entries(session, row.id))) if row else None
 
 
-def newest(session: Session, project_id: str, limit: int, offset: int = 0) -> list[Rollout]:
+def newest(session: Session, project_id: str, limit: int) -> list[Rollout]:
     """The newest rollouts, newest first, without their entries."""
     query = select(RolloutRow).where(RolloutRow.project_id == project_id)
-    rows = session.scalars(query.order_by(RolloutRow.id.desc()).limit(limit).offset(offset))
-    return [_rollout(row) for row in rows]
+    return rollouts_of(session, query.order_by(RolloutRow.id.desc()).limit(limit))
+
+
+def rollouts_of(session: Session, query: Select[RolloutRow]) -> list[Rollout]:
+    """The rollouts that a query selects, in its order, without their entries."""
+    return [_rollout(row) for row in session.scalars(query)]
 
 
 def lock(session: Session, rollout_ids: Iterable[str]) -> list[Rollout]:
