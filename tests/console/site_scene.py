@@ -24,7 +24,8 @@ from dizuo.sites.store import SITES, SiteHourRow
 
 NUM_SITES = 60
 SITES_NAMED = [f"mine-{number:02d}" for number in range(1, NUM_SITES + 1)]
-BUSY, BROKEN, SILENT, FOREIGN = "mine-01", "mine-03", "mine-05", "mine-secret"
+BUSY, BROKEN, SILENT, DOUBLE = "mine-01", "mine-03", "mine-05", "mine-06"
+FOREIGN = "mine-secret"
 FIELDS: dict[str, Any] = {
     "egress_policy": "raw",
     "inference_url": "http://127.0.0.1:8500",
@@ -62,6 +63,8 @@ def fill(place: Place) -> Scene:
     fleet.say("mine-02", "serving", fleet.poll("mine-02"), **FIELDS)
     fleet.fall_back(BROKEN)
     fleet.begin("mine-04")
+    fleet.start("meter-reading:2", [DOUBLE], served_as="night")
+    fleet.arrive(DOUBLE)
     with fleet.database.transaction() as session:
         gated(session, "hotline", 7)
         _move(session, SILENT, last_seen_ms=now_ms() - 3 * HOUR_MS)

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Browser
 from tests.console.browsing import Visitor, visiting
 from tests.console.conftest import PASSWORD, Place
-from tests.console.site_scene import BROKEN, BUSY, FOREIGN, SILENT, SITES_NAMED, Scene, fill
+from tests.console.site_scene import BROKEN, BUSY, DOUBLE, FOREIGN, SILENT, SITES_NAMED, Scene, fill
 
 from dizuo.edge import join
 
@@ -21,7 +21,10 @@ def _names(visitor: Visitor) -> list[str]:
     return visitor.page.locator("tbody th a").all_inner_texts()
 
 
-@pytest.mark.parametrize("address", ["/sites", f"/sites/{BUSY}", f"/sites/{BROKEN}", "/join"])
+@pytest.mark.parametrize(
+    "address",
+    ["/sites", f"/sites/{BUSY}", f"/sites/{BROKEN}", f"/sites/{DOUBLE}", "/join"],
+)
 def test_pages_fit_every_width_and_everybody(scene: Scene, visitor: Visitor, address: str) -> None:
     visitor.open(address)
     assert visitor.overflow() == []
@@ -83,6 +86,11 @@ def test_a_site_shows_what_it_runs_and_what_it_has_let_out(scene: Scene, visitor
     assert named[1].startswith("Samples returned per hour: 2")
     visitor.page.get_by_role("link", name="a rollout").first.click()
     visitor.page.locator("h1", has_text="Rollout of meter-reading:2").wait_for()
+
+
+def test_a_stack_under_another_name_is_told_with_it(scene: Scene, visitor: Visitor) -> None:
+    visitor.open(f"/sites/{DOUBLE}")
+    assert "meter-reading:2 as night" in visitor.page.locator(".facts").first.inner_text()
 
 
 def test_a_site_of_another_project_is_none_here(scene: Scene, visitor: Visitor) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
+# Within a picture an element without its slash would hold all that follow it.
 _VOID = frozenset({"br", "hr", "img", "input", "link", "meta", "path", "circle", "rect", "line"})
 EMPTY = Markup("")
 
@@ -28,7 +29,7 @@ def tag(name: str, /, *children: object, **attributes: object) -> Markup:
         if value is not None and value is not False
     )
     if name in _VOID:
-        return Markup("<{}{}>").format(Markup(name), written)
+        return Markup("<{}{}/>").format(Markup(name), written)
     return Markup("<{0}{1}>{2}</{0}>").format(Markup(name), written, join(children))
 
 

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from dizuo.console.figures import ONLINE_PERIODS
 from dizuo.console.history import MINUTE_MS
-from dizuo.console.markup import badge, join, link, tag
+from dizuo.console.markup import badge, link, tag
 from dizuo.console.messages import Words, catalogue
 from dizuo.console.telling import ago
 from dizuo.edge.wire import Direction, SiteError
@@ -89,7 +89,7 @@ def direction(words: Words, one: Direction) -> Markup:
     if one.served_as == one.name:
         return stack
     before, after = words("sites.as", stack="\0", name=one.served_as).split("\0")
-    return join([before, stack, after])
+    return tag("span", before, stack, after, class_="said")
 
 
 def directions(words: Words, stacks: Iterable[Direction]) -> Markup:

@@ -103,8 +103,8 @@ def _candidate(view: View, one: Candidate) -> None:
     with ui.element("div").classes("candidate"):
         level = tag("span", one.level, class_=f"level-{one.level}")
         passed = tag("span", when(words, one.passed_ms, now_ms()), class_="muted")
-        told = join([stack_link(one.name, one.version), level, passed], " · ")
-        ui.html(told, sanitize=False)
+        told = (tag("div", part) for part in (stack_link(one.name, one.version), level, passed))
+        ui.html(join(told), sanitize=False).classes("buttons")
         if view.may(Role.RELEASER):
             label = words("releases.release_one", stack=one.stack)
             act = view.doing(lambda: _release(view, one))

@@ -110,7 +110,7 @@ class _Form:
         self._more.set_content(tag("p", told, class_="muted"))
 
     def _offer_one(self, name: str) -> None:
-        def change(event: ValueChangeEventArguments[bool]) -> None:
+        def change(event: ValueChangeEventArguments[bool | None]) -> None:
             if event.value:
                 self.pick(name)
             else:

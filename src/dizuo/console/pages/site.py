@@ -139,9 +139,9 @@ def _page(view: View, seen: Seen) -> Markup:
     return join(
         [
             trouble,
-            tag("div", *panels, class_="grid"),
+            tag("div", *panels, class_="grid even"),
             tag("h2", words("site.histories")),
-            tag("div", *_histories(words, seen.histories), class_="grid"),
+            tag("div", *_histories(words, seen.histories), class_="grid even pairs"),
         ]
     )
 
@@ -277,10 +277,8 @@ def _directions(words: Words, made: Sequence[Mapping[str, Any]], turn: Markup) -
     title = words("site.directions")
     if not made:
         return panel(title, tag("p", words("site.no_directions"), class_="muted"), turn)
-    columns = [
-        Column(words("column.generation"), is_number=True),
-        *(Column(words(f"column.{name}")) for name in ("stacks", "cause", "at")),
-    ]
+    names = ("generation", "stacks", "cause", "at")
+    columns = [Column(words(f"column.{name}")) for name in names]
     rows = (
         (
             one["generation"],
