@@ -28,13 +28,16 @@ from dizuo.sites import hours, service
 from dizuo.sites.model import Site
 
 _NUM_ROWS = 20
+_HISTORY_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Histories:
-    """The last hours of a site, oldest first: its answers, the samples that came in from it, and
-    those that it took aside."""
+    """All that a site has let out, how many samples wait there, and its last hours, oldest first:
+    its answers, the samples that came in from it, and those that it took aside."""
 
+    site: Site
+    returned: Returned
     answers: Sequence[int | None]
     received: Sequence[Hour]
     taken: Sequence[Hour]
@@ -42,12 +45,10 @@ class Histories:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the page shows and follows."""
+    """What the page follows closely."""
 
     site: Site
     fresh: Freshness
-    returned: Returned
-    histories: Histories
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +77,23 @@ async def site(view: View, name: str, generation: int = 0, entry: int = 0) -> No
             button(view.words("site.remove"), view.doing(lambda: _remove(view, name)), "danger")
     shown = ui.html("", sanitize=False).classes("rows")
 
+    let_out = ui.html("", sanitize=False).classes("rows")
+
+    def look_back(session: Session) -> Histories:
+        return _look_back(session, view.project_id, name)
+
     def show(now: Seen) -> None:
-        shown.set_content(_page(view, now))
+        shown.set_content(_page(view.words, now))
+
+    def show_back(now: Histories) -> None:
+        let_out.set_content(_past(view.words, now))
 
     show(seen)
+    show_back(await view.read(look_back))
     here = _Here(f"/sites/{name}", generation, entry)
     ui.html(_written(view.words, here, written), sanitize=False).classes("rows")
     view.follow(f"site {name}", look, show)
+    view.follow(f"site {name}, back", look_back, show_back, seconds=_HISTORY_SECONDS)
 
 
 async def _remove(view: View, name: str) -> None:
@@ -104,19 +115,26 @@ async def _remove(view: View, name: str) -> None:
 
 
 def _look(session: Session, view: View, name: str) -> Seen:
-    now, project_id = now_ms(), view.project_id
+    found = service.show(session, name, project_id=view.project_id)
+    fresh = Freshness.of(found, view.parts.poll_seconds, now_ms())
+    return Seen(_settled(found), fresh)
+
+
+def _settled(site: Site) -> Site:
+    """Without what changes at every check-in and is not shown here."""
+    return replace(site, last_seen_ms=0, told_generation=0)
+
+
+def _look_back(session: Session, project_id: str, name: str) -> Histories:
+    now = now_ms()
     found = service.show(session, name, project_id=project_id)
-    span = {"now_ms": now, "num_hours": hours.KEPT_HOURS}
-    histories = Histories(
-        hours.answers(session, found, now),
-        returned.received_by_hour(session, name, project_id=project_id, **span),
-        returned.taken_by_hour(session, name, project_id=project_id, **span),
-    )
-    return Seen(
-        replace(found, last_seen_ms=0, told_generation=0),
-        Freshness.of(found, view.parts.poll_seconds, now),
+    num = hours.KEPT_HOURS
+    return Histories(
+        _settled(found),
         returned.total(session, name, project_id=project_id),
-        histories,
+        hours.answers(session, found, now),
+        returned.received_by_hour(session, name, now_ms=now, num_hours=num, project_id=project_id),
+        returned.taken_by_hour(session, name, now_ms=now, num_hours=num, project_id=project_id),
     )
 
 
@@ -129,19 +147,22 @@ def _read(
     return Written(made, entries)
 
 
-def _page(view: View, seen: Seen) -> Markup:
-    words, of = view.words, seen.site
+def _page(words: Words, seen: Seen) -> Markup:
+    of = seen.site
     trouble = EMPTY
     if of.error:
         told = join([fault(words, of.error), " ", when(words, of.error.at_ms, now_ms())])
         trouble = tag("p", told, class_="notice bad")
-    panels = [_running(words, seen), _about(words, of), _egress(words, of, seen.returned)]
+    panels = [_running(words, seen), _about(words, of)]
+    return join([trouble, tag("div", *panels, class_="grid even pairs")])
+
+
+def _past(words: Words, of: Histories) -> Markup:
     return join(
         [
-            trouble,
-            tag("div", *panels, class_="grid even"),
+            _egress(words, of.site, of.returned),
             tag("h2", words("site.histories")),
-            tag("div", *_histories(words, seen.histories), class_="grid even pairs"),
+            tag("div", *_histories(words, of), class_="grid even pairs"),
         ]
     )
 

@@ -20,9 +20,9 @@ def upgrade() -> None:
     with op.batch_alter_table("site_hours", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_site_hours_hour_ms"), ["hour_ms"], unique=False)
     op.create_index(
-        op.f("ix_samples_project_id_site_received_ms"),
+        "ix_samples_of_site",
         "samples",
-        ["project_id", "site", "received_ms"],
+        ["project_id", "site", "received_ms", "taken_ms", "reason", "confidence"],
     )
     op.create_index(
         op.f("ix_audit_entries_project_id_subject"), "audit_entries", ["project_id", "subject"]
