@@ -67,7 +67,7 @@ def fill(place: Place) -> Scene:
     fleet.arrive(DOUBLE)
     with fleet.database.transaction() as session:
         gated(session, "hotline", 7)
-        _move(session, SILENT, last_seen_ms=now_ms() - 3 * HOUR_MS)
+        _move(session, SILENT, last_seen_ms=now_ms() - 7 * HOUR_MS // 2)
         _keep_history(session, fleet.site(BUSY).id)
         _return_samples(session, BUSY)
     return Scene(fleet, old, new, first, second)

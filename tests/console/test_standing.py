@@ -48,6 +48,7 @@ def _site(seen_ms: int) -> Site:
         (0, 30.0, "online"),
         (90_000, 30.0, "online"),
         (90_001, 30.0, "offline, 1 minute ago"),
+        (90_001 + 20_000, 30.0, "offline, 1 minute ago"),
         (10 * MINUTE_MS, 30.0, "offline, 9 minutes ago"),
         (10 * MINUTE_MS, 600.0, "online, 9 minutes ago"),
         (3 * 3_600_000, 30.0, "offline, 2 hours ago"),
@@ -74,7 +75,7 @@ def _error(code: str, step: str = "probing") -> SiteError:
 
 def test_what_went_wrong_is_told_with_where_it_did() -> None:
     assert standing.fault(ENGLISH, _error("probe_failed")) == "While probing: It misread."
-    assert standing.fault(CHINESE, _error("probe_failed")) == "探测时探测未通过（It misread.）"
+    assert standing.fault(CHINESE, _error("probe_failed")) == "探测时：探测未通过（It misread.）"
     assert standing.fault(CHINESE, _error("never_heard_of", "dancing")) == "dancing时：It misread."
 
 

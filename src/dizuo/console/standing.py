@@ -33,8 +33,9 @@ _REMOVED = "the site was removed"
 
 @dataclass(frozen=True, slots=True)
 class Freshness:
-    """Whether a site is online, and for how long it was not heard of, in whole minutes of the wall
-    clock: all pages that show it change at the same moment, and not in between."""
+    """Whether a site is online, and for how many minutes it was not heard of, at least one if it is
+    not. They are counted up to the last full minute of the clock, so that all that are shown change
+    at the same moment, and not in between."""
 
     is_online: bool
     num_minutes: int
@@ -44,7 +45,8 @@ class Freshness:
         """How fresh what is known of a site is now."""
         is_online = site.last_seen_ms >= online_since(poll_seconds, now_ms)
         minute = now_ms - now_ms % MINUTE_MS
-        return cls(is_online, max(0, minute - site.last_seen_ms) // MINUTE_MS)
+        num_minutes = max(0, minute - site.last_seen_ms) // MINUTE_MS
+        return cls(is_online, num_minutes if is_online else max(1, num_minutes))
 
 
 def online_since(poll_seconds: float, now_ms: int) -> int:

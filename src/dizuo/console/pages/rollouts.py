@@ -233,7 +233,7 @@ def _entries(words: Words, entries: Sequence[Entry]) -> Markup:
     columns = [Column(words(f"column.{name}"), name == "generation") for name in names]
     rows = (
         (
-            link(one.site_name, f"/sites/{one.site_name}"),
+            link(one.site_name, f"/sites/{one.site_name}", class_="nowrap"),
             rollout_state(words, one.state),
             one.generation,
             when(words, one.updated_ms, now_ms()),
