@@ -73,3 +73,8 @@ def of_project(session: Session, project_id: str, *, lock: bool = False) -> list
 def has_any(session: Session) -> bool:
     """Whether there is any account."""
     return session.scalar(select(AccountRow.id).limit(1)) is not None
+
+
+def projects(session: Session) -> set[str]:
+    """The projects that have accounts."""
+    return set(session.scalars(select(AccountRow.project_id).distinct()))

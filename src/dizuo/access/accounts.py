@@ -164,6 +164,11 @@ def has_any(session: Session) -> bool:
     return store.has_any(session)
 
 
+def projects(session: Session) -> set[str]:
+    """The projects that somebody has an account in."""
+    return store.projects(session)
+
+
 def set_preferences(session: Session, person: Person, language: Language, theme: Theme) -> Account:
     """What somebody wants the console to speak and to look like.
 

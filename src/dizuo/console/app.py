@@ -36,6 +36,7 @@ from dizuo.console.work import Works
 _STATIC = Path(__file__).parent / "static"
 _PAGES = (
     "overview",
+    "rollout_start",
     "data_import",
     "data",
     "data_version",
@@ -47,7 +48,13 @@ _PAGES = (
     "stack",
     "review",
     "labelling",
+    "releases",
+    "rollouts",
+    "sites",
+    "joining",
+    "site",
 )
+"""In the order in which their addresses are tried: `/releases/rollouts/new` is no rollout's."""
 _RECONNECT_SECONDS = 30.0
 
 

@@ -39,6 +39,8 @@ NAVIGATION = (
     ("data", "/data"),
     ("runs", "/runs"),
     ("review", "/review"),
+    ("releases", "/releases"),
+    ("sites", "/sites"),
 )
 """Keys of the catalogue's `nav.`, and addresses, in their order."""
 _PATIENCE_SECONDS = 0.4

@@ -28,7 +28,7 @@ def tag(name: str, /, *children: object, **attributes: object) -> Markup:
         if value is not None and value is not False
     )
     if name in _VOID:
-        return Markup("<{}{}>").format(Markup(name), written)
+        return Markup("<{}{}/>").format(Markup(name), written)
     return Markup("<{0}{1}>{2}</{0}>").format(Markup(name), written, join(children))
 
 

@@ -64,6 +64,9 @@ class DatasetVersionRow(Row):
     created_ms: Mapped[Millis]
 
 
+_OF_SITE = ("project_id", "site", "received_ms", "taken_ms", "reason", "confidence")
+
+
 class SampleRow(Row):
     """A returned sample; its content is a file named by its digest.
 
@@ -79,6 +82,8 @@ class SampleRow(Row):
             *("project_id", "state", "reason", "digest", "changed", "site", "served_as", "family"),
         ),
         Index(None, "reviewer", "reviewed_ms"),
+        # All that histories of a site are made of, so that they are read from the index alone.
+        Index("ix_samples_of_site", *_OF_SITE),
     )
 
     id: Mapped[Id]

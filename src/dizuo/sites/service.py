@@ -178,14 +178,21 @@ def show(session: Session, name: str, *, project_id: str = DEFAULT_PROJECT) -> S
 
 
 def directions(
-    session: Session, name: str, *, project_id: str = DEFAULT_PROJECT
+    session: Session,
+    name: str,
+    *,
+    before: int | None = None,
+    limit: int | None = None,
+    project_id: str = DEFAULT_PROJECT,
 ) -> list[dict[str, Any]]:
-    """Every set a site was directed to, newest first.
+    """The sets a site was directed to, newest first: all of them, or the newest `limit`, or those
+    of generations below `before`.
 
     Raises:
         SiteNotFound: there is no such site.
     """
-    return store.directions(session, _get(session, project_id, name).id)
+    site = _get(session, project_id, name)
+    return store.directions(session, site.id, before=before, limit=limit)
 
 
 def ever_directed(
