@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from dizuo.access import session_store, sessions
 from dizuo.access.account_store import AccountRow, to_account
+from dizuo.access.accounts import AccountNotFound
 from dizuo.access.model import Account
 from dizuo.access.session_store import ConsoleSessionRow
 from dizuo.core.clock import Clock, now_ms
@@ -72,3 +73,44 @@ def _open_sessions(account_ids: Sequence[str], now: int) -> Select[str, int, int
         )
         .group_by(ConsoleSessionRow.account_id)
     )
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSession:
+    """A session that has not ended: when somebody signed in, and when it was last used."""
+
+    id: str
+    since_ms: int
+    seen_ms: int
+
+
+def show(session: Session, project_id: str, name: str) -> Account:
+    """One account of a project.
+
+    Raises:
+        AccountNotFound: it has none of that name.
+    """
+    query = select(AccountRow).where(AccountRow.project_id == project_id, AccountRow.name == name)
+    row = session.scalar(query)
+    if row is None:
+        raise AccountNotFound(
+            "There is no account of this name.", next_step="See dizuo account ls."
+        )
+    return to_account(row)
+
+
+def open_sessions(
+    session: Session, account: Account, *, limit: int, clock: Clock = now_ms
+) -> list[OpenSession]:
+    """The sessions that an account has open, the newest first."""
+    now = clock()
+    query = (
+        select(ConsoleSessionRow.id, ConsoleSessionRow.created_ms, ConsoleSessionRow.seen_ms)
+        .where(
+            ConsoleSessionRow.account_id == account.id,
+            session_store.live(now - sessions.OLD_MS, now - sessions.IDLE_MS),
+        )
+        .order_by(ConsoleSessionRow.created_ms.desc())
+        .limit(limit)
+    )
+    return [OpenSession(key, since, seen) for key, since, seen in session.execute(query)]

@@ -25,7 +25,7 @@ from dizuo.console.plain import told
 from dizuo.console.presence import Presence
 
 _STATIC = Path(__file__).parent / "static"
-_PAGES = ("overview",)
+_PAGES = ("overview", "approvals", "improvement", "audit", "people", "one_of_people")
 _RECONNECT_SECONDS = 30.0
 
 

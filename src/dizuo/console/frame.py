@@ -32,8 +32,15 @@ from dizuo.core.errors import DizuoError
 P = ParamSpec("P")
 T = TypeVar("T")
 _logger = logging.getLogger(__name__)
-NAVIGATION = (("overview", "/"),)
+NAVIGATION = (
+    ("overview", "/"),
+    ("approvals", "/approvals"),
+    ("audit", "/audit"),
+    ("people", "/people"),
+)
 """Keys of the catalogue's `nav.`, and addresses, in their order."""
+NEEDED = {"people": Role.ADMIN}
+"""The role that it takes to look at a part; all others are for everybody who has signed in."""
 _QUASAR: dict[Language, QuasarLanguage] = {Language.ENGLISH: "en-US", Language.CHINESE: "zh-CN"}
 
 
@@ -169,7 +176,7 @@ def console_page(
             view = _view(request)
             ui.page_title(f"{view.words(title)} · dizuo")
             with _frame(view, part, str(request.url.path)):
-                await _build(view, build, given)
+                await _build(view, build, given, NEEDED.get(part, Role.READER))
 
         of_build = inspect.signature(build, eval_str=True).parameters
         asked = inspect.Parameter("request", inspect.Parameter.KEYWORD_ONLY, annotation=Request)
@@ -186,10 +193,11 @@ def console_page(
 
 
 async def _build(
-    view: View, build: Callable[..., Awaitable[None]], given: Mapping[str, Any]
+    view: View, build: Callable[..., Awaitable[None]], given: Mapping[str, Any], needed: Role
 ) -> None:
-    """Build a page's content; where that fails, say so in its place."""
+    """Build a page's content; where that fails, or is not for this person, say so in its place."""
     try:
+        view.person.principal.require(needed)
         await build(view, **given)
     except DizuoError as error:
         view.client.status_code = error.http_status
@@ -236,6 +244,7 @@ def _side(view: View, part: str, path: str) -> str:
     entries = [
         tag("li", link(words(f"nav.{key}"), href, aria_current="page" if key == part else None))
         for key, href in NAVIGATION
+        if view.may(NEEDED.get(key, Role.READER))
     ]
     brand = link(join([tag("span", "底座", lang="zh-CN"), " dizuo"]), "/", class_="brand")
     menu = tag(
