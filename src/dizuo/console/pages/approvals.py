@@ -107,13 +107,14 @@ class _Page:
         self._policy = _PolicySwitch(view)
         self._cards = ui.element("div").classes("rows")
         self._lists = ui.html("", sanitize=False).classes("rows")
-        self._shown: Sequence[Evidence] | None = None
+        self._shown: object = None
 
     def show(self, seen: Seen) -> None:
         """Draw what was seen."""
         self._policy.show(seen.policy)
-        if self._shown != seen.waiting:
-            self._shown = seen.waiting
+        cards = (seen.waiting, seen.counts.get(State.AWAITING_APPROVAL, 0))
+        if self._shown != cards:
+            self._shown = cards
             self._cards.clear()
             with self._cards:
                 self._draw_cards(seen)
@@ -127,8 +128,9 @@ class _Page:
         for one in seen.waiting:
             self._draw_card(one)
         whole = num_pages(seen.counts.get(State.AWAITING_APPROVAL, 0), _NUM_CARDS)
-        more = pages(words, _PATH, "waiting", self._asked.waiting, whole)
-        ui.html(more, sanitize=False)
+        if whole > 1:
+            more = pages(words, _PATH, "waiting", self._asked.waiting, whole)
+            ui.html(more, sanitize=False)
 
     def _draw_card(self, one: Evidence) -> None:
         words, improvement = self._view.words, one.improvement
