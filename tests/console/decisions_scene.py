@@ -26,7 +26,7 @@ from dizuo.sites import service as sites
 from dizuo.stacks import service as stacks
 from dizuo.stacks.model import StackVersion
 
-SITES = ("harbour", "mill", "north-shaft")
+SITES = ("harbour", "quarry", "north-shaft")
 NAME = "meter-reading"
 OTHER = "zebra"
 """The other project; every name in it holds this word."""
@@ -117,9 +117,8 @@ def _start(
         served_as=name,
         min_samples=min_samples,
     )
-    return improvements.start(
-        session, request, "person:bo", needs_approval=True, project_id=project
-    )
+    actor = "person:bo" if project == "default" else f"person:{BOSS}"
+    return improvements.start(session, request, actor, needs_approval=True, project_id=project)
 
 
 def add_waiting(
@@ -137,7 +136,7 @@ def add_waiting(
     gates.save_report(session, stack.digest, found, project_id=project)
     made = _start(session, project, name, sites)
     refs = [_dataset(session, project, f"{name}-rows", version, made.id)]
-    steps = {
+    steps: dict[str, dict[str, object]] = {
         "collect": {"dataset_versions": refs, "recipe_used": RECIPE, "tune_run_id": new_id()},
         "tune": {"stack": stack.ref, "gate_run_id": new_id()},
     }

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import httpx2
 import pytest
 from playwright.sync_api import Browser
@@ -65,9 +63,10 @@ def expected(address: str, role: Role) -> set[str]:
 
 
 @pytest.fixture(params=list(Role), ids=lambda role: role.word)
-def role(request: pytest.FixtureRequest) -> Iterator[Role]:
+def role(request: pytest.FixtureRequest) -> Role:
     """Each role in turn."""
-    yield request.param
+    found: Role = request.param
+    return found
 
 
 def test_each_role_finds_its_own_actions_and_no_others(

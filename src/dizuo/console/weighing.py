@@ -36,6 +36,11 @@ def evidence(words: Words, found: Evidence) -> Markup:
     )
 
 
+def _caption(found: Evidence, title: str) -> str:
+    """What a table shows and of which stack: several improvements may stand on one page."""
+    return f"{title} · {found.improvement.stack}"
+
+
 def _part(title: str, *children: object) -> Markup:
     return tag("div", tag("h3", title), *children, class_="part")
 
@@ -77,7 +82,7 @@ def _gates(words: Words, found: Evidence) -> Markup:
         Column(words("evidence.verdict")),
     ]
     rows = [_rule(words, rule) for rule in found.report.rules]
-    shown = table(columns, rows, words("evidence.gates"))
+    shown = table(columns, rows, _caption(found, words("evidence.gates")))
     return join([_against_incumbent(words, found), _passed(words, found.report), shown])
 
 
@@ -141,7 +146,7 @@ def _sites_title(words: Words, found: Evidence) -> str:
 def _sites(words: Words, found: Evidence) -> Markup:
     columns = [Column(words(f"evidence.site_{name}")) for name in ("name", "runs", "state")]
     rows = [_site(words, name, site) for name, site in found.sites]
-    shown = table(columns, rows, _sites_title(words, found))
+    shown = table(columns, rows, _caption(found, _sites_title(words, found)))
     num_others = len(found.improvement.request.sites) - NUM_SITES
     if num_others <= 0:
         return shown
