@@ -1,4 +1,4 @@
-"""Accounts in a real browser: made, changed, disabled; who is signed in; who cannot be locked out."""
+"""Accounts in a real browser: made, changed, disabled; who is signed in; who stays."""
 
 from __future__ import annotations
 
