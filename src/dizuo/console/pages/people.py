@@ -82,9 +82,9 @@ def _row(
     now = now_ms()
     marks = []
     if account.id == view.person.account_id:
-        marks.append(tag("span", words("people.you"), class_="muted"))
+        marks.append(tag("span", words("people.you"), class_="under"))
     if is_last:
-        marks.append(badge(words("people.last_admin"), "warn"))
+        marks.append(tag("div", badge(words("people.last_admin"), "warn")))
     named = link(account.name, subject_address(f"account:{account.name}"))
     return (
         join([named, *marks], " "),
