@@ -65,10 +65,8 @@ CALLS: dict[str, Callable[[HubClient], object]] = {
     "start_improvement": lambda hub: hub.start_improvement({}),
     "improvements": lambda hub: hub.improvements(),
     "improvement": lambda hub: hub.improvement("x"),
-    "decide_improvement": lambda hub: (
-        hub.decide_improvement("x", approve=True),
-        hub.decide_improvement("x", approve=False),
-    ),
+    "approve_improvement": lambda hub: hub.approve_improvement("x"),
+    "reject_improvement": lambda hub: hub.reject_improvement("x", "too slow"),
     "improvement_policy": lambda hub: hub.improvement_policy(),
     "set_improvement_policy": lambda hub: hub.set_improvement_policy(require_approval=True),
     "audit": lambda hub: hub.audit(after=1),

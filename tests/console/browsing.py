@@ -8,10 +8,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    expect,
+    sync_playwright,
+)
 from tests.conftest import require_program
 
 WIDTHS = (1440, 1024, 390)
+_PATIENCE_MS = 30_000
+"""How long what is expected may take on a busy machine."""
 _FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -27,6 +36,7 @@ _FLAGS = (
 def chromium() -> Iterator[Browser]:
     """Debian's browser, without a window."""
     program = require_program("chromium")
+    expect.set_options(timeout=_PATIENCE_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=list(_FLAGS))
         try:

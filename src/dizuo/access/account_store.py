@@ -70,6 +70,16 @@ def of_project(session: Session, project_id: str, *, lock: bool = False) -> list
     return list(session.scalars(query.with_for_update() if lock else query))
 
 
+def names_of_role(session: Session, project_id: str, role: Role, *, limit: int) -> list[str]:
+    """The names of accounts of a project that have this role and are not disabled."""
+    query = select(AccountRow.name).where(
+        AccountRow.project_id == project_id,
+        AccountRow.role == int(role),
+        AccountRow.disabled_ms.is_(None),
+    )
+    return list(session.scalars(query.order_by(AccountRow.name).limit(limit)))
+
+
 def has_any(session: Session) -> bool:
     """Whether there is any account."""
     return session.scalar(select(AccountRow.id).limit(1)) is not None

@@ -56,11 +56,7 @@ def create(
         AccountExists: the hub has an account of that name, in whichever project.
         InvalidInput: it cannot be a name.
     """
-    if not NAME_PATTERN.fullmatch(name):
-        raise InvalidInput(
-            "This cannot be the name of an account.",
-            next_step="Use lower-case letters, digits, dots, underscores and hyphens, at most 63.",
-        )
+    require_name(name)
     account = Account(new_id(), name, caller.project_id, role, "", "auto", clock(), None)
     values = {
         "id": account.id,
@@ -80,6 +76,19 @@ def create(
         )
     _record(session, caller, "account.created", account, {"role": role.word})
     return account
+
+
+def require_name(name: str) -> None:
+    """Refuse what cannot be the name of an account.
+
+    Raises:
+        InvalidInput: it cannot.
+    """
+    if not NAME_PATTERN.fullmatch(name):
+        raise InvalidInput(
+            "This cannot be the name of an account.",
+            next_step="Use lower-case letters, digits, dots, underscores and hyphens, at most 63.",
+        )
 
 
 def set_password(
@@ -110,12 +119,11 @@ def set_role(session: Session, caller: Principal, name: str, role: Role) -> Acco
         AccountNotFound: there is none of that name.
         LastAdmin: nobody could manage the hub any more.
     """
-    rows = _locked(session, caller)
-    row, account = _found(rows, name)
+    row, account = _found(_locked(session, caller), name)
     if role is account.role:
         return account
     if role is not Role.ADMIN:
-        _require_another_admin(session, rows, account)
+        _require_another_admin(session, account)
     row.role = int(role)
     detail = {"role": role.word, "before": account.role.word}
     _record(session, caller, "account.role_set", account, detail)
@@ -129,11 +137,10 @@ def disable(session: Session, caller: Principal, name: str, *, clock: Clock = no
         AccountNotFound: there is none of that name.
         LastAdmin: nobody could manage the hub any more.
     """
-    rows = _locked(session, caller)
-    row, account = _found(rows, name)
+    row, account = _found(_locked(session, caller), name)
     if row.disabled_ms is not None:
         return account
-    _require_another_admin(session, rows, account)
+    _require_another_admin(session, account)
     row.disabled_ms = clock()
     sessions.end_all(session, caller.actor, account, clock=clock)
     _record(session, caller, "account.disabled", account)
@@ -201,16 +208,22 @@ def _found(rows: list[AccountRow], name: str) -> tuple[AccountRow, Account]:
     raise AccountNotFound("There is no account of this name.", next_step="See dizuo account ls.")
 
 
-def _require_another_admin(session: Session, rows: list[AccountRow], account: Account) -> None:
+def _require_another_admin(session: Session, account: Account) -> None:
     """Refuse to take away the last one who can manage the hub, by an account or by a token."""
-    if account.role is not Role.ADMIN or account.disabled_ms is not None:
-        return
-    admins = {row.id for row in rows if row.role == Role.ADMIN and row.disabled_ms is None}
-    if admins == {account.id} and not tokens.has_admin(session, account.project_id):
+    if account.name == last_admin(session, account.project_id):
         raise LastAdmin(
             f"{account.name} is the last admin account, and there is no admin token.",
             next_step="Make another first: dizuo account create NAME --role admin",
         )
+
+
+def last_admin(session: Session, project_id: str) -> str:
+    """The name of the only account that can manage a project, where no token can; or empty. It can
+    neither be disabled nor be given another role."""
+    admins = store.names_of_role(session, project_id, Role.ADMIN, limit=2)
+    if len(admins) != 1 or tokens.has_admin(session, project_id):
+        return ""
+    return admins[0]
 
 
 def _record(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
-from sqlalchemy import Index, Text, or_, select
+from sqlalchemy import Index, Select, Text, or_, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from dizuo.audit.model import AuditEntry
@@ -18,6 +18,7 @@ class AuditRow(Row):
     __table_args__ = (
         Index("ix_audit_entries_project_id_subject", "project_id", "subject"),
         Index("ix_audit_entries_project_id_actor", "project_id", "actor"),
+        Index("ix_audit_entries_project_id_action", "project_id", "action"),
     )
 
     sequence: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
@@ -94,6 +95,11 @@ def about(
         query = query.where(AuditRow.sequence < before)
     rows = session.scalars(query.order_by(AuditRow.sequence.desc()).limit(limit))
     return [_entry(row) for row in rows]
+
+
+def entries(session: Session, query: Select[AuditRow]) -> list[AuditEntry]:
+    """The entries that a query selects, in its order."""
+    return [_entry(row) for row in session.scalars(query)]
 
 
 def stream(session: Session, *, after: int = 0) -> Generator[AuditEntry, None, None]:

@@ -294,9 +294,13 @@ class HubClient(AbstractContextManager["HubClient"]):
         """One improvement."""
         return self._get("improvements", improvement_id)
 
-    def decide_improvement(self, improvement_id: str, *, approve: bool) -> Json:
-        """Let it be released, or end it."""
-        return self._post("improvements", improvement_id, "approve" if approve else "reject")
+    def approve_improvement(self, improvement_id: str) -> Json:
+        """Let it be released."""
+        return self._post("improvements", improvement_id, "approve")
+
+    def reject_improvement(self, improvement_id: str, reason: str = "") -> Json:
+        """End it without a release, and say why."""
+        return self._post("improvements", improvement_id, "reject", body={"reason": reason})
 
     def improvement_policy(self) -> Json:
         """Whether a person must approve the project's improvements."""

@@ -53,6 +53,11 @@ _PAGES = (
     "sites",
     "joining",
     "site",
+    "approvals",
+    "improvement",
+    "audit",
+    "people",
+    "one_of_people",
 )
 """In the order in which their addresses are tried: `/releases/rollouts/new` is no rollout's."""
 _RECONNECT_SECONDS = 30.0

@@ -41,8 +41,13 @@ NAVIGATION = (
     ("review", "/review"),
     ("releases", "/releases"),
     ("sites", "/sites"),
+    ("approvals", "/approvals"),
+    ("audit", "/audit"),
+    ("people", "/people"),
 )
 """Keys of the catalogue's `nav.`, and addresses, in their order."""
+NEEDED = {"people": Role.ADMIN}
+"""The role that it takes to look at a part; all others are for everybody who has signed in."""
 _PATIENCE_SECONDS = 0.4
 """How long a page waits for work that may be short, rather than show that it is under way."""
 _QUASAR: dict[Language, QuasarLanguage] = {Language.ENGLISH: "en-US", Language.CHINESE: "zh-CN"}
@@ -189,7 +194,7 @@ def console_page(
             view = _view(request)
             ui.page_title(f"{view.words(title)} · dizuo")
             with _frame(view, part, str(request.url.path)):
-                await _build(view, build, given)
+                await _build(view, build, given, NEEDED.get(part, Role.READER))
 
         of_build = inspect.signature(build, eval_str=True).parameters
         asked = inspect.Parameter("request", inspect.Parameter.KEYWORD_ONLY, annotation=Request)
@@ -206,10 +211,11 @@ def console_page(
 
 
 async def _build(
-    view: View, build: Callable[..., Awaitable[None]], given: Mapping[str, Any]
+    view: View, build: Callable[..., Awaitable[None]], given: Mapping[str, Any], needed: Role
 ) -> None:
-    """Build a page's content; where that fails, say so in its place."""
+    """Build a page's content; where that fails, or is not for this person, say so in its place."""
     try:
+        view.person.principal.require(needed)
         await build(view, **given)
     except DizuoError as error:
         view.client.status_code = error.http_status
@@ -257,6 +263,7 @@ def _side(view: View, part: str, path: str) -> str:
     entries = [
         tag("li", link(words(f"nav.{key}"), href, aria_current="page" if key == part else None))
         for key, href in NAVIGATION
+        if view.may(NEEDED.get(key, Role.READER))
     ]
     brand = link(join([tag("span", "底座", lang="zh-CN"), " dizuo"]), "/", class_="brand")
     menu = tag(

@@ -40,3 +40,9 @@ def when(words: Words, then_ms: int, now_ms: int) -> object:
 
 def _moment(at_ms: int) -> str:
     return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def exactly(then_ms: int) -> object:
+    """The moment itself, to the second, in UTC."""
+    moment = _moment(then_ms)
+    return tag("time", moment.replace("T", " ").replace("Z", " UTC"), datetime=moment)
