@@ -41,7 +41,7 @@ def how_made(words: Words, one: DatasetVersion) -> str:
         what = words("data.appended", version=one.parent_version)
     else:
         what = words("data.begun")
-    return f"{_whence(words, one.origin)}, {what}"
+    return words("data.how", whence=_whence(words, one.origin), what=what)
 
 
 def _whence(words: Words, origin: str) -> str:
