@@ -225,9 +225,7 @@ def test_what_a_stack_of_a_level_can_stand_on_newest_first(any_workshop: Worksho
         }
         assert service.newest_parents(session, base.family, Level.L2, limit=1) == [other.ref]
         assert service.newest_parents(session, "other", Level.L2, limit=9) == []
-        theirs = service.newest_parents(
-            session, base.family, Level.L2, limit=9, project_id="other"
-        )
+        theirs = service.newest_parents(session, base.family, Level.L2, limit=9, project_id="other")
     assert theirs == []
     assert found == {
         Level.L0: [],
