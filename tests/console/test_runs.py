@@ -120,7 +120,7 @@ def test_a_recipe_is_written_started_watched_and_compared(
     fill_in_with_mistakes(page)
     mend_as_yaml(visitor)
     press(page, "Form")
-    expect(page.locator("#field-data-train-error")).to_contain_text("bars@9")
+    expect(page.locator("#field-data-train-error")).to_contain_text("has no version 9")
     page.fill(field("data", "train"), "bars@1")
     press(page, "Start")
 
