@@ -25,6 +25,11 @@ def metric_words(words: Words, name: str) -> str:
     return words(f"metric.{name}") if f"metric.{name}" in catalogue() else name
 
 
+def loss_first(name: str) -> bool:
+    """A key to sort figures by: the loss before all others, which keep their order."""
+    return name != "loss"
+
+
 def figure(value: float) -> str:
     """A measured value, short."""
     return f"{value:.4g}"
@@ -60,7 +65,7 @@ class CurveBoard:
     def show(self, stories: Mapping[str, Story]) -> None:
         """Draw what runs have said by now, each under its own label."""
         names = dict.fromkeys(curve.name for one in stories.values() for curve in one.curves)
-        for name in sorted(names, key=lambda name: name != "loss"):
+        for name in sorted(names, key=loss_first):
             self._show(name, {label: _curve(story, name) for label, story in stories.items()})
 
     def _show(self, name: str, found: Mapping[str, Curve | None]) -> None:
@@ -138,6 +143,7 @@ def _series(place: int, label: str, curve: Curve | None) -> dict[str, Any]:
         "type": "line",
         "name": label,
         "data": [list(point) for point in points],
+        "symbol": "circle",
         "showSymbol": len(points) < _FEW_POINTS,
         "lineStyle": {"width": 2, "color": colour, "type": _DASHES[place % len(_DASHES)]},
         "itemStyle": {"color": colour},

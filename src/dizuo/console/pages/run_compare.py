@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from dizuo.console.frame import View, console_page
 from dizuo.console.markup import Column, link, panel, table, tag
 from dizuo.console.messages import Words
-from dizuo.console.run_curves import CurveBoard, figure, metric_words
+from dizuo.console.run_curves import CurveBoard, figure, loss_first, metric_words
 from dizuo.console.run_parts import run_title, short_id, state_badge, took
 from dizuo.console.run_watching import Seen, watching
 from dizuo.runs import service
@@ -83,7 +83,7 @@ def _ends(words: Words, found: Mapping[str, Seen]) -> Markup:
     """What the two came to: states, times, and the last value of every figure."""
     seen = list(found.values())
     last = [{curve.name: curve.last for curve in one.story.curves} for one in seen]
-    names = dict.fromkeys(name for one in last for name in one)
+    names = sorted(dict.fromkeys(name for one in last for name in one), key=loss_first)
     links = (link(label, f"/runs/{one.run.id}") for label, one in found.items())
     rows: list[tuple[object, ...]] = [
         (words("column.run"), *links),

@@ -114,7 +114,8 @@ def _listed(words: Words, asked: _Asked, seen: _Seen) -> Markup:
     if not seen.runs:
         is_filtered = asked.at(1) != "/runs"
         sentence = words("runs.none_such" if is_filtered else "runs.none")
-        return tag("section", tag("p", sentence, class_="muted"), class_="panel")
+        told = tag("section", tag("p", sentence, class_="muted"), class_="panel")
+        return join([told, _back_to_last(words, asked, seen.num_runs)])
     names = ("run", "state", "actor", "submitted", "took", "attempts")
     columns = [
         Column(words(f"column.{name}"), is_number=name in ("took", "attempts")) for name in names
@@ -133,6 +134,12 @@ def _listed(words: Words, asked: _Asked, seen: _Seen) -> Markup:
     ]
     whole = tag("section", table(columns, rows, words("runs.title")), class_="panel")
     return join([whole, _pager(words, asked, seen.num_runs)])
+
+
+def _back_to_last(words: Words, asked: _Asked, num_runs: int) -> Markup | None:
+    """From a page behind the last one to that one."""
+    last = max(1, -(-num_runs // PAGE_SIZE))
+    return link(words("pager.newer"), asked.at(last)) if asked.page > last else None
 
 
 def _pager(words: Words, asked: _Asked, num_runs: int) -> Markup:
