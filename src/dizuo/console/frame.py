@@ -164,7 +164,9 @@ def error_sentence(words: Words, error: DizuoError) -> str:
     """An error in a person's language: what kind it is, and its own sentence with what to do."""
     if words.language is Language.ENGLISH:
         return str(error)
-    return words("errors.told", kind=words(f"errors.{error.code}"), message=error)
+    key = f"errors.{error.code}"
+    kind = words(key if words.knows(key) else "errors.other")
+    return words("errors.told", kind=kind, message=error)
 
 
 class _Page(page):

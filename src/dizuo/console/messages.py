@@ -52,6 +52,10 @@ class Words:
         """
         return catalogue()[key][self.language.value].format(**values)
 
+    def knows(self, key: str) -> bool:
+        """Whether the catalogue has this key: codes of errors may come from strangers' packages."""
+        return key in catalogue()
+
 
 def language_of(wanted: str, accepted: str) -> Language:
     """The language that a person chose, or else the first one that their browser would read.
