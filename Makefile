@@ -42,6 +42,7 @@ bench: $(STAMP) ## every figure in docs/benchmarks.md
 	$(BIN)/python -m benchmarks.scenarios
 	$(BIN)/python -m benchmarks.runtime
 	$(BIN)/python -m benchmarks.labels --jobs 2
+	$(BIN)/python -m benchmarks.console
 
 lock: ## renew requirements.lock from pyproject.toml
 	rm -rf build/lock && $(PYTHON) -m venv build/lock

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
+from argon2 import PasswordHasher
 from fastapi import FastAPI
 from starlette.testclient import TestClient
+from tests.access.people import Town
 
-from dizuo.access import api, audit_api, service
+from dizuo.access import accounts_api, api, audit_api, passwords, service
 from dizuo.access.http import Site, install_error_handler
 from dizuo.access.model import Role, Surface
 from dizuo.database.engine import Database
@@ -21,6 +23,7 @@ def make_app(database: Database) -> FastAPI:
     app = FastAPI()
     app.state.database = database
     app.include_router(api.router)
+    app.include_router(accounts_api.router)
     app.include_router(audit_api.router)
     install_error_handler(app)
 
@@ -33,6 +36,25 @@ def make_app(database: Database) -> FastAPI:
         raise ZeroDivisionError("a secret detail")
 
     return app
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> PasswordHasher:
+    """Passwords are hashed with the least work that argon2 allows."""
+    hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    monkeypatch.setattr(passwords, "_HASHER", hasher)
+    return hasher
+
+
+@pytest.fixture
+def town(database: Database, quick: PasswordHasher) -> Town:
+    return Town(database)
+
+
+@pytest.fixture
+def any_town(any_database: Database, quick: PasswordHasher) -> Town:
+    """Like `town`, once on each database."""
+    return Town(any_database)
 
 
 @pytest.fixture

@@ -31,7 +31,10 @@ def test_a_credential_is_recognised(any_database: Database) -> None:
     assert ann.actor == "operator:ann"
 
 
-@pytest.mark.parametrize("meant_for", list(Surface))
+ISSUED = [one for one in Surface if one is not Surface.CONSOLE]
+
+
+@pytest.mark.parametrize("meant_for", ISSUED)
 @pytest.mark.parametrize("used_on", list(Surface))
 def test_a_credential_is_good_for_its_own_surface_only(
     database: Database, meant_for: Surface, used_on: Surface
@@ -48,12 +51,20 @@ def test_a_credential_is_good_for_its_own_surface_only(
         _recognise(database, renamed, used_on)
 
 
+def test_no_credential_is_issued_for_the_console(database: Database) -> None:
+    with pytest.raises(ValueError, match="begun by signing in"):
+        _issue(database, Surface.CONSOLE, "ann", Role.ADMIN)
+    with database.reading() as session:
+        assert store.every(session) == []
+
+
 @pytest.mark.parametrize(
     ("surface", "actor"),
     [
         (Surface.API, "operator:x"),
         (Surface.EDGE, "site:x"),
         (Surface.REGISTRY, "registry:x"),
+        (Surface.CONSOLE, "person:x"),
     ],
 )
 def test_how_the_audit_log_names_a_caller(surface: Surface, actor: str) -> None:
@@ -125,4 +136,11 @@ def test_a_role_includes_those_below_it(has: Role | None, needs: Role) -> None:
     with pytest.raises(RoleMissing) as refused:
         caller.require(needs)
     assert refused.value.message == f"This needs the role {needs.word}; ann does not have it."
+    assert refused.value.next_step == "Ask an admin for a token with that role."
     assert refused.value.http_status == 403
+
+
+def test_a_person_is_not_sent_for_a_token() -> None:
+    with pytest.raises(RoleMissing) as refused:
+        Principal("1", "ann", Surface.CONSOLE, "default", Role.READER).require(Role.BUILDER)
+    assert refused.value.next_step == "Ask an admin for that role."

@@ -36,7 +36,8 @@ def test_the_commands_of_the_door_are_there() -> None:
         rollout stop; site ls; site show; site token; agent join; agent run; agent status;
         review ls; review label; review dataset; improve start; improve status; improve approve;
         improve reject; runs ls; runs show; runs log; runs cancel; trace; audit verify; audit log;
-        token create; token ls; token revoke"""
+        token create; token ls; token revoke; account ls; account create; account password;
+        account role; account disable; account enable"""
     assert {tuple(one.split()) for one in wanted.split(";")} <= set(LEAVES)
 
 

@@ -28,6 +28,12 @@ def test_the_first_start_left_credentials_for_its_owner_only(at_hub: Path) -> No
     assert set(json.loads(kept.read_text())) == {"url", "token"}
 
 
+def test_the_first_start_says_how_people_get_in(at_hub: Path) -> None:
+    told = (at_hub.parent / "logs" / "hub.log").read_text()
+    command = f"dizuo --home {at_hub} account create NAME --role admin"
+    assert f"To let people sign in, make an account: {command}\n" in told
+
+
 def test_keys_are_made_once(at_hub: Path) -> None:
     said = dizuo("--home", str(at_hub), "keys", "init", "--json")
     assert said.status == 1
@@ -80,6 +86,9 @@ def test_without_a_name_the_command_shows_where_it_belongs(at_hub: Path, tmp_pat
         (("token", "create", "bob", "--role", "king"), "invalid_input"),
         (("token", "revoke", "nobody"), "token_not_found"),
         (("token", "revoke", "admin"), "last_admin"),
+        (("account", "role", "nobody", "admin"), "account_not_found"),
+        (("account", "role", "nobody", "king"), "invalid_input"),
+        (("account", "disable", "nobody"), "account_not_found"),
         (("model", "show", "nothing"), "stack_not_found"),
         (("model", "show", "nothing:3"), "stack_not_found"),
         (("model", "show", "Not A Name"), "invalid_reference"),

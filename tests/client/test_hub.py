@@ -65,10 +65,8 @@ CALLS: dict[str, Callable[[HubClient], object]] = {
     "start_improvement": lambda hub: hub.start_improvement({}),
     "improvements": lambda hub: hub.improvements(),
     "improvement": lambda hub: hub.improvement("x"),
-    "decide_improvement": lambda hub: (
-        hub.decide_improvement("x", approve=True),
-        hub.decide_improvement("x", approve=False),
-    ),
+    "approve_improvement": lambda hub: hub.approve_improvement("x"),
+    "reject_improvement": lambda hub: hub.reject_improvement("x", "too slow"),
     "improvement_policy": lambda hub: hub.improvement_policy(),
     "set_improvement_policy": lambda hub: hub.set_improvement_policy(require_approval=True),
     "audit": lambda hub: hub.audit(after=1),
@@ -76,6 +74,12 @@ CALLS: dict[str, Callable[[HubClient], object]] = {
     "tokens": lambda hub: hub.tokens(),
     "create_token": lambda hub: hub.create_token("t", "reader"),
     "revoke_token": lambda hub: hub.revoke_token("t"),
+    "accounts": lambda hub: hub.accounts(),
+    "create_account": lambda hub: hub.create_account("a", "reader", "p"),
+    "set_account_role": lambda hub: hub.set_account_role("a", "admin"),
+    "set_account_password": lambda hub: hub.set_account_password("a", "p"),
+    "disable_account": lambda hub: hub.disable_account("a"),
+    "enable_account": lambda hub: hub.enable_account("a"),
 }
 ELSEWHERE = {"close", "url", "upload", "follow_run"}
 """Tested below, in test_events, or no call at all."""

@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import tarfile
+import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,15 @@ def tar_of(files: Mapping[str, bytes] | Sequence[tuple[str, bytes]], mode: str =
             member = tarfile.TarInfo(name)
             member.size = len(data)
             archive.addfile(member, io.BytesIO(data))
+    return stream.getvalue()
+
+
+def zip_of(files: Mapping[str, bytes]) -> bytes:
+    """A zip file; names are written as they are, hostile ones too."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
     return stream.getvalue()
 
 

@@ -33,6 +33,7 @@ from dizuo.datasets.importing.base import Format
 from dizuo.datasets.model import Addition, Candidate, DatasetPin, Draft, Mode, Reject
 from dizuo.datasets.table import (
     iterate_rows,
+    read_chosen,
     read_digests,
     read_page,
     read_rows,
@@ -216,6 +217,16 @@ def test_many_rows_go_through_in_batches(warehouse: Warehouse) -> None:
     page = read_page(version.pin, 1098, 10)
     assert [row.source for row in page] == ["line 1099", "line 1100"]
     assert read_sources(version.pin)[1098:] == ["line 1099", "line 1100"]
+
+
+def test_chosen_rows_are_found_by_their_digests(warehouse: Warehouse) -> None:
+    version = add(warehouse, DRAFT, words(*distinct_words(200))).version
+    wanted = {row.row_digest: row for row in read_page(version.pin, 70, 3)}
+    absent = "sha256:" + "0" * 64
+    assert read_chosen(version.pin, [*wanted, absent]) == wanted
+    assert read_chosen(version.pin, []) == {}
+    with pytest.raises(InvalidInput):
+        read_chosen(version.pin, ["' OR 1=1 --"])
 
 
 def test_large_rows_are_written_in_small_batches(warehouse: Warehouse) -> None:
@@ -563,12 +574,15 @@ def _flip(path: Path) -> None:
 
 def test_what_was_tampered_with_is_not_read(warehouse: Warehouse) -> None:
     version = add(warehouse, DRAFT, words("abc", "def")).version
+    digests = read_digests(version.pin)
     [data] = (Path(version.uri) / "data").iterdir()
     _flip(data)
     with pytest.raises(DatasetDamaged):
         read_rows(version.pin)
     with pytest.raises(DatasetDamaged):
         read_page(version.pin, 0, 10)
+    with pytest.raises(DatasetDamaged):
+        read_chosen(version.pin, list(digests.values()))
 
 
 def _tampered_pins(pin: DatasetPin) -> Iterator[DatasetPin]:
@@ -593,3 +607,15 @@ def test_a_damaged_base_is_not_built_upon(warehouse: Warehouse) -> None:
         add(warehouse, replace(DRAFT, origin="2"), words("def"))
     with warehouse.database.reading() as session:
         assert service.newest(session, "tickets") == 1
+
+
+def test_the_newest_versions_of_a_family_are_what_recipes_choose_from(
+    warehouse: Warehouse,
+) -> None:
+    for name, texts in (("a", "xyz"), ("b", "uvw"), ("a", "pqr")):
+        add(warehouse, Draft(name, "words", texts), words(*texts))
+    with warehouse.database.reading() as session:
+        assert service.newest_refs(session, "words", limit=9) == ["a@2", "b@1", "a@1"]
+        assert service.newest_refs(session, "words", limit=1) == ["a@2"]
+        assert service.newest_refs(session, "text", limit=9) == []
+        assert service.newest_refs(session, "words", limit=9, project_id="other") == []

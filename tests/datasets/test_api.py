@@ -217,7 +217,7 @@ BAD_IMPORTS = [
     (b"nonsense\n", {}, 400, "source_refused", "line 1: the line is not JSON"),
     (b"\n\n", {}, 400, "source_refused", "no rows"),
     (b'{"text": "a", "label": "b"}\n', {"family": "none"}, 404, "unknown_family", "no family"),
-    (b"PK\x03\x04", {"format": "images"}, 400, "source_refused", "neither a folder nor a tar"),
+    (b"PK\x03\x04", {"format": "images"}, 400, "source_refused", "The zip file is broken"),
     (b"PAR1", {"format": "parquet"}, 400, "source_refused", "not a Parquet file"),
     (b"a,a\n1,2\n", {"format": "csv"}, 400, "source_refused", "not a header"),
     (

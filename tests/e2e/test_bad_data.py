@@ -178,7 +178,7 @@ REFUSED: dict[str, tuple[str, bytes, tuple[str, ...], str, str, str]] = {
         lines(row()),
         ("--format", "images"),
         "source_refused",
-        "What was sent is neither a folder nor a tar file",
+        "What was sent is neither a folder nor a tar or zip file",
         "label/file.png",
     ),
     "a CSV without a header": (

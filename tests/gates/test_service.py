@@ -33,6 +33,21 @@ def test_the_newest_report_of_a_stack_counts(any_database: Database) -> None:
         assert service.latest_report(session, "sha256:" + "00" * 32) is None
 
 
+def test_the_newest_verdict_of_each_stack_that_was_gated(any_database: Database) -> None:
+    other = "sha256:" + "cd" * 32
+    failed = replace(REPORT, created_ms=2000, rules=(replace(RULE, verdict=Verdict.FAIL),))
+    with any_database.transaction() as session:
+        service.save_report(session, DIGEST, failed)
+        service.save_report(session, DIGEST, REPORT)
+        service.save_report(session, other, replace(failed, stack="b:1", stack_digest=other))
+        service.save_report(session, other, replace(REPORT, stack_digest=other), project_id="p")
+    with any_database.reading() as session:
+        found = service.verdicts_of(session, [DIGEST, other, "sha256:" + "00" * 32])
+        assert {key: one.passed for key, one in found.items()} == {DIGEST: True, other: False}
+        assert service.verdicts_of(session, [DIGEST], project_id="p") == {}
+        assert service.verdicts_of(session, []) == {}
+
+
 def test_saving_again_changes_nothing(any_database: Database) -> None:
     with any_database.transaction() as session:
         first = service.save_report(session, DIGEST, REPORT, run_id="run-1")

@@ -34,7 +34,11 @@ UNAUDITED: Mapping[str, frozenset[str]] = {
     "runs": frozenset({"lease_ms"}),
     # Why an improvement waits, in words; its state does not change with them.
     "improvements": frozenset({"reason"}),
+    # That a person's session is in use.
+    "console_sessions": frozenset({"seen_ms"}),
 }
+COUNTERS = frozenset({"sign_in_tries"})
+"""Tables of which nothing needs an entry: what comes of a try at signing in has one."""
 _WRITES = re.compile(
     r"""\s*(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM)\s+"?(?P<table>\w+)"?"""
     r"(?:\s+SET\s+(?P<set>.*?)(?:\s+WHERE\b.*)?$)?",
@@ -55,8 +59,8 @@ class AuditWatch:
         if found is None or cursor.rowcount == 0:
             return
         table, assigned = found["table"], found["set"]
-        if table not in Row.metadata.tables:
-            return  # DBOS's or Alembic's own
+        if table not in Row.metadata.tables or table in COUNTERS:
+            return  # a counter, or DBOS's or Alembic's own
         columns = set(re.findall(r'(?:^|,)\s*"?(\w+)"?\s*=', assigned or ""))
         if columns and columns <= UNAUDITED.get(table, frozenset()):
             return

@@ -6,6 +6,7 @@ import json
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tests.hub.audit_watch import AuditWatch, watching
 from tests.improvements import scene
 from tests.improvements.conftest import parrot_family, until
 
+from dizuo.access import accounts, sessions
 from dizuo.access.model import Role
 from dizuo.artifacts.layout import Layout
 from dizuo.database.engine import Database
@@ -320,6 +322,26 @@ def live_as_a_site(town: Town) -> None:
     asked(town, "admin", "DELETE", "sites/quarry")
 
 
+def live_as_a_person(town: Town) -> None:
+    wanted = {"name": "mary", "role": "reader", "password": "only she knows it"}
+    asked(town, "admin", "POST", "accounts", json=wanted)
+    with pytest.raises(sessions.SignInRefused):
+        sessions.sign_in(town.database, "mary", "guessed by another", "test")
+    for _ in range(2):
+        secret = sessions.sign_in(town.database, "mary", wanted["password"], "test")
+        with town.database.reading() as session:
+            mary = sessions.recognise(session, secret)
+        in_a_minute = mary.seen_ms + 60_000
+        sessions.touch(town.database, mary, clock=partial(int, in_a_minute))
+    with town.database.transaction() as session:
+        sessions.sign_out(session, mary)
+        accounts.set_preferences(session, mary, "zh", "dark")
+    asked(town, "admin", "PUT", "accounts/mary/role", json={"role": "builder"})
+    asked(town, "admin", "PUT", "accounts/mary/password", json={"password": "another of hers"})
+    for action in ("disable", "enable"):
+        asked(town, "admin", "POST", f"accounts/mary/{action}")
+
+
 def change_and_take_back(town: Town) -> None:
     wanted = {"stack": "caller:1", "sites": [scene.SITES[1]], "served_as": "other", "key": "k"}
     rollout = asked(town, "releaser", "POST", "rollouts", json=wanted)
@@ -327,6 +349,7 @@ def change_and_take_back(town: Town) -> None:
     asked(town, "releaser", "POST", f"rollouts/{rollout['id']}/rollback")
     asked(town, "admin", "POST", "tokens", json={"name": "eve", "role": "reader"})
     asked(town, "admin", "DELETE", "tokens/eve")
+    live_as_a_person(town)
     begun = asked(town, "builder", "POST", "improvements", json=body(min_samples=900))
     asked(town, "releaser", "POST", f"improvements/{begun['id']}/reject")
     asked(town, "releaser", "POST", "releases/caller:1/withdraw")

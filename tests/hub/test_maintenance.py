@@ -14,11 +14,14 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from tests.access.people import Town
 
+from dizuo.access import sessions
 from dizuo.artifacts.layout import Layout
 from dizuo.artifacts.model import FileRole, LayerFile, Level
 from dizuo.artifacts.stacks import read_stack
 from dizuo.audit import store as audit_store
+from dizuo.core.clock import Clock, now_ms
 from dizuo.core.digests import sha256_bytes
 from dizuo.core.ids import new_id
 from dizuo.core.progress import silent
@@ -111,8 +114,8 @@ class Home:
                 started_ms = run.started_ms - hours * HOUR_NS // 1_000_000
                 run_store.update(session, run.id, {"started_ms": started_ms})
 
-    def maintain(self) -> Freed:
-        return maintain(self.context)
+    def maintain(self, clock: Clock = now_ms) -> Freed:
+        return maintain(self.context, clock=clock)
 
     def freed(self) -> list[dict[str, object]]:
         """What the audit log says was freed."""
@@ -238,6 +241,25 @@ def test_uploads_go_after_a_week_but_not_those_that_a_run_waits_to_read(home: Ho
     assert upload_path(home.context.home, sha256_bytes(b"read later")).exists()
     home.fail(run)
     assert home.maintain() == Freed(0, 0, 1, (run.id,))
+
+
+def test_sessions_that_are_over_go_and_so_do_failures_that_no_longer_count(home: Home) -> None:
+    town = Town(home.context.database)
+    ended, idle, used = (town.signed_up(name) for name in ("ann", "bob", "eve"))
+    town.sign_out(town.recognise(ended))
+    town.now += sessions.IDLE_MS - 60_000
+    town.touch(town.recognise(used))
+    with pytest.raises(sessions.SignInRefused):
+        town.sign_in("nobody")
+    assert home.maintain(town.clock) == Freed(0, 0, 0, (), num_sessions=1)
+    town.now += 15 * 60_000
+    expected = Freed(0, 0, 0, (), num_sessions=1, num_sign_in_tries=1)
+    assert home.maintain(town.clock) == expected
+    assert home.freed()[-1] == expected.as_dict()
+    assert town.recognise(used).principal.name == "eve"
+    with pytest.raises(sessions.SessionEnded):
+        town.recognise(idle)
+    assert home.maintain(town.clock) == NOTHING
 
 
 class HomeMachine(RuleBasedStateMachine):

@@ -10,12 +10,18 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import MetaData, inspect, make_url, text
 
+from dizuo.access import accounts
+from dizuo.access import service as access
+from dizuo.access.model import Role, Surface
+from dizuo.access.passwords import HashedPassword
+from dizuo.console import history
 from dizuo.database.engine import Database, sqlite_url
 from dizuo.database.migrate import upgrade
 from dizuo.database.tables import Row
+from dizuo.datasets import desk_store
 from dizuo.hub import app
 
-__all__ = ["app"]  # with it come the tables of every room
+__all__ = ["app", "desk_store", "history"]  # with them come the tables of every room
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -96,6 +102,46 @@ def test_an_improvement_that_was_about_to_roll_out_still_is(empty: Database) -> 
     upgrade(empty)
     with empty.engine.connect() as connection:
         assert connection.scalar(text("SELECT state FROM improvements")) == "directing"
+
+
+def test_a_hub_from_before_there_were_accounts_gets_its_first(empty: Database) -> None:
+    upgrade(empty, "0005")
+    with empty.transaction() as session:
+        token = access.issue(session, "test", Surface.API, "ann", role=Role.ADMIN)
+    upgrade(empty)
+    with empty.transaction() as session:
+        ann = access.recognise(session, token, Surface.API)
+        made = accounts.create(session, ann, "bob", Role.READER, HashedPassword("of no use"))
+    with empty.reading() as session:
+        assert accounts.listing(session, "default") == [made]
+
+
+def test_of_labels_that_were_there_it_is_known_whether_they_are_new(empty: Database) -> None:
+    upgrade(empty, "0007")
+    said = [
+        ("reviewed", '"7"', '"7"', False),
+        ("used", '"7"', "7", False),
+        ("reviewed", '"7"', '"8"', True),
+        ("reviewed", '{"a": 1, "b": 2}', '{"b": 2, "a": 1}', False),
+        ("used", '{"a": 1}', '{"a": true}', True),
+        ("unusable", '"7"', None, None),
+        ("returned", '"7"', None, None),
+    ]
+    for number, (state, answer, label, _) in enumerate(said):
+        values = {"state": state, "answer": answer, "label": label, "id": str(number)}
+        with empty.engine.begin() as connection:
+            connection.execute(text(_A_SAMPLE), values)
+    upgrade(empty)
+    with empty.engine.connect() as connection:
+        found = connection.execute(text("SELECT changed FROM samples ORDER BY id")).scalars()
+        assert [None if one is None else bool(one) for one in found] == [one[3] for one in said]
+
+
+_A_SAMPLE = (
+    "INSERT INTO samples (id, project_id, digest, site, family, served_as, stack_digest, answer,"
+    " confidence, reason, taken_ms, received_ms, state, label, reviewer) VALUES (:id, 'default',"
+    " :id, 's', 'vision', 'r', 'd', :answer, 0.5, 'novel', 1, 1, :state, :label, '')"
+)
 
 
 def _reflected(database: Database) -> dict[str, list[str]]:

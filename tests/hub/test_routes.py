@@ -10,9 +10,11 @@ import pytest
 from fastapi import FastAPI
 from starlette.routing import Route
 from starlette.testclient import TestClient
+from tests.access.people import Town
 
 from dizuo.access import service as access
 from dizuo.access.model import Role, Surface
+from dizuo.core.clock import now_ms
 from dizuo.hub.gatekeeper import MAX_BODY_BYTES, OPEN_PATHS
 
 OPEN = {
@@ -42,6 +44,12 @@ ADMINS = {
     ("GET", "/api/v1/tokens"),
     ("POST", "/api/v1/tokens"),
     ("DELETE", "/api/v1/tokens/{name}"),
+    ("GET", "/api/v1/accounts"),
+    ("POST", "/api/v1/accounts"),
+    ("PUT", "/api/v1/accounts/{name}/role"),
+    ("PUT", "/api/v1/accounts/{name}/password"),
+    ("POST", "/api/v1/accounts/{name}/disable"),
+    ("POST", "/api/v1/accounts/{name}/enable"),
     ("POST", "/api/v1/join-tokens"),
     ("DELETE", "/api/v1/sites/{name}"),
     ("PUT", "/api/v1/improvements/policy"),
@@ -87,10 +95,13 @@ def client(composed: FastAPI) -> Iterator[TestClient]:
 
 @pytest.fixture(scope="module")
 def secrets(composed: FastAPI) -> dict[str, str]:
-    """One credential of each surface, and of each role."""
+    """One credential of each surface, an admin's session at the console among them, and one of
+    each role."""
     database = composed.state.database
+    issued = [one for one in Surface if one is not Surface.CONSOLE]
+    found = {"console": Town(database, now=now_ms()).signed_up("boss", Role.ADMIN)}
     with database.transaction() as session:
-        found = {s.value: access.issue(session, "test", s, "x") for s in Surface}
+        found |= {s.value: access.issue(session, "test", s, "x") for s in issued}
         found |= {
             role.word: access.issue(session, "test", Surface.API, role.word, role=role)
             for role in Role

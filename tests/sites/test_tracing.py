@@ -39,6 +39,19 @@ def test_sites_and_release_come_before_the_stack(fleet: Fleet) -> None:
     assert [step.id for step in steps(fleet, second.digest)[:2]] == ["c", second.id]
 
 
+def test_an_outline_counts_the_sites(fleet: Fleet) -> None:
+    fleet.join("a", "b")
+    made = fleet.release()
+    fleet.start("meter-reading:1", "all")
+    fleet.arrive("a")
+    with fleet.database.reading() as session:
+        stack = stacks.get_by_digest(session, made.digest)
+        found = tracing.outline(session, stack)
+        assert found[1:] == tracing.trace(session, stack)[1:]
+    assert (found[0].kind, found[0].detail) == ("sites", {"num_sites": 1})
+    assert [step.kind for step in found] == ["sites", "release", "stack", "gate-report", "run"]
+
+
 def test_what_runs_on_after_its_release_was_withdrawn_says_so(fleet: Fleet) -> None:
     fleet.join("a")
     made = fleet.release()

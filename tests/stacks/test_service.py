@@ -211,3 +211,24 @@ def test_lineage_goes_both_ways(any_workshop: Workshop) -> None:
         lost = replace(top, parent_digest="sha256:" + "00" * 32)
         with pytest.raises(StackNotFound):
             service.lineage(session, lost)
+
+
+def test_what_a_stack_of_a_level_can_stand_on_newest_first(any_workshop: Workshop) -> None:
+    base = any_workshop.build("run-0", name="alphabet")
+    any_workshop.build("run-1", parent=base)
+    other = any_workshop.build("run-2", name="letters")
+    with any_workshop.database.reading() as session:
+        assert service.newest(session) == other
+        assert service.newest(session, project_id="other") is None
+        found = {
+            level: service.newest_parents(session, base.family, level, limit=9) for level in Level
+        }
+        assert service.newest_parents(session, base.family, Level.L2, limit=1) == [other.ref]
+        assert service.newest_parents(session, "other", Level.L2, limit=9) == []
+        theirs = service.newest_parents(session, base.family, Level.L2, limit=9, project_id="other")
+    assert theirs == []
+    assert found == {
+        Level.L0: [],
+        Level.L1: ["letters:1", "alphabet:1"],
+        Level.L2: ["letters:1", "reader:1", "alphabet:1"],
+    }

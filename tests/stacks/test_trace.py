@@ -83,6 +83,7 @@ def test_from_the_running_digest_to_the_samples(workshop: Workshop) -> None:
     with workshop.database.transaction() as session:
         report = gates.save_report(session, top.digest, passed(top), run_id="run-3")
         steps = service.trace(session, top.digest)
+        outline = service.outline(session, top.digest)
 
     assert [(step.kind, step.id) for step in steps[:-6]] == [
         ("stack", "reader-site3:1"),
@@ -113,6 +114,11 @@ def test_from_the_running_digest_to_the_samples(workshop: Workshop) -> None:
     assert {step.detail["reviewer"] for step in found} == {"operator:rae"}
     assert {step.detail["answered_by"] for step in found} == {reader.digest}
     assert all(step.as_dict().keys() >= {"kind", "id", "digest"} for step in steps)
+    assert outline[:-2] == steps[:-6]
+    assert [(one.kind, one.id, one.of, one.detail) for one in outline[-2:]] == [
+        ("samples", "site3@2", site3.digest, {"num_samples": 2}),
+        ("samples", "site3@1", steps[10].digest, {"num_samples": 4}),
+    ]
 
 
 def test_a_dataset_that_two_layers_share_is_told_once(workshop: Workshop) -> None:

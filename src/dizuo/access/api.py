@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from dizuo.access import tokens
 from dizuo.access.http import Admin, DatabaseDep
+from dizuo.access.model import NAME_PATTERN
 from dizuo.access.tokens import Token
 
 router = APIRouter(prefix="/api/v1/tokens", tags=["tokens"])
@@ -19,7 +20,7 @@ class TokenBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$")]
+    name: Annotated[str, Field(pattern=f"^{NAME_PATTERN.pattern}$")]
     role: Literal["reader", "builder", "releaser", "admin", "registry"]
 
 

@@ -28,7 +28,13 @@ def issue(
     role: Role | None = None,
     project_id: str = DEFAULT_PROJECT,
 ) -> str:
-    """Make a credential and return its secret, which is never shown again."""
+    """Make a credential and return its secret, which is never shown again.
+
+    Raises:
+        ValueError: `surface` is the console's: its sessions are begun by signing in.
+    """
+    if surface is Surface.CONSOLE:
+        raise ValueError("a session of the console is begun by signing in")
     secret = f"dz_{surface.value}_{secrets.token_urlsafe(32)}"
     row = store.CredentialRow(
         id=new_id(),

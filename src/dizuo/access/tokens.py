@@ -24,7 +24,7 @@ class TokenNotFound(NotFound):
 
 
 class LastAdmin(Conflict):
-    """Without this token nobody could manage the hub."""
+    """Without this token or account nobody could manage the hub."""
 
     code = "last_admin"
 
@@ -122,6 +122,11 @@ def revoke(session: Session, caller: Principal, name: str) -> int:
         )
         for surface, stored in sorted({(row.surface, row.name) for row in found})
     )
+
+
+def has_admin(session: Session, project_id: str) -> bool:
+    """Whether a project has a live token of an admin."""
+    return any(row.role == Role.ADMIN for row in _live(session, project_id))
 
 
 def listing(session: Session, project_id: str) -> list[Token]:

@@ -14,9 +14,11 @@ from dizuo.audit import store
 from dizuo.audit.model import GENESIS, AuditEntry, AuditVerdict
 from dizuo.core.clock import now_ms
 from dizuo.core.digests import canonical_json
+from dizuo.core.progress import Progress, Reporter, silent
 from dizuo.database.tables import DEFAULT_PROJECT
 
 _CHAIN_LOCK = 0x64697A756F  # an arbitrary fixed key ("dizuo") for PostgreSQL's advisory lock
+_ENTRIES_PER_REPORT = 500
 
 
 def record(
@@ -57,12 +59,15 @@ def record(
     return entry
 
 
-def verify(session: Session, *, expected: str = "") -> AuditVerdict:
+def verify(session: Session, *, expected: str = "", report: Reporter = silent) -> AuditVerdict:
     """Walk the chain from its first entry and recompute every digest.
 
     A chain alone cannot show that its newest entries were cut off, or that all of it was written
     anew. Whoever noted the head of an earlier verdict can: `expected` must still be in the chain.
+    `report` hears how many entries hold so far, of how many.
     """
+    newest = store.last(session)
+    total = newest.sequence if newest else 0
     previous, count = GENESIS, 0
     seen = expected in ("", GENESIS)
     with closing(store.stream(session)) as entries:
@@ -72,6 +77,8 @@ def verify(session: Session, *, expected: str = "") -> AuditVerdict:
                 return AuditVerdict(count, previous, broken_at=entry.sequence, reason=reason)
             previous, count = entry.digest, count + 1
             seen = seen or entry.digest == expected
+            if count % _ENTRIES_PER_REPORT == 0:
+                report(Progress("verify", count, total, "entry"))
     if not seen:
         reason = "the entry that was the head is gone: the end was cut off, or all was rewritten"
         return AuditVerdict(count, previous, broken_at=count + 1, reason=reason)

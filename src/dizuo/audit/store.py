@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
-from sqlalchemy import Text, select
+from sqlalchemy import Index, Select, Text, or_, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from dizuo.audit.model import AuditEntry
@@ -15,6 +15,11 @@ class AuditRow(Row):
     """One entry; `sequence` is 1, 2, 3, … without gaps."""
 
     __tablename__ = "audit_entries"
+    __table_args__ = (
+        Index("ix_audit_entries_project_id_subject", "project_id", "subject"),
+        Index("ix_audit_entries_project_id_actor", "project_id", "actor"),
+        Index("ix_audit_entries_project_id_action", "project_id", "action"),
+    )
 
     sequence: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     project_id: Mapped[ProjectId]
@@ -76,6 +81,25 @@ def newest(session: Session, project_id: str, limit: int) -> list[AuditEntry]:
     query = select(AuditRow).where(AuditRow.project_id == project_id)
     rows = session.scalars(query.order_by(AuditRow.sequence.desc()).limit(limit))
     return [_entry(row) for row in rows][::-1]
+
+
+def about(
+    session: Session, project_id: str, name: str, *, before: int | None = None, limit: int
+) -> list[AuditEntry]:
+    """The newest entries of what somebody (`site:site3`) did or what was done to them, newest
+    first; `before` leaves that sequence number and later ones out."""
+    query = select(AuditRow).where(
+        AuditRow.project_id == project_id, or_(AuditRow.subject == name, AuditRow.actor == name)
+    )
+    if before is not None:
+        query = query.where(AuditRow.sequence < before)
+    rows = session.scalars(query.order_by(AuditRow.sequence.desc()).limit(limit))
+    return [_entry(row) for row in rows]
+
+
+def entries(session: Session, query: Select[AuditRow]) -> list[AuditEntry]:
+    """The entries that a query selects, in its order."""
+    return [_entry(row) for row in session.scalars(query)]
 
 
 def stream(session: Session, *, after: int = 0) -> Generator[AuditEntry, None, None]:

@@ -24,6 +24,7 @@ _FORMATS = {
     ".csv": "csv",
     ".parquet": "parquet",
     ".tar": "images",
+    ".zip": "images",
 }
 _SHOWN_REJECTS = 10
 

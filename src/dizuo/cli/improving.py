@@ -120,17 +120,22 @@ def approve(context: typer.Context, improvement: IdArgument, as_json: JsonFlag =
     Example: dizuo improve approve 0197f3c2-5d1e-7cc3-98c4-dc0c0c07398f
     """
     with open_hub(context) as hub:
-        _show(hub.decide_improvement(improvement, approve=True), as_json)
+        _show(hub.approve_improvement(improvement), as_json)
 
 
 @app.command("reject")
-def reject(context: typer.Context, improvement: IdArgument, as_json: JsonFlag = False) -> None:
+def reject(
+    context: typer.Context,
+    improvement: IdArgument,
+    reason: Annotated[str, typer.Option(help="Why; kept with the decision.")] = "",
+    as_json: JsonFlag = False,
+) -> None:
     """End an improvement that waits for approval, or for reviews, without a release.
 
-    Example: dizuo improve reject 0197f3c2-5d1e-7cc3-98c4-dc0c0c07398f
+    Example: dizuo improve reject 0197f3c2-5d1e-7cc3-98c4-dc0c0c07398f --reason "too slow"
     """
     with open_hub(context) as hub:
-        _show(hub.decide_improvement(improvement, approve=False), as_json)
+        _show(hub.reject_improvement(improvement, reason), as_json)
 
 
 @app.command("policy")

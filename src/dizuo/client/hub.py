@@ -57,6 +57,10 @@ class HubClient(AbstractContextManager["HubClient"]):
         answer: Json = self._transport.call("POST", api_path(*parts), body=body)
         return answer
 
+    def _put(self, *parts: str | int, body: Mapping[str, Any]) -> Json:
+        answer: Json = self._transport.call("PUT", api_path(*parts), body=body)
+        return answer
+
     def _delete(self, *parts: str | int) -> Json:
         answer: Json = self._transport.call("DELETE", api_path(*parts))
         return answer
@@ -290,9 +294,13 @@ class HubClient(AbstractContextManager["HubClient"]):
         """One improvement."""
         return self._get("improvements", improvement_id)
 
-    def decide_improvement(self, improvement_id: str, *, approve: bool) -> Json:
-        """Let it be released, or end it."""
-        return self._post("improvements", improvement_id, "approve" if approve else "reject")
+    def approve_improvement(self, improvement_id: str) -> Json:
+        """Let it be released."""
+        return self._post("improvements", improvement_id, "approve")
+
+    def reject_improvement(self, improvement_id: str, reason: str = "") -> Json:
+        """End it without a release, and say why."""
+        return self._post("improvements", improvement_id, "reject", body={"reason": reason})
 
     def improvement_policy(self) -> Json:
         """Whether a person must approve the project's improvements."""
@@ -301,10 +309,9 @@ class HubClient(AbstractContextManager["HubClient"]):
     def set_improvement_policy(self, *, require_approval: bool) -> Json:
         """Say for the project whether a person must approve."""
         body = {"require_approval": require_approval}
-        answer: Json = self._transport.call("PUT", api_path("improvements", "policy"), body=body)
-        return answer
+        return self._put("improvements", "policy", body=body)
 
-    # audit and tokens
+    # audit, tokens and accounts
 
     def audit(self, *, after: int | None = None, limit: int = 100) -> list[Json]:
         """Entries of the audit log: those after a sequence number, or else the newest."""
@@ -325,6 +332,30 @@ class HubClient(AbstractContextManager["HubClient"]):
     def revoke_token(self, name: str) -> Json:
         """Make a token worthless."""
         return self._delete("tokens", name)
+
+    def accounts(self) -> list[Json]:
+        """Every person's account."""
+        return self._items("accounts")
+
+    def create_account(self, name: str, role: str, password: str) -> Json:
+        """A new account, with which somebody can sign in at the console."""
+        return self._post("accounts", body={"name": name, "role": role, "password": password})
+
+    def set_account_role(self, name: str, role: str) -> Json:
+        """Give an account another role."""
+        return self._put("accounts", name, "role", body={"role": role})
+
+    def set_account_password(self, name: str, password: str) -> Json:
+        """Give an account another password and end its sessions."""
+        return self._put("accounts", name, "password", body={"password": password})
+
+    def disable_account(self, name: str) -> Json:
+        """Let nobody in by an account any more, and end its sessions."""
+        return self._post("accounts", name, "disable")
+
+    def enable_account(self, name: str) -> Json:
+        """Let an account in again."""
+        return self._post("accounts", name, "enable")
 
 
 def _reported(parcel: Parcel, name: str, report: Reporter) -> Iterator[bytes]:

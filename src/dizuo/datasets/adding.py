@@ -22,7 +22,7 @@ from dizuo.core.progress import Progress, Reporter, silent
 from dizuo.database.engine import Database
 from dizuo.datasets import recording
 from dizuo.datasets.errors import DatasetConflict, DatasetUnwritable, SourceRefused
-from dizuo.datasets.importing.base import Format, read_source
+from dizuo.datasets.importing.base import Format, read_source, while_wanted
 from dizuo.datasets.model import (
     Addition,
     Candidate,
@@ -320,13 +320,24 @@ def import_file(
     actor: str,
     *,
     report: Reporter = silent,
+    wanted: Callable[[], bool] = lambda: True,
 ) -> Addition:
     """Add the rows of a file or folder; see `add_version`.
 
+    Args:
+        warehouse: where to.
+        draft: what is asked.
+        source: the file or folder.
+        form: its format.
+        actor: who asks, for the audit log.
+        report: as in `add_version`.
+        wanted: asked before each row that is read, whether to go on.
+
     Raises:
         SourceRefused: also when the file is not of this format.
+        ImportStopped: it was no longer wanted.
     """
     columns = registry.spec(draft.family).COLUMNS
     scratch = warehouse.place(draft.project_id, draft.name).staging / "unpacked"
     records = read_source(source, form, columns, scratch)
-    return add_version(warehouse, draft, records, actor, report=report)
+    return add_version(warehouse, draft, while_wanted(records, wanted), actor, report=report)

@@ -8,14 +8,14 @@ from fastapi import APIRouter, Depends, Query, Request
 
 from dizuo.access.http import Builder, DatabaseDep, Reader, operator
 from dizuo.access.model import Principal, Role
-from dizuo.core.digests import short
 from dizuo.core.numbers import VersionNumber
 from dizuo.database.engine import Database
 from dizuo.datasets import review_api, service, table, uploads
 from dizuo.datasets.bodies import AddVersionBody
 from dizuo.datasets.content import to_wire
+from dizuo.datasets.drafting import draft_of
 from dizuo.datasets.http import HomeDep, PageDep, WarehouseDep
-from dizuo.datasets.model import DatasetVersion, Draft, StoredRow
+from dizuo.datasets.model import DatasetVersion, StoredRow
 from dizuo.datasets.names import DatasetRef
 
 Json = dict[str, Any]
@@ -44,26 +44,8 @@ def add_version(
     """Import an upload as a new version; answers the versions, counts and the first rejects."""
     path = uploads.upload_path(home, body.upload)
     with warehouse.database.reading() as session:
-        family = service.choose_family(session, body.family, name, caller.project_id)
-    draft = Draft(
-        name=name,
-        family=family,
-        origin=body.origin or _origin(warehouse.database, name, body, caller),
-        mode=body.mode,
-        holdout=body.holdout,
-        source_name=f"upload:{short(body.upload)}",
-        project_id=caller.project_id,
-    )
+        draft = draft_of(session, name, body, caller.project_id)
     return service.import_file(warehouse, draft, path, body.format, caller.actor).as_dict()
-
-
-def _origin(database: Database, name: str, body: AddVersionBody, caller: Principal) -> str:
-    """A repeated request finds what the first one made; a later one of equal content, after other
-    versions came between, is a new wish."""
-    with database.reading() as session:
-        newest = service.newest(session, name, caller.project_id)
-    holdout = "" if body.holdout is None else str(body.holdout)
-    return f"import:{body.upload}:{body.format}:{body.mode}:{holdout}:after:{newest}"
 
 
 @router.get("/datasets")

@@ -5,6 +5,12 @@ from __future__ import annotations
 from dizuo.core.errors import Conflict, IntegrityError, InvalidInput, NotFound, Unavailable
 
 
+class ImportStopped(Conflict):
+    """Whoever began an import no longer wants it; nothing of it was kept."""
+
+    code = "import_stopped"
+
+
 class DatasetMissing(NotFound):
     """There is no dataset, or no version of it, under this name."""
 
@@ -69,6 +75,18 @@ class ReviewConflict(Conflict):
     """The sample was already reviewed with another result."""
 
     code = "review_conflict"
+
+
+class ClaimLost(Conflict):
+    """The sample is no longer before this reviewer: somebody else has it, or it was let go."""
+
+    code = "claim_lost"
+
+
+class NothingToUndo(Conflict):
+    """The reviewer has given no verdict that can still be taken back."""
+
+    code = "nothing_to_undo"
 
 
 class NothingReviewed(Conflict):

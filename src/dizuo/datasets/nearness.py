@@ -79,6 +79,15 @@ def nearest(vectors: Vectors, others: Vectors) -> tuple[NDArray[np.float32], NDA
     return best, index
 
 
+def num_near_earlier(vectors: Vectors, threshold: float) -> int:
+    """How many rows are at least `threshold` similar to one that comes before them."""
+    number = 0
+    for part in _index_blocks(np.arange(len(vectors))):
+        similar = vectors[part] @ vectors[: part[-1] + 1].T >= threshold
+        number += int((similar & (np.arange(part[-1] + 1) < part[:, None])).any(axis=1).sum())
+    return number
+
+
 def _index_blocks(indices: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
     for start in range(0, len(indices), _BLOCK_ROWS):
         yield indices[start : start + _BLOCK_ROWS]

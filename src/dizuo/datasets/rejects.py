@@ -31,11 +31,12 @@ def keep_rejects(written: Path, place: TablePlace, version: int) -> None:
 def read_rejects(version: DatasetVersion, *, offset: int = 0, limit: int = 100) -> list[Reject]:
     """Some of the rows that were refused when this version was added, in the order they came."""
     return list(
-        islice(_iterate(place_of(version).rejects(version.version)), offset, offset + limit)
+        islice(iterate_rejects(place_of(version).rejects(version.version)), offset, offset + limit)
     )
 
 
-def _iterate(path: Path) -> Iterator[Reject]:
+def iterate_rejects(path: Path) -> Iterator[Reject]:
+    """The rows of a reject log, in the order they came; none where there is no log."""
     if not path.exists():
         return
     with path.open("rb") as stream:

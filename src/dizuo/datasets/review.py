@@ -80,9 +80,9 @@ def judge(
     transition = _transition(row, verdict)
     state = MACHINE.apply(row.state, transition)
     if verdict.label is not None:
-        _check_label(home, row, verdict.label)
+        check_label(home, row, verdict.label)
     before = row.label
-    row.state, row.label = state, verdict.label
+    row.state, row.label, row.changed = state, verdict.label, _changes(row, verdict.label)
     row.reviewer, row.reviewed_ms = actor, now_ms()
     session.flush()
     detail = {"transition": transition, "label": verdict.label, "label_before": before}
@@ -96,6 +96,39 @@ def _is_settled(row: store.SampleRow, verdict: Verdict) -> bool:
     if verdict.label is None:
         return row.state == "unusable"
     return row.state in ("reviewed", "used") and _same(row.label, verdict.label)
+
+
+def _changes(row: store.SampleRow, label: Any) -> bool | None:
+    """Whether a label is another than the model's answer; a class may be text or a number."""
+    if label is None:
+        return None
+    are_classes = all(type(one) in (str, int) for one in (row.answer, label))
+    return str(row.answer) != str(label) if are_classes else not _same(row.answer, label)
+
+
+def undo(session: Session, key: str, actor: str, *, project_id: str = DEFAULT_PROJECT) -> Sample:
+    """Take one's own verdict back, in the caller's transaction: the sample waits again.
+
+    Raises:
+        SampleMissing: there is no such sample.
+        ReviewConflict: the verdict is somebody else's.
+        TransitionRefused: it has no verdict, or has been used.
+    """
+    row = samples.find_row(session, key, project_id, lock=True)
+    state, before = MACHINE.apply(row.state, "undo"), row.label
+    if row.reviewer != actor:
+        raise ReviewConflict(
+            f"The verdict on this sample is that of {row.reviewer}.",
+            next_step="Only one's own can be taken back; correct theirs instead.",
+        )
+    row.state, row.label, row.changed = state, None, None
+    row.reviewer, row.reviewed_ms = "", None
+    session.flush()
+    detail = {"transition": "undo", "label": None, "label_before": before}
+    audit.record(
+        session, actor, "sample.undone", f"sample:{row.digest}", detail, project_id=project_id
+    )
+    return store.to_sample(row)
 
 
 def _same(one: Any, other: Any) -> bool:
@@ -122,7 +155,13 @@ def _transition(row: store.SampleRow, verdict: Verdict) -> str:
     return "discard" if verdict.label is None else "correct"
 
 
-def _check_label(home: Path, row: store.SampleRow, label: Any) -> None:
+def check_label(home: Path, row: store.SampleRow, label: Any) -> None:
+    """Refuse a label that a sample's family does not take for it.
+
+    Raises:
+        InvalidInput: says why.
+        SampleDamaged: its content is gone.
+    """
     try:
         columns = normalise(samples.read_row(home, row.digest) | {LABEL_COLUMN: label})
         reason = registry.spec(row.family).check_row(columns)
@@ -298,6 +337,7 @@ class _Batch:
             version = addition.held_out if side is Side.TEST else addition.version
             if side is None or version is None:
                 row.state = MACHINE.apply(row.state, "discard")
+                row.changed = None
                 outcomes.setdefault("", []).append(sample.digest)
             else:
                 row.state = MACHINE.apply(row.state, "use")

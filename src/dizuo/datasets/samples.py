@@ -6,13 +6,13 @@ exist; the row holds what the queue is sorted and filtered by.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ValidationError
-from sqlalchemy import Select, case, func, select
+from sqlalchemy import ColumnElement, Select, case, func, select
 from sqlalchemy.orm import Session
 
 from dizuo.audit import service as audit
@@ -39,6 +39,7 @@ MACHINE = StateMachine(
         Rule("reject", ("returned",), "unusable"),
         Rule("correct", ("reviewed", "unusable"), "reviewed"),
         Rule("discard", ("reviewed",), "unusable"),
+        Rule("undo", ("reviewed", "unusable"), "returned"),
         Rule("use", ("reviewed",), "used"),
     ),
 )
@@ -149,6 +150,7 @@ def _row(sample: wire.Sample, site: str, project_id: str, received_ms: int) -> d
         "received_ms": received_ms,
         "state": MACHINE.initial,
         "label": None,
+        "changed": None,
         "reviewer": "",
         "reviewed_ms": None,
         "dataset_version_id": None,
@@ -216,15 +218,24 @@ def queue(
     However far a reviewer gets, what was labelled is then a fair draw of what was unsure or new.
     The least confident first would be a poor sample of it; see docs/decisions/0304.
     """
-    chance = case((SampleRow.reason == "control", 1), else_=0)
-    query = _select(wanted).order_by(chance, SampleRow.digest)
-    rows = session.scalars(query.limit(min(limit, MAX_LISTED)).offset(offset))
+    order = in_order()
+    found = _select(wanted, SampleRow.digest).order_by(*order)
+    page = (
+        found.limit(min(limit, MAX_LISTED)).offset(offset).subquery()
+    )  # read from the index alone
+    query = select(SampleRow).join(page, SampleRow.digest == page.c.digest)
+    rows = session.scalars(query.where(SampleRow.project_id == wanted.project_id).order_by(*order))
     return [store.to_sample(row) for row in rows]
+
+
+def in_order() -> tuple[ColumnElement[Any], ColumnElement[Any]]:
+    """What the queue is sorted by: what was taken at random comes last."""
+    return case((SampleRow.reason == "control", 1), else_=0), SampleRow.digest.expression
 
 
 def select_all(session: Session, wanted: SampleFilter) -> list[Sample]:
     """Every sample that the filter lets through, in the order of their digests."""
-    rows = session.scalars(_select(wanted).order_by(SampleRow.digest))
+    rows = session.scalars(_select(wanted, SampleRow).order_by(SampleRow.digest))
     return [store.to_sample(row) for row in rows]
 
 
@@ -234,15 +245,60 @@ def used_in(session: Session, dataset_version_id: str) -> list[Sample]:
     return [store.to_sample(row) for row in session.scalars(query.order_by(SampleRow.digest))]
 
 
+def num_used_in(session: Session, dataset_version_ids: Collection[str]) -> dict[str, int]:
+    """How many samples entered with each of these dataset versions; those with none are left
+    out."""
+    query = select(SampleRow.dataset_version_id, func.count())
+    query = query.where(SampleRow.dataset_version_id.in_(dataset_version_ids))
+    rows = session.execute(query.group_by(SampleRow.dataset_version_id))
+    return {version_id: number for version_id, number in rows if version_id is not None}
+
+
 def count(session: Session, wanted: SampleFilter) -> dict[str, int]:
     """How many samples the filter lets through, by state."""
-    inner = _select(wanted).subquery()
-    query = select(inner.c.state, func.count()).group_by(inner.c.state)
+    query = _select(wanted, SampleRow.state, func.count()).group_by(SampleRow.state)
     return dict(iter(session.execute(query)))
 
 
-def _select(wanted: SampleFilter) -> Select[SampleRow]:
-    query = select(SampleRow).where(SampleRow.project_id == wanted.project_id)
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Samples that were taken for one reason: how many wait, how many have a label, and how many
+    of those have another than the model's answer."""
+
+    reason: str
+    num_waiting: int
+    num_reviewed: int
+    num_changed: int
+
+
+def tallies(session: Session, wanted: SampleFilter) -> list[Tally]:
+    """What became of the samples that the filter lets through, by reason; its state says nothing
+    here."""
+    whole = replace(wanted, state="")
+    waiting = func.sum(case((SampleRow.state == MACHINE.initial, 1), else_=0))
+    reviewed = func.count(SampleRow.changed)
+    changed = func.sum(case((SampleRow.changed.is_(True), 1), else_=0))
+    query = _select(whole, SampleRow.reason, waiting, reviewed, changed)
+    rows = session.execute(query.group_by(SampleRow.reason).order_by(SampleRow.reason))
+    return [Tally(reason, int(wait), int(seen), int(new)) for reason, wait, seen, new in rows]
+
+
+def known(
+    session: Session, column: Literal["site", "served_as", "reason"], project_id: str, limit: int
+) -> list[str]:
+    """The first `limit` values that samples of a project have in a column, sorted."""
+    field = getattr(SampleRow, column)
+    query = select(field).where(SampleRow.project_id == project_id).distinct()
+    return list(session.scalars(query.order_by(field).limit(limit)))
+
+
+def _select(wanted: SampleFilter, *columns: Any) -> Select[Any]:
+    return narrowed(select(*columns), wanted)
+
+
+def narrowed(query: Select[Any], wanted: SampleFilter) -> Select[Any]:
+    """A query about samples, with only those that the filter lets through."""
+    query = query.where(SampleRow.project_id == wanted.project_id)
     for column, value in (
         (SampleRow.site, wanted.site),
         (SampleRow.state, wanted.state),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from sqlalchemy.orm import Session
@@ -12,7 +13,7 @@ from dizuo.datasets import store
 from dizuo.datasets.adding import Warehouse, add_version, import_file
 from dizuo.datasets.diffing import diff, overlaps
 from dizuo.datasets.errors import DatasetMissing
-from dizuo.datasets.model import DatasetPin, DatasetSummary, DatasetVersion
+from dizuo.datasets.model import TEST_SUFFIX, DatasetPin, DatasetSummary, DatasetVersion
 from dizuo.datasets.names import DatasetRef, parse_ref, require_name
 from dizuo.datasets.rejects import read_rejects
 from dizuo.datasets.writing import TablePlace
@@ -24,6 +25,7 @@ __all__ = [
     "choose_family",
     "diff",
     "find",
+    "history",
     "import_file",
     "listing",
     "newest",
@@ -32,9 +34,11 @@ __all__ = [
     "read_rejects",
     "relocate",
     "root_of",
+    "search",
     "show",
     "version_by_id",
     "versions",
+    "with_held_out",
 ]
 
 
@@ -46,6 +50,46 @@ def root_of(home: Path) -> Path:
 def listing(session: Session, project_id: str = DEFAULT_PROJECT) -> list[DatasetSummary]:
     """Every dataset of a project, by name."""
     return [_summary(session, row) for row in store.datasets(session, project_id)]
+
+
+def search(
+    session: Session,
+    text: str = "",
+    *,
+    offset: int = 0,
+    limit: int = 50,
+    project_id: str = DEFAULT_PROJECT,
+) -> tuple[list[DatasetSummary], int]:
+    """Some of the datasets that have `text` in their name, by name, and how many have."""
+    found = store.some_datasets(session, project_id, text, offset, limit)
+    summaries = [
+        _summary_of(owner, store.to_version(owner, row), count) for owner, row, count in found
+    ]
+    return summaries, store.num_datasets(session, project_id, text)
+
+
+def with_held_out(
+    session: Session, names: Collection[str], project_id: str = DEFAULT_PROJECT
+) -> set[str]:
+    """Which of these datasets have held-out rows, in the dataset of that name and TEST_SUFFIX."""
+    tests = {name + TEST_SUFFIX: name for name in names}
+    return {tests[known] for known in store.known_names(session, project_id, tests)}
+
+
+def history(
+    session: Session,
+    name: str,
+    *,
+    offset: int = 0,
+    limit: int = 50,
+    project_id: str = DEFAULT_PROJECT,
+) -> list[DatasetVersion]:
+    """Some versions of a dataset, newest first.
+
+    Raises:
+        DatasetMissing: there is no dataset of that name.
+    """
+    return store.newest_versions(session, _owner(session, project_id, name), offset, limit)
 
 
 def show(session: Session, name: str, project_id: str = DEFAULT_PROJECT) -> DatasetSummary:
@@ -83,6 +127,13 @@ def find(session: Session, ref: DatasetRef) -> DatasetVersion:
             next_step=f"Its newest is {newest.pin.ref}." if newest else "",
         )
     return found
+
+
+def newest_refs(
+    session: Session, family: str, *, limit: int, project_id: str = DEFAULT_PROJECT
+) -> list[str]:
+    """`name@version` of a family's newest dataset versions, newest first: what to choose from."""
+    return store.newest_refs(session, project_id, family, limit)
 
 
 def relocate(session: Session, root: Path, actor: str, project_id: str = DEFAULT_PROJECT) -> int:
@@ -167,11 +218,17 @@ def _owner(session: Session, project_id: str, name: str) -> store.DatasetRow:
 def _summary(session: Session, owner: store.DatasetRow) -> DatasetSummary:
     latest = store.version(session, owner, None)
     assert latest is not None  # a dataset row is written with its first version
+    return _summary_of(owner, latest, store.num_versions(session, owner))
+
+
+def _summary_of(
+    owner: store.DatasetRow, latest: DatasetVersion, num_versions: int
+) -> DatasetSummary:
     return DatasetSummary(
         name=owner.name,
         project_id=owner.project_id,
         family=owner.family,
         holdout=owner.holdout,
-        num_versions=store.num_versions(session, owner),
+        num_versions=num_versions,
         latest=latest,
     )

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Text, UniqueConstraint, func, select
+from sqlalchemy import (
+    JSON,
+    ColumnElement,
+    ForeignKey,
+    Index,
+    Text,
+    UniqueConstraint,
+    and_,
+    func,
+    select,
+)
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
 
 from dizuo.database.tables import Digest, Id, Millis, Name, ProjectId, Row
 from dizuo.datasets.model import DatasetVersion, Mode, Sample
@@ -54,11 +64,27 @@ class DatasetVersionRow(Row):
     created_ms: Mapped[Millis]
 
 
+_OF_SITE = ("project_id", "site", "received_ms", "taken_ms", "reason", "confidence")
+
+
 class SampleRow(Row):
-    """A returned sample; its content is a file named by its digest."""
+    """A returned sample; its content is a file named by its digest.
+
+    `changed` is whether its label is another than the model's answer, None without a label. The
+    index is what the queue is sorted and counted by without a look at the rows.
+    """
 
     __tablename__ = "samples"
-    __table_args__ = (UniqueConstraint("project_id", "digest"),)
+    __table_args__ = (
+        UniqueConstraint("project_id", "digest"),
+        Index(
+            "ix_samples_queue",
+            *("project_id", "state", "reason", "digest", "changed", "site", "served_as", "family"),
+        ),
+        Index(None, "reviewer", "reviewed_ms"),
+        # All that histories of a site are made of, so that they are read from the index alone.
+        Index("ix_samples_of_site", *_OF_SITE),
+    )
 
     id: Mapped[Id]
     project_id: Mapped[ProjectId]
@@ -74,6 +100,7 @@ class SampleRow(Row):
     received_ms: Mapped[Millis]
     state: Mapped[Name] = mapped_column(index=True)
     label: Mapped[Any] = mapped_column(JSON(none_as_null=True), nullable=True)
+    changed: Mapped[bool | None]
     reviewer: Mapped[str] = mapped_column(Text)
     reviewed_ms: Mapped[Millis | None]
     dataset_version_id: Mapped[str | None] = mapped_column(
@@ -92,6 +119,48 @@ def datasets(session: Session, project_id: str) -> list[DatasetRow]:
     """Every dataset of a project, by name."""
     query = select(DatasetRow).where(DatasetRow.project_id == project_id)
     return list(session.scalars(query.order_by(DatasetRow.name)))
+
+
+def _named(project_id: str, text: str) -> ColumnElement[bool]:
+    name = DatasetRow.name.contains(text.lower(), autoescape=True)
+    return and_(DatasetRow.project_id == project_id, name)
+
+
+def num_datasets(session: Session, project_id: str, text: str) -> int:
+    """How many datasets of a project have `text` in their name."""
+    query = select(func.count()).select_from(DatasetRow).where(_named(project_id, text))
+    return session.scalar(query) or 0
+
+
+def some_datasets(
+    session: Session, project_id: str, text: str, offset: int, limit: int
+) -> list[tuple[DatasetRow, DatasetVersionRow, int]]:
+    """Datasets with `text` in their name, by name: each with its newest version, and how many
+    versions it has."""
+    own = DatasetVersionRow.dataset_id == DatasetRow.id
+    newest = select(func.max(DatasetVersionRow.version)).where(own).correlate(DatasetRow)
+    number = select(func.count(DatasetVersionRow.id)).where(own).correlate(DatasetRow)
+    latest = aliased(DatasetVersionRow)
+    query = (
+        select(DatasetRow, latest, number.scalar_subquery())
+        .join(
+            latest,
+            and_(latest.dataset_id == DatasetRow.id, latest.version == newest.scalar_subquery()),
+        )
+        .where(_named(project_id, text))
+        .order_by(DatasetRow.name)
+        .offset(offset)
+        .limit(limit)
+    )
+    return [(owner, version, count) for owner, version, count in session.execute(query)]
+
+
+def known_names(session: Session, project_id: str, names: Collection[str]) -> set[str]:
+    """Which of these names are those of datasets."""
+    query = select(DatasetRow.name).where(
+        DatasetRow.project_id == project_id, DatasetRow.name.in_(names)
+    )
+    return set(session.scalars(query))
 
 
 def to_version(owner: DatasetRow, row: DatasetVersionRow) -> DatasetVersion:
@@ -143,6 +212,15 @@ def versions(session: Session, owner: DatasetRow) -> list[DatasetVersion]:
     query = select(DatasetVersionRow).where(DatasetVersionRow.dataset_id == owner.id)
     rows = session.scalars(query.order_by(DatasetVersionRow.version))
     return [to_version(owner, row) for row in rows]
+
+
+def newest_versions(
+    session: Session, owner: DatasetRow, offset: int, limit: int
+) -> list[DatasetVersion]:
+    """Some versions of a dataset, newest first."""
+    query = select(DatasetVersionRow).where(DatasetVersionRow.dataset_id == owner.id)
+    some = query.order_by(DatasetVersionRow.version.desc()).offset(offset).limit(limit)
+    return [to_version(owner, row) for row in session.scalars(some)]
 
 
 def version(session: Session, owner: DatasetRow, number: int | None) -> DatasetVersion | None:
@@ -213,3 +291,15 @@ def to_sample(row: SampleRow) -> Sample:
         reviewed_ms=row.reviewed_ms,
         dataset_version_id=row.dataset_version_id,
     )
+
+
+def newest_refs(session: Session, project_id: str, family: str, limit: int) -> list[str]:
+    """`name@version` of a family's newest dataset versions, newest first."""
+    query = (
+        select(DatasetRow.name, DatasetVersionRow.version)
+        .join(DatasetVersionRow, DatasetVersionRow.dataset_id == DatasetRow.id)
+        .where(DatasetRow.project_id == project_id, DatasetRow.family == family)
+        .order_by(DatasetVersionRow.id.desc())
+        .limit(limit)
+    )
+    return [f"{name}@{version}" for name, version in session.execute(query)]

@@ -6,17 +6,19 @@ version of ours is a tag. What is read is checked against the pinned digest, alw
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import lance
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from dizuo.datasets.columns import from_batch
-from dizuo.datasets.content import content_digest, row_digest
+from dizuo.core.digests import require_digest
+from dizuo.datasets.columns import from_batch, kinds_of
+from dizuo.datasets.content import Kind, content_digest, row_digest, whole_if_whole
 from dizuo.datasets.errors import DatasetDamaged, RowRefused
-from dizuo.datasets.model import DatasetPin, StoredRow
+from dizuo.datasets.model import LABEL_COLUMN, DatasetPin, StoredRow
 from dizuo.families.base import Row
 
 BATCH_ROWS = 64
@@ -88,8 +90,16 @@ def read_rows(pin: DatasetPin) -> list[Row]:
     return [row.columns for row in rows]
 
 
-def read_page(pin: DatasetPin, offset: int, limit: int) -> list[StoredRow]:
+def read_page(
+    pin: DatasetPin, offset: int, limit: int, *, wanted: str | None = None
+) -> list[StoredRow]:
     """`limit` rows from `offset` in the order of the table, each checked against its own digest.
+
+    Args:
+        pin: the version.
+        offset: how many to pass over.
+        limit: the most that are read.
+        wanted: a condition in Lance's SQL; only rows that meet it count.
 
     Raises:
         DatasetDamaged: the table cannot be read, or a row is not what it was.
@@ -97,9 +107,30 @@ def read_page(pin: DatasetPin, offset: int, limit: int) -> list[StoredRow]:
     dataset = open_version(pin)
     rows: list[StoredRow] = []
     with faults_as_damage(pin):
-        for batch in dataset.to_batches(offset=offset, limit=limit, batch_size=BATCH_ROWS):
+        batches = dataset.to_batches(
+            offset=offset, limit=limit, batch_size=BATCH_ROWS, filter=wanted, scan_in_order=True
+        )
+        for batch in batches:
             rows.extend(_verified(pin, batch))
     return rows
+
+
+def read_chosen(pin: DatasetPin, row_digests: Collection[str]) -> dict[str, StoredRow]:
+    """The rows with these digests, by digest; those that the version does not hold are left out.
+
+    Raises:
+        DatasetDamaged: the table cannot be read, or a row is not what it was.
+        InvalidInput: one of `row_digests` is not a digest.
+    """
+    quoted = ", ".join(f"'{require_digest(one)}'" for one in row_digests)
+    if not quoted:
+        return {}
+    dataset = open_version(pin)
+    rows: list[StoredRow] = []
+    with faults_as_damage(pin):
+        for batch in dataset.to_batches(filter=f"row_digest IN ({quoted})", batch_size=BATCH_ROWS):
+            rows.extend(_verified(pin, batch))
+    return {row.row_digest: row for row in rows}
 
 
 def read_digests(pin: DatasetPin) -> dict[str, str]:
@@ -119,6 +150,25 @@ def read_digests(pin: DatasetPin) -> dict[str, str]:
             next_step="Restore the datasets folder from a backup, or import the data again.",
         )
     return known
+
+
+def read_classes(pin: DatasetPin, limit: int) -> list[str]:
+    """The different labels of a version that are text or whole numbers, sorted, as text; none where
+    there are more than `limit`, so that they are no classes.
+
+    Raises:
+        DatasetDamaged: the table cannot be read.
+    """
+    dataset = open_version(pin)
+    with faults_as_damage(pin):
+        kind = kinds_of(dataset.schema).get(LABEL_COLUMN)
+        if kind not in (Kind.TEXT, Kind.NUMBER):
+            return []
+        found = pc.unique(dataset.to_table(columns=[LABEL_COLUMN])[LABEL_COLUMN])
+    if len(found) > limit:
+        return []
+    known = sorted(one for one in found.to_pylist() if one is not None)
+    return [str(whole_if_whole(one) if kind is Kind.NUMBER else one) for one in known]
 
 
 def read_sources(pin: DatasetPin) -> list[str]:

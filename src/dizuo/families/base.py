@@ -135,6 +135,15 @@ class ForeseeingEngine(Engine, Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class RecipeSchema:
+    """What a family's recipes of one level may say under `method` and `task`: for each value of
+    their key `kind`, the JSON schema of the mapping that it stands in."""
+
+    methods: Mapping[str, Mapping[str, Any]]
+    tasks: Mapping[str, Mapping[str, Any]]
+
+
 class Spec(Protocol):
     """`<family>/spec.py`: what the family takes and refuses. Light.
 
@@ -167,6 +176,9 @@ class Spec(Protocol):
     ) -> list[Problem]:
         """Every problem of a recipe's `method` and `task`, and of `data.replay` (which `replays`
         says it has) beside these; an empty list accepts it."""
+
+    def recipe_schema(self, level: Level) -> RecipeSchema:
+        """What a recipe of this level may say: what forms are made from. `check_recipe` decides."""
 
     def check_row(self, row: Row) -> str:
         """Why a row cannot be used (`the image cannot be read`), or an empty string."""

@@ -178,9 +178,10 @@ _TARGET_KEYS = {
     "agreement_with_trained_at_least": ("target", "agreement_with_trained_at_least"),
     "p95_latency_ms_at_most": ("target", "p95_latency_ms_at_most"),
 }
-_KEYS = _SUITE_KEYS | _TARGET_KEYS
-CONDITIONS = tuple(_KEYS)
-_ALL_KEYS = tuple(dict.fromkeys(key for keys in _KEYS.values() for key in keys))
+CONDITION_KEYS: Mapping[str, tuple[str, ...]] = {**_SUITE_KEYS, **_TARGET_KEYS}
+"""What a gate with each condition may say."""
+CONDITIONS = tuple(CONDITION_KEYS)
+_ALL_KEYS = tuple(dict.fromkeys(key for keys in CONDITION_KEYS.values() for key in keys))
 
 
 def parse_gates(
@@ -207,7 +208,7 @@ def parse_gates(
 
 def _parse(gate: Any, offer: Offer, path: Path, problems: list[Problem]) -> Rule | None:
     conditions = [key for key in CONDITIONS if isinstance(gate, Mapping) and key in gate]
-    known = _KEYS[conditions[0]] if len(conditions) == 1 else _ALL_KEYS
+    known = CONDITION_KEYS[conditions[0]] if len(conditions) == 1 else _ALL_KEYS
     num_before = len(problems)
     thing = f"a gate with {conditions[0]}" if len(conditions) == 1 else "a gate"
     fields = Fields(gate, path, problems, thing=thing, known=known)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from sqlalchemy.orm import Session
 
 from dizuo.audit import service as audit
@@ -11,7 +13,7 @@ from dizuo.core.ids import new_id
 from dizuo.database.tables import DEFAULT_PROJECT
 from dizuo.gates import store
 from dizuo.gates.report import GateReport
-from dizuo.gates.store import StoredReport
+from dizuo.gates.store import StoredReport, Verdict
 
 
 def save_report(
@@ -69,3 +71,17 @@ def latest_report(
     """
     stored = latest_stored(session, stack_digest, project_id=project_id)
     return stored.report if stored else None
+
+
+def latest_verdicts(
+    session: Session, *, project_id: str = DEFAULT_PROJECT, limit: int = 20
+) -> list[Verdict]:
+    """Which stacks were gated last, newest first, and whether they passed."""
+    return store.verdicts(session, project_id, limit)
+
+
+def verdicts_of(
+    session: Session, stack_digests: Collection[str], *, project_id: str = DEFAULT_PROJECT
+) -> dict[str, Verdict]:
+    """The newest verdict of each of these stacks, by digest; those never gated are left out."""
+    return store.verdicts_of(session, project_id, stack_digests)

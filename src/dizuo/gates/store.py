@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import Index, select
+from sqlalchemy import Index, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from dizuo.database.tables import Digest, Id, Json, Millis, Name, ProjectId, Row
@@ -74,3 +75,36 @@ def newest(session: Session, project_id: str, stack_digest: str) -> StoredReport
     )
     row = session.scalar(query.order_by(GateReportRow.id.desc()).limit(1))
     return _stored(row) if row else None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a stack passed its gates, and when they were measured; without what was measured."""
+
+    stack_digest: str
+    passed: bool
+    created_ms: int
+
+
+def verdicts(session: Session, project_id: str, limit: int) -> list[Verdict]:
+    """The newest verdicts of a project, newest first."""
+    query = select(GateReportRow.stack_digest, GateReportRow.passed, GateReportRow.created_ms)
+    query = query.where(GateReportRow.project_id == project_id)
+    rows = session.execute(query.order_by(GateReportRow.id.desc()).limit(limit))
+    return [Verdict(digest, passed, created_ms) for digest, passed, created_ms in rows]
+
+
+def verdicts_of(
+    session: Session, project_id: str, stack_digests: Collection[str]
+) -> dict[str, Verdict]:
+    """The newest verdict of each of these stacks that was ever gated."""
+    newest = (
+        select(func.max(GateReportRow.id))
+        .where(
+            GateReportRow.project_id == project_id, GateReportRow.stack_digest.in_(stack_digests)
+        )
+        .group_by(GateReportRow.stack_digest)
+    )
+    query = select(GateReportRow.stack_digest, GateReportRow.passed, GateReportRow.created_ms)
+    rows = session.execute(query.where(GateReportRow.id.in_(newest)))
+    return {digest: Verdict(digest, passed, created_ms) for digest, passed, created_ms in rows}

@@ -11,8 +11,8 @@ from fastapi import FastAPI
 from starlette.requests import Request
 
 from dizuo import __version__
+from dizuo.access import accounts_api, audit_api
 from dizuo.access import api as access_api
-from dizuo.access import audit_api
 from dizuo.access import service as access
 from dizuo.access.http import install_error_handler, secret_of
 from dizuo.access.model import Surface
@@ -24,6 +24,7 @@ from dizuo.datasets import service as datasets
 from dizuo.hub import home, maintenance
 from dizuo.hub.chores import Chore, doing
 from dizuo.hub.gatekeeper import Gatekeeper
+from dizuo.hub.notes import EVERY_SECONDS, Notes
 from dizuo.hub.settings import HubSettings
 from dizuo.improvements import api as improvements_api
 from dizuo.improvements.improver import Improver
@@ -44,6 +45,7 @@ from dizuo.stacks import api as stacks_api
 
 _ROUTERS = (
     access_api.router,
+    accounts_api.router,
     audit_api.router,
     datasets_api.router,
     stacks_api.router,
@@ -105,6 +107,7 @@ def running_hub(settings: HubSettings) -> Iterator[Hub]:
         opened.enter_context(_fresh(repository))
         opened.enter_context(_witness(database, repository))
         opened.enter_context(_tidy(supervisor))
+        opened.enter_context(_noting(settings, supervisor))
         yield Hub(settings, database, layout, repository, supervisor, improver)
 
 
@@ -153,6 +156,13 @@ def _tidy(supervisor: Supervisor) -> AbstractContextManager[None]:
             supervisor.leading,
         )
     )
+
+
+def _noting(settings: HubSettings, supervisor: Supervisor) -> AbstractContextManager[None]:
+    """Keep the histories that the console shows, while this is the process that leads."""
+    notes = Notes(supervisor.context.database, settings.poll_seconds)
+    complaint = "the histories of figures could not be kept"
+    return doing(Chore("notes", complaint, EVERY_SECONDS, notes.take, supervisor.leading))
 
 
 def create_app(settings: HubSettings) -> FastAPI:

@@ -14,8 +14,10 @@ import uvicorn
 from dizuo.cli.options import JsonFlag
 from dizuo.cli.output import print_fields, print_json, say
 from dizuo.cli.settings_command import with_settings
+from dizuo.console import app as console
+from dizuo.console.parts import Parts
 from dizuo.hub import home as homes
-from dizuo.hub.app import attach, create_app, running_hub
+from dizuo.hub.app import Hub, attach, create_app, running_hub
 from dizuo.hub.listening import listen
 from dizuo.hub.settings import HubSettings
 
@@ -56,6 +58,11 @@ def _announce(settings: HubSettings, *, is_first: bool, as_json: bool) -> None:
     print_fields((name, facts[name]) for name in ("home", "credentials", "api"))
     if not facts["keys"]:
         say(f"To sign releases it needs keys: dizuo --home {settings.home} keys init")
+    if is_first:
+        home = f"--home {settings.home}"
+        say(
+            f"To let people sign in, make an account: dizuo {home} account create NAME --role admin"
+        )
 
 
 @contextmanager
@@ -76,9 +83,25 @@ def _serve(settings: HubSettings, listening: socket.socket) -> None:
         ssl_keyfile=settings.tls_key,
         access_log=False,
         log_level="warning",
-        lifespan="off",
+        lifespan="on",
         timeout_graceful_shutdown=_DRAIN_SECONDS,
     )
     with running_hub(settings) as hub:
         attach(app, hub)
+        console.mount(app, _parts(hub))
         uvicorn.Server(config).run(sockets=[listening])
+
+
+def _parts(hub: Hub) -> Parts:
+    """What the console works on."""
+    return Parts(
+        home=hub.settings.home,
+        url=hub.settings.url,
+        poll_seconds=hub.settings.poll_seconds,
+        second_share=hub.settings.review_second_share,
+        database=hub.database,
+        layout=hub.layout,
+        repository=hub.repository,
+        supervisor=hub.supervisor,
+        improver=hub.improver,
+    )

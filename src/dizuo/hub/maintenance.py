@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from dizuo.access import sessions, throttle
 from dizuo.artifacts.garbage import DEFAULT_GRACE_SECONDS, Collected, collect_garbage
 from dizuo.audit import service as audit
 from dizuo.core.clock import Clock, now_ms
 from dizuo.core.errors import DizuoError
-from dizuo.datasets import uploads
+from dizuo.datasets import rehearsing, uploads
 from dizuo.runs import leftovers
 from dizuo.runs import service as runs
 from dizuo.runs.kinds import RunContext
@@ -33,16 +34,20 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Freed:
-    """What a pass removed: files of the registry, uploads, and the work of ended runs (their
-    ids)."""
+    """What a pass removed: files of the registry, uploads and what was
+    unpacked to look at them, the work of ended runs (their ids),
+    people's sessions that are over, and counters of tries at signing in that no longer count."""
 
     num_blobs: int
     num_blob_bytes: int
     num_uploads: int
     runs: tuple[str, ...]
+    num_sessions: int = 0
+    num_sign_in_tries: int = 0
 
     def __bool__(self) -> bool:
-        return bool(self.num_blobs or self.num_uploads or self.runs)
+        files = self.num_blobs or self.num_uploads or self.runs
+        return bool(files or self.num_sessions or self.num_sign_in_tries)
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON form, as the audit log keeps it."""
@@ -59,14 +64,18 @@ def maintain(context: RunContext, *, clock: Clock = now_ms) -> Freed:
     with context.database.reading() as session:
         ended = leftovers.discard_ended(session, context.home)
     num_uploads = uploads.sweep(context.home, now, wanted=_uploads_of(unfinished))
+    num_uploads += rehearsing.sweep(context.home, now)
     blobs = _collect(context, registered, _grace_seconds(unfinished, now), now)
-    freed = Freed(blobs.num_files, blobs.num_bytes, num_uploads, tuple(ended))
-    if freed:
-        with context.database.transaction() as session:
+    with context.database.transaction() as session:
+        rows = sessions.sweep(session, now), throttle.sweep(session, now)
+        freed = Freed(blobs.num_files, blobs.num_bytes, num_uploads, tuple(ended), *rows)
+        if freed:
             audit.record(session, MAINTENANCE, "hub.freed", "hub", freed.as_dict())
     _logger.info(
-        "maintenance freed %d files (%d bytes) of the registry, %d uploads, the work of %d runs",
+        "maintenance freed %d files (%d bytes) of the registry, %d uploads, the work of %d runs, "
+        "%d sessions",
         *(freed.num_blobs, freed.num_blob_bytes, freed.num_uploads, len(freed.runs)),
+        freed.num_sessions,
     )
     return freed
 

@@ -10,6 +10,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from dizuo.core.settings import Settings
+from dizuo.datasets.desk import DEFAULT_SECOND_SHARE
 
 _DRIVERS = ("postgresql+psycopg", "postgresql", "postgres")
 
@@ -57,6 +58,12 @@ class HubSettings(Settings):
     )
     poll_seconds: float = Field(
         default=30.0, ge=0.2, le=3600, description="How often sites shall check in."
+    )
+    review_second_share: float = Field(
+        default=DEFAULT_SECOND_SHARE,
+        ge=0,
+        le=1,
+        description="The share of returned samples whose verdict a second reviewer checks, blind.",
     )
 
     @property

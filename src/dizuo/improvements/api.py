@@ -46,6 +46,14 @@ class PolicyBody(BaseModel):
     require_approval: bool
 
 
+class RejectBody(BaseModel):
+    """Why somebody turns an improvement down."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Annotated[str, Field(max_length=service.MAX_REASON)] = ""
+
+
 def _improver(request: Request) -> Improver:
     return cast(Improver, request.app.state.improver)
 
@@ -115,6 +123,10 @@ def approve(improvement_id: str, request: Request, caller: Releaser) -> dict[str
 
 
 @router.post("/{improvement_id}/reject")
-def reject(improvement_id: str, request: Request, caller: Releaser) -> dict[str, Any]:
-    """End it without a release, where it waits for approval or for reviews."""
-    return as_json(_improver(request).decide(improvement_id, caller, approve=False))
+def reject(
+    improvement_id: str, request: Request, caller: Releaser, body: RejectBody | None = None
+) -> dict[str, Any]:
+    """End it without a release, where it waits for approval or for reviews; perhaps say why."""
+    reason = body.reason if body else ""
+    decided = _improver(request).decide(improvement_id, caller, approve=False, reason=reason)
+    return as_json(decided)

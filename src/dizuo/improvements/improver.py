@@ -20,6 +20,7 @@ from dizuo.access.model import Principal, Role
 from dizuo.core.errors import DizuoError
 from dizuo.datasets.errors import ReviewConflict
 from dizuo.datasets.names import parse_ref
+from dizuo.improvements import policy as policies
 from dizuo.improvements import service, store
 from dizuo.improvements.errors import ImprovementRefused
 from dizuo.improvements.model import (
@@ -27,6 +28,7 @@ from dizuo.improvements.model import (
     WATCHED_STATES,
     Improvement,
     ImprovementRequest,
+    Policy,
 )
 from dizuo.improvements.service import Step
 from dizuo.improvements.steps import Look, Parts, Steps
@@ -132,17 +134,30 @@ class Improver:
         self._look.set()
         return improvement
 
-    def decide(self, improvement_id: str, caller: Principal, *, approve: bool) -> Improvement:
-        """A person's word on an improvement that waits for it.
+    def decide(
+        self, improvement_id: str, caller: Principal, *, approve: bool, reason: str = ""
+    ) -> Improvement:
+        """A person's word on an improvement that waits for it, and why.
 
         Raises:
+            ImprovementRefused: the reason is too long.
             ImprovementNotFound: the caller's project has none.
             TransitionRefused: it does not wait for that.
         """
         with self._parts.database.transaction() as session:
-            decided = service.decide(session, improvement_id, caller, approve=approve)
-        self._look.set()
+            decided = service.decide(
+                session, improvement_id, caller, approve=approve, reason=reason
+            )
+        self.wake()
         return decided
+
+    def wake(self) -> None:
+        """Look now whether there is something to do: something was decided."""
+        self._look.set()
+
+    def policy(self, session: Session, project_id: str) -> Policy:
+        """Whether a person must approve a project's improvements, and who said so."""
+        return policies.policy(session, project_id, default=self._parts.require_approval)
 
     def advance(self, improvement_id: str) -> bool:
         """Do the work of the present state; whether there is more to do after it.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from dizuo.artifacts.reference import Reference, parse_reference
 from dizuo.core.transitions import Rule, StateMachine
 
 
@@ -136,3 +137,12 @@ class Improvement:
     def is_final(self) -> bool:
         """Whether nothing more will happen."""
         return self.state in IMPROVEMENT_MACHINE.final_states
+
+    @property
+    def stack_reference(self) -> Reference:
+        """The stack that it made, in its own project.
+
+        Raises:
+            InvalidReference: it has made none yet.
+        """
+        return replace(parse_reference(self.stack), project=self.project_id)

@@ -27,6 +27,8 @@ from dizuo.improvements.model import (
 )
 
 _MAX_HOLDOUT = 0.5
+MAX_REASON = 500
+"""How many characters of a person's reason for a decision are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,22 +118,46 @@ def get(
     return improvement
 
 
+def num_awaiting_approval(session: Session, *, project_id: str = DEFAULT_PROJECT) -> int:
+    """How many improvements of a project wait for somebody to let them be released."""
+    return store.count_in_state(session, project_id, State.AWAITING_APPROVAL)
+
+
 def decide(
-    session: Session, improvement_id: str, caller: Principal, *, approve: bool
+    session: Session,
+    improvement_id: str,
+    caller: Principal,
+    *,
+    approve: bool,
+    reason: str = "",
 ) -> Improvement:
     """A person's word on an improvement that waits. Whoever approves is kept: what is signed and
-    rolled out then is theirs. What still waits for reviews can be rejected, too.
+    rolled out then is theirs. What still waits for reviews can be rejected, too. `reason` is why,
+    in their words, and is kept with the decision.
 
     Raises:
+        ImprovementRefused: the reason is too long.
         ImprovementNotFound: the caller's project has none.
         TransitionRefused: it does not wait for that.
     """
     improvement = get(session, improvement_id, project_id=caller.project_id, lock=True)
+    why = _why(reason)
     if approve:
-        step = Step("approve", {"approver": caller.actor}, f"Approved by {caller.actor}.")
+        step = Step("approve", {"approver": caller.actor}, f"Approved by {caller.actor}{why}")
     else:
-        step = Step("reject", {}, f"Rejected by {caller.actor}.")
+        step = Step("reject", {}, f"Rejected by {caller.actor}{why}")
     return move(session, improvement, step, caller.actor)
+
+
+def _why(reason: str) -> str:
+    """How a person's reason ends the sentence about their decision."""
+    said = " ".join(reason.split())
+    if len(said) > MAX_REASON:
+        raise ImprovementRefused(
+            f"The reason has {len(said):,} characters; at most {MAX_REASON} are kept.",
+            next_step="Say it in fewer words.",
+        )
+    return f": {said}" if said else "."
 
 
 def move(session: Session, improvement: Improvement, step: Step, actor: str) -> Improvement:

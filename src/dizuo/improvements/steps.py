@@ -9,7 +9,6 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from dizuo.artifacts.reference import parse_reference
 from dizuo.database.engine import Database
 from dizuo.datasets import samples
 from dizuo.datasets import service as datasets
@@ -162,7 +161,7 @@ class Steps:
         run = runs.get(session, improvement.gate_run_id)
         if run.state is not RunState.SUCCEEDED:
             return Step("fail", {}, _why(run))
-        stack = stacks.get(session, parse_reference(improvement.stack))
+        stack = stacks.get(session, improvement.stack_reference)
         report = gates.latest_report(session, stack.digest, project_id=improvement.project_id)
         if report is None or not report.passed:
             return Step("fail", {}, _what_failed(report))
@@ -171,7 +170,7 @@ class Steps:
         return Step("pass_gate", {})
 
     def _release(self, session: Session, improvement: Improvement) -> Step:
-        stack = stacks.get(session, parse_reference(improvement.stack))
+        stack = stacks.get(session, improvement.stack_reference)
         release = releases.release(
             session,
             self._parts.repository,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import asdict
 
-from sqlalchemy import String, Text, select
+from sqlalchemy import Index, Select, String, Text, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from dizuo.database.tables import Id, Json, Millis, Name, ProjectId, Row
@@ -16,6 +16,7 @@ class ImprovementRow(Row):
     """One pass of the loop. `made` holds what its steps produced, by field name."""
 
     __tablename__ = "improvements"
+    __table_args__ = (Index("ix_improvements_project_id_state", "project_id", "state"),)
 
     id: Mapped[Id]
     project_id: Mapped[ProjectId]
@@ -94,6 +95,11 @@ def newest(session: Session, project_id: str, limit: int) -> list[Improvement]:
     return [_improvement(row) for row in rows]
 
 
+def improvements(session: Session, query: Select[ImprovementRow]) -> list[Improvement]:
+    """The improvements that a query selects, in its order."""
+    return [_improvement(row) for row in session.scalars(query)]
+
+
 def ids_outside(session: Session, states: Collection[str]) -> list[str]:
     """The ids of the improvements that are in none of these states, oldest first."""
     query = select(ImprovementRow.id).where(ImprovementRow.state.not_in(states))
@@ -104,6 +110,14 @@ def in_states(session: Session, states: Collection[str]) -> list[Improvement]:
     """The improvements that are in one of these states, oldest first."""
     query = select(ImprovementRow).where(ImprovementRow.state.in_(states))
     return [_improvement(row) for row in session.scalars(query.order_by(ImprovementRow.id))]
+
+
+def count_in_state(session: Session, project_id: str, state: State) -> int:
+    """How many improvements of a project are in this state."""
+    query = select(func.count()).where(
+        ImprovementRow.project_id == project_id, ImprovementRow.state == state.value
+    )
+    return session.scalar(query) or 0
 
 
 def policy(session: Session, project_id: str) -> Policy | None:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import JSON, ColumnElement, String, UniqueConstraint, select, text
+from sqlalchemy import JSON, ColumnElement, Select, String, UniqueConstraint, select, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from dizuo.database.tables import Digest, Id, Millis, Name, ProjectId, Row
@@ -116,9 +116,12 @@ def newest_of(session: Session, project_id: str, name: str, version: int | None)
 def newest(session: Session, project_id: str, limit: int) -> list[Release]:
     """The newest releases of a project, newest first."""
     query = select(ReleaseRow).where(ReleaseRow.project_id == project_id)
-    return [
-        _release(row) for row in session.scalars(query.order_by(ReleaseRow.id.desc()).limit(limit))
-    ]
+    return releases_of(session, query.order_by(ReleaseRow.id.desc()).limit(limit))
+
+
+def releases_of(session: Session, query: Select[ReleaseRow]) -> list[Release]:
+    """The releases that a query selects, in its order."""
+    return [_release(row) for row in session.scalars(query)]
 
 
 def signed(session: Session, project_id: str) -> Iterator[Release]:

@@ -37,6 +37,16 @@ FINAL_STATES = frozenset(RunState(state) for state in RUN_MACHINE.final_states)
 
 
 @dataclass(frozen=True, slots=True)
+class RunFilter:
+    """Which runs of a project: of a kind, in a state, whose spec or outcome holds a text."""
+
+    project_id: str
+    kind: str = ""
+    state: RunState | None = None
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """One execution of something that takes a while.
 

@@ -6,6 +6,7 @@ its changes name the fence they were decided under, and are refused if the run h
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy.exc import IntegrityError
@@ -19,7 +20,7 @@ from dizuo.core.ids import new_id
 from dizuo.database.tables import DEFAULT_PROJECT
 from dizuo.runs import store
 from dizuo.runs.errors import RunKeyReused, RunNotFound, StaleFence
-from dizuo.runs.model import RUN_MACHINE, Run, RunState
+from dizuo.runs.model import RUN_MACHINE, Run, RunFilter, RunState
 
 SUPERVISOR = "hub:supervisor"
 """How the audit log names changes that nobody asked for by hand."""
@@ -111,6 +112,26 @@ def listing(
 ) -> list[Run]:
     """The newest runs of a project, newest first."""
     return store.newest(session, project_id, kind=kind, state=state, limit=limit)
+
+
+def page(session: Session, wanted: RunFilter, *, limit: int, offset: int = 0) -> list[Run]:
+    """Runs that a filter lets through, newest first."""
+    return store.page(session, wanted, limit=limit, offset=offset)
+
+
+def num_filtered(session: Session, wanted: RunFilter) -> int:
+    """How many runs a filter lets through."""
+    return store.num_filtered(session, wanted)
+
+
+def kinds(session: Session, *, project_id: str = DEFAULT_PROJECT) -> Sequence[str]:
+    """The kinds that a project has runs of, by name."""
+    return store.kinds(session, project_id)
+
+
+def counts(session: Session, *, project_id: str = DEFAULT_PROJECT) -> dict[RunState, int]:
+    """How many runs of a project are in each state."""
+    return store.counts(session, project_id)
 
 
 def in_state(session: Session, state: RunState) -> list[Run]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import JSON, Text, UniqueConstraint, select
+from sqlalchemy import JSON, Select, Text, UniqueConstraint, cast, func, or_, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from dizuo.database.tables import Id, Json, Millis, Name, ProjectId, Row
-from dizuo.runs.model import FINAL_STATES, Run, RunState
+from dizuo.runs.model import FINAL_STATES, Run, RunFilter, RunState
 
 
 class RunRow(Row):
@@ -103,3 +105,42 @@ def newest(
         query = query.where(RunRow.state == state.value)
     query = query.order_by(RunRow.id.desc()).limit(limit)
     return [_run(row) for row in session.scalars(query)]
+
+
+def counts(session: Session, project_id: str) -> dict[RunState, int]:
+    """How many runs of a project are in each state."""
+    query = select(RunRow.state, func.count()).where(RunRow.project_id == project_id)
+    return {
+        RunState(state): number for state, number in session.execute(query.group_by(RunRow.state))
+    }
+
+
+def page(session: Session, wanted: RunFilter, *, limit: int, offset: int) -> list[Run]:
+    """Runs that a filter lets through, newest first."""
+    query = _filtered(select(RunRow), wanted).order_by(RunRow.id.desc())
+    return [_run(row) for row in session.scalars(query.limit(limit).offset(offset))]
+
+
+def num_filtered(session: Session, wanted: RunFilter) -> int:
+    """How many runs a filter lets through."""
+    return session.scalar(_filtered(select(func.count()).select_from(RunRow), wanted)) or 0
+
+
+def kinds(session: Session, project_id: str) -> Sequence[str]:
+    """The kinds that a project has runs of."""
+    query = select(RunRow.kind).where(RunRow.project_id == project_id)
+    return session.scalars(query.distinct().order_by(RunRow.kind)).all()
+
+
+def _filtered(query: Select[Any], wanted: RunFilter) -> Select[Any]:
+    query = query.where(RunRow.project_id == wanted.project_id)
+    if wanted.kind:
+        query = query.where(RunRow.kind == wanted.kind)
+    if wanted.state is not None:
+        query = query.where(RunRow.state == wanted.state.value)
+    if wanted.text:
+        written = json.dumps(wanted.text)[1:-1]  # as the columns hold it
+        places = (cast(RunRow.spec, Text), cast(RunRow.outcome, Text))
+        found = [func.lower(place).contains(written.lower(), autoescape=True) for place in places]
+        query = query.where(or_(*found, RunRow.id == wanted.text))
+    return query

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,6 +68,21 @@ class Site:
             "joined_ms": self.joined_ms,
             "last_seen_ms": self.last_seen_ms,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class SiteCounts:
+    """The sites of a project in figures: how many are in each state, how many were heard of lately,
+    and how many rows all of them have answered since they joined."""
+
+    by_state: Mapping[str, int]
+    num_online: int
+    num_answers: int
+
+    @property
+    def num_sites(self) -> int:
+        """All of them."""
+        return sum(self.by_state.values())
 
 
 @dataclass(frozen=True, slots=True)

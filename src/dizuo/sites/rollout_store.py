@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import JSON, String, Text, UniqueConstraint, func, or_, select
+from sqlalchemy import JSON, Select, String, Text, UniqueConstraint, func, or_, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from dizuo.database.tables import Id, Json, Millis, Name, ProjectId, Row
@@ -125,10 +126,14 @@ def _row(entry: Entry) -> RolloutSiteRow:
 
 def find(session: Session, project_id: str, rollout_id: str) -> Rollout | None:
     """The rollout with this id and its entries, by the names of their sites."""
+    found = head(session, project_id, rollout_id)
+    return None if found is None else replace(found, entries=tuple(entries(session, rollout_id)))
+
+
+def head(session: Session, project_id: str, rollout_id: str) -> Rollout | None:
+    """The rollout with this id, without its entries."""
     row = session.get(RolloutRow, rollout_id)
-    if row is None or row.project_id != project_id:
-        return None
-    return _rollout(row, tuple(entries(session, rollout_id)))
+    return _rollout(row) if row is not None and row.project_id == project_id else None
 
 
 def by_key(session: Session, project_id: str, key: str) -> Rollout | None:
@@ -141,8 +146,12 @@ def by_key(session: Session, project_id: str, key: str) -> Rollout | None:
 def newest(session: Session, project_id: str, limit: int) -> list[Rollout]:
     """The newest rollouts, newest first, without their entries."""
     query = select(RolloutRow).where(RolloutRow.project_id == project_id)
-    rows = session.scalars(query.order_by(RolloutRow.id.desc()).limit(limit))
-    return [_rollout(row) for row in rows]
+    return rollouts_of(session, query.order_by(RolloutRow.id.desc()).limit(limit))
+
+
+def rollouts_of(session: Session, query: Select[RolloutRow]) -> list[Rollout]:
+    """The rollouts that a query selects, in its order, without their entries."""
+    return [_rollout(row) for row in session.scalars(query)]
 
 
 def lock(session: Session, rollout_ids: Iterable[str]) -> list[Rollout]:
@@ -157,8 +166,13 @@ def lock(session: Session, rollout_ids: Iterable[str]) -> list[Rollout]:
 def entries(session: Session, rollout_id: str) -> list[Entry]:
     """The sites of a rollout, by name."""
     query = select(RolloutSiteRow).where(RolloutSiteRow.rollout_id == rollout_id)
-    query = query.order_by(RolloutSiteRow.site_name).execution_options(populate_existing=True)
-    return [_entry(row) for row in session.scalars(query)]
+    return entries_of(session, query.order_by(RolloutSiteRow.site_name))
+
+
+def entries_of(session: Session, query: Select[RolloutSiteRow]) -> list[Entry]:
+    """The entries that a query selects, in its order."""
+    rows = session.scalars(query.execution_options(populate_existing=True))
+    return [_entry(row) for row in rows]
 
 
 def entries_of_site(session: Session, site_id: str, failed_generation: int) -> list[Entry]:
@@ -198,3 +212,14 @@ def change(session: Session, rollout_id: str, changes: Mapping[str, Any]) -> Non
 def _assign(row: RolloutRow | RolloutSiteRow, changes: Mapping[str, Any]) -> None:
     for name, value in changes.items():
         setattr(row, name, value.value if isinstance(value, RolloutState | EntryState) else value)
+
+
+def open_ones(session: Session, project_id: str, limit: int) -> list[Rollout]:
+    """The newest rollouts that are under way, newest first, without their entries."""
+    query = select(RolloutRow).where(
+        RolloutRow.project_id == project_id,
+        RolloutRow.state.in_([RolloutState.PENDING.value, RolloutState.PROGRESSING.value]),
+    )
+    return [
+        _rollout(row) for row in session.scalars(query.order_by(RolloutRow.id.desc()).limit(limit))
+    ]

@@ -125,6 +125,16 @@ def listing(
     return store.newest(session, project_id, limit)
 
 
+def under_way(
+    session: Session, *, project_id: str = DEFAULT_PROJECT, limit: int = 20
+) -> list[tuple[Rollout, Mapping[EntryState, int]]]:
+    """The newest rollouts that have not ended, newest first, with how many sites are how far."""
+    return [
+        (rollout, store.count_states(session, rollout.id))
+        for rollout in store.open_ones(session, project_id, limit)
+    ]
+
+
 def stop(
     session: Session, rollout_id: str, actor: str, *, project_id: str = DEFAULT_PROJECT
 ) -> Rollout:

@@ -33,7 +33,7 @@ from dizuo.sites.errors import (
     SiteNameTaken,
     SiteNotFound,
 )
-from dizuo.sites.model import IssuedToken, Site
+from dizuo.sites.model import IssuedToken, Site, SiteCounts
 from dizuo.sites.rollout_model import Entry
 
 DEFAULT_TOKEN_SECONDS = 24 * 3600
@@ -161,6 +161,13 @@ def listing(session: Session, *, project_id: str = DEFAULT_PROJECT) -> list[Site
     return store.every(session, project_id)
 
 
+def counts(
+    session: Session, seen_since_ms: int, *, project_id: str = DEFAULT_PROJECT
+) -> SiteCounts:
+    """The sites of a project in figures; those seen since are online."""
+    return store.counts(session, project_id, seen_since_ms)
+
+
 def show(session: Session, name: str, *, project_id: str = DEFAULT_PROJECT) -> Site:
     """The site of this name.
 
@@ -171,14 +178,21 @@ def show(session: Session, name: str, *, project_id: str = DEFAULT_PROJECT) -> S
 
 
 def directions(
-    session: Session, name: str, *, project_id: str = DEFAULT_PROJECT
+    session: Session,
+    name: str,
+    *,
+    before: int | None = None,
+    limit: int | None = None,
+    project_id: str = DEFAULT_PROJECT,
 ) -> list[dict[str, Any]]:
-    """Every set a site was directed to, newest first.
+    """The sets a site was directed to, newest first: all of them, or the newest `limit`, or those
+    of generations below `before`.
 
     Raises:
         SiteNotFound: there is no such site.
     """
-    return store.directions(session, _get(session, project_id, name).id)
+    site = _get(session, project_id, name)
+    return store.directions(session, site.id, before=before, limit=limit)
 
 
 def ever_directed(

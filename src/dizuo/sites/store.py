@@ -10,10 +10,13 @@ from sqlalchemy import (
     JSON,
     CursorResult,
     RowMapping,
+    Select,
     String,
     Table,
     UniqueConstraint,
+    case,
     delete,
+    func,
     select,
     update,
 )
@@ -21,7 +24,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from dizuo.database.tables import Id, Millis, Name, ProjectId, Row
 from dizuo.edge.wire import DesiredState, SiteError
-from dizuo.sites.model import Site
+from dizuo.sites.model import Site, SiteCounts
 
 _Stacks = list[dict[str, Any]]
 
@@ -90,6 +93,17 @@ class SiteDirectionRow(Row):
     created_ms: Mapped[Millis]
 
 
+class SiteHourRow(Row):
+    """How many rows a site had answered since it joined, as far as was known in this hour."""
+
+    __tablename__ = "site_hours"
+
+    site_id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    hour_ms: Mapped[Millis] = mapped_column(primary_key=True, index=True)
+    project_id: Mapped[str] = mapped_column(String(64))
+    answers: Mapped[Millis]
+
+
 _PLAIN = (
     "id",
     "project_id",
@@ -108,7 +122,7 @@ _PLAIN = (
 )
 
 
-_SITES = cast(Table, SiteRow.__table__)
+SITES = cast(Table, SiteRow.__table__)
 """Sites are read and changed as plain rows: as mapped objects, which nobody needs here, they would
 take a check-in half as long again."""
 
@@ -173,16 +187,21 @@ def add(session: Session, site: Site) -> None:
 
 def change(session: Session, site: Site, changes: dict[str, Any]) -> Site:
     """Change fields of a site, in one statement, and return it as it is then."""
-    query = update(_SITES).where(_SITES.c.id == site.id).values(**_columns(changes))
+    query = update(SITES).where(SITES.c.id == site.id).values(**_columns(changes))
     session.execute(query)
     return replace(site, **changes)
+
+
+def sites_of(session: Session, query: Select[Any]) -> list[Site]:
+    """The sites that a query on SITES selects, in its order."""
+    return [_site(row) for row in session.execute(query).mappings()]
 
 
 def by_name(
     session: Session, project_id: str, name: str, *, for_update: bool = False
 ) -> Site | None:
     """The site of this name; `for_update` keeps other writers off it in this transaction."""
-    query = select(_SITES).where(_SITES.c.project_id == project_id, _SITES.c.name == name)
+    query = select(SITES).where(SITES.c.project_id == project_id, SITES.c.name == name)
     found = session.execute(query.with_for_update() if for_update else query)
     row = found.mappings().one_or_none()
     return _site(row) if row else None
@@ -190,8 +209,8 @@ def by_name(
 
 def every(session: Session, project_id: str) -> list[Site]:
     """Every site of a project, by name."""
-    query = select(_SITES).where(_SITES.c.project_id == project_id).order_by(_SITES.c.name)
-    return [_site(row) for row in session.execute(query).mappings()]
+    query = select(SITES).where(SITES.c.project_id == project_id).order_by(SITES.c.name)
+    return sites_of(session, query)
 
 
 def locked(session: Session, project_id: str, names: Sequence[str] | None) -> list[Site]:
@@ -199,16 +218,16 @@ def locked(session: Session, project_id: str, names: Sequence[str] | None) -> li
 
     They are locked in the order of their names, so that two rollouts never wait for each other.
     """
-    query = select(_SITES).where(_SITES.c.project_id == project_id).order_by(_SITES.c.name)
+    query = select(SITES).where(SITES.c.project_id == project_id).order_by(SITES.c.name)
     if names is not None:
-        query = query.where(_SITES.c.name.in_(names))
-    found = session.execute(query.with_for_update())
-    return [_site(row) for row in found.mappings()]
+        query = query.where(SITES.c.name.in_(names))
+    return sites_of(session, query.with_for_update())
 
 
 def remove(session: Session, site_id: str) -> None:
-    """Remove a site and the sets it was directed to."""
-    session.execute(delete(SiteDirectionRow).where(SiteDirectionRow.site_id == site_id))
+    """Remove a site, the sets it was directed to and its history."""
+    for of_site in (SiteDirectionRow, SiteHourRow):
+        session.execute(delete(of_site).where(of_site.site_id == site_id))
     session.execute(delete(SiteRow).where(SiteRow.id == site_id))
 
 
@@ -217,10 +236,15 @@ def add_direction(session: Session, row: SiteDirectionRow) -> None:
     session.add(row)
 
 
-def directions(session: Session, site_id: str) -> list[dict[str, Any]]:
-    """Every generation a site was directed to, newest first, in JSON form."""
+def directions(
+    session: Session, site_id: str, *, before: int | None = None, limit: int | None = None
+) -> list[dict[str, Any]]:
+    """The generations a site was directed to, newest first, in JSON form; `before` leaves that
+    generation and later ones out."""
     query = select(SiteDirectionRow).where(SiteDirectionRow.site_id == site_id)
-    rows = session.scalars(query.order_by(SiteDirectionRow.generation.desc()))
+    if before is not None:
+        query = query.where(SiteDirectionRow.generation < before)
+    rows = session.scalars(query.order_by(SiteDirectionRow.generation.desc()).limit(limit))
     return [
         {
             "generation": row.generation,
@@ -230,3 +254,23 @@ def directions(session: Session, site_id: str) -> list[dict[str, Any]]:
         }
         for row in rows
     ]
+
+
+def counts(session: Session, project_id: str, seen_since_ms: int) -> SiteCounts:
+    """How many sites of a project there are in each state, and how many were seen since."""
+    query = (
+        select(
+            SiteRow.state,
+            func.count(),
+            func.sum(case((SiteRow.last_seen_ms >= seen_since_ms, 1), else_=0)),
+            func.sum(SiteRow.answers),
+        )
+        .where(SiteRow.project_id == project_id)
+        .group_by(SiteRow.state)
+    )
+    rows = session.execute(query).all()
+    return SiteCounts(
+        by_state={state: number for state, number, _, _ in rows},
+        num_online=sum(int(online) for _, _, online, _ in rows),
+        num_answers=sum(int(answers) for _, _, _, answers in rows),
+    )

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from sqlalchemy.orm import Session
 
 from dizuo.releases import service as releases
-from dizuo.sites import service
-from dizuo.sites.model import Site
+from dizuo.sites import running
 from dizuo.stacks import service as stacks
 from dizuo.stacks.model import StackVersion, TraceStep
 
@@ -29,14 +28,26 @@ def trace(session: Session, stack: StackVersion) -> list[TraceStep]:
 
 
 def _site_steps(session: Session, stack: StackVersion) -> Iterator[TraceStep]:
-    for site in service.listing(session, project_id=stack.project_id):
-        if names := _served_as(site, stack.digest):
-            detail = {"served_as": names, "generation": site.running.generation}
-            yield TraceStep("site", site.name, stack.digest, of=stack.digest, detail=detail)
+    for site in running.sites(session, stack.digest, project_id=stack.project_id):
+        detail = {"served_as": list(site.served_as), "generation": site.generation}
+        yield TraceStep("site", site.name, stack.digest, of=stack.digest, detail=detail)
 
 
-def _served_as(site: Site, digest: str) -> list[str]:
-    return [one.served_as for one in site.running.stacks if one.digest == digest]
+def outline(session: Session, stack: StackVersion) -> list[TraceStep]:
+    """The trace in few steps, however many sites and samples there are: in place of the sites one
+    step `sites` with their number, and `stacks.outline` in place of `stacks.trace`.
+
+    Raises:
+        StackNotFound: a stack below it is not registered.
+        DatasetMissing: a dataset version it learned from is not known any more.
+    """
+    found = running.num_sites(session, [stack.digest], project_id=stack.project_id)
+    detail = {"num_sites": found.get(stack.digest, 0)}
+    return [
+        TraceStep("sites", "", stack.digest, of=stack.digest, detail=detail),
+        *_release_steps(session, stack),
+        *stacks.outline(session, stack.digest),
+    ]
 
 
 def _release_steps(session: Session, stack: StackVersion) -> Iterator[TraceStep]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from sqlalchemy.orm import Session
 
 from dizuo.artifacts.layout import Layout
-from dizuo.artifacts.model import StackIndex
+from dizuo.artifacts.model import Level, StackIndex
 from dizuo.artifacts.reference import Reference
 from dizuo.artifacts.stacks import StackDraft, compose, read_stack
 from dizuo.audit import service as audit
@@ -18,9 +19,10 @@ from dizuo.stacks import store
 from dizuo.stacks.errors import RunReused, StackNotFound
 from dizuo.stacks.model import Lineage, NewStack, StackVersion
 from dizuo.stacks.resolve import resolve
-from dizuo.stacks.trace import trace
+from dizuo.stacks.trace import outline, trace
 
 __all__ = [
+    "count",
     "digests",
     "find_by_inputs",
     "get",
@@ -31,6 +33,8 @@ __all__ = [
     "log",
     "mark_released",
     "mark_withdrawn",
+    "outline",
+    "refs",
     "register",
     "resolve",
     "trace",
@@ -171,6 +175,31 @@ def log(session: Session, name: str, *, project_id: str = DEFAULT_PROJECT) -> li
             next_step="See `dizuo model ls` for those there are.",
         )
     return found
+
+
+def refs(
+    session: Session, digests: Collection[str], *, project_id: str = DEFAULT_PROJECT
+) -> dict[str, str]:
+    """`name:version` of those of these digests that a project has."""
+    return store.refs(session, project_id, digests)
+
+
+def newest_parents(
+    session: Session, family: str, level: Level, *, limit: int, project_id: str = DEFAULT_PROJECT
+) -> list[str]:
+    """`name:version` of a family's newest versions that a stack of this level can stand on."""
+    below = [one for one in Level if one.value < level.value]
+    return store.newest_refs(session, project_id, family, below, limit)
+
+
+def newest(session: Session, *, project_id: str = DEFAULT_PROJECT) -> StackVersion | None:
+    """The version of any name that a project made last."""
+    return store.newest_of_all(session, project_id)
+
+
+def count(session: Session, *, project_id: str = DEFAULT_PROJECT) -> tuple[int, int]:
+    """How many versions a project has, and how many of them are released."""
+    return store.count(session, project_id)
 
 
 def digests(session: Session) -> list[str]:

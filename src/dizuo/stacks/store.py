@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import asdict
 from typing import Any
 
@@ -188,3 +189,41 @@ def set_released(session: Session, stack_id: str, released_ms: int | None) -> No
     """Write when a version was released; None where that was taken back."""
     session.get_one(StackRow, stack_id).released_ms = released_ms
     session.flush()
+
+
+def refs(session: Session, project_id: str, digests: Collection[str]) -> dict[str, str]:
+    """`name:version` of those of these digests that a project has."""
+    query = select(StackRow.digest, StackRow.name, StackRow.version).where(
+        StackRow.project_id == project_id, StackRow.digest.in_(digests)
+    )
+    return {digest: f"{name}:{version}" for digest, name, version in session.execute(query)}
+
+
+def count(session: Session, project_id: str) -> tuple[int, int]:
+    """How many versions a project has, and how many of them are released."""
+    query = select(func.count(), func.count(StackRow.released_ms))
+    found = session.execute(query.where(StackRow.project_id == project_id)).one()
+    return found[0], found[1]
+
+
+def newest_refs(
+    session: Session, project_id: str, family: str, levels: Collection[Level], limit: int
+) -> list[str]:
+    """`name:version` of a family's newest versions of these levels, newest first."""
+    query = (
+        select(StackRow.name, StackRow.version)
+        .where(
+            StackRow.project_id == project_id,
+            StackRow.family == family,
+            StackRow.level.in_([level.value for level in levels]),
+        )
+        .order_by(StackRow.id.desc())
+        .limit(limit)
+    )
+    return [f"{name}:{version}" for name, version in session.execute(query)]
+
+
+def newest_of_all(session: Session, project_id: str) -> StackVersion | None:
+    """The newest version of any name."""
+    query = select(StackRow).where(StackRow.project_id == project_id)
+    return _first(session, query.order_by(StackRow.id.desc()))

@@ -29,15 +29,38 @@ def trace(session: Session, digest: str) -> list[TraceStep]:
         StackNotFound: no stack has this digest, or one below it is not registered.
         DatasetMissing: a dataset version it learned from is not known any more.
     """
-    chain = list(_chain(session, digest))
-    steps = [step for stack in chain for step in _stack_steps(session, stack)]
-    learned = _learned(session, chain)
-    steps.extend(_dataset_step(version, of) for version, of in learned)
-    for version, _ in learned:
+    steps, learned = _made_from(session, digest)
+    for version in learned:
         steps.extend(
             _sample_step(sample, version) for sample in samples.used_in(session, version.id)
         )
     return steps
+
+
+def outline(session: Session, digest: str) -> list[TraceStep]:
+    """The trace with one step `samples` for all that entered with a dataset version, which says how
+    many they are, in place of a step for each.
+
+    Raises:
+        StackNotFound, DatasetMissing: as `trace`.
+    """
+    steps, learned = _made_from(session, digest)
+    counts = samples.num_used_in(session, [version.id for version in learned])
+    for version in learned:
+        if number := counts.get(version.id):
+            detail = {"num_samples": number}
+            ref = version.pin.ref
+            steps.append(TraceStep("samples", ref, version.digest, version.digest, detail))
+    return steps
+
+
+def _made_from(session: Session, digest: str) -> tuple[list[TraceStep], list[DatasetVersion]]:
+    """The steps from a stack's digest to the datasets that it learned from, and these."""
+    chain = list(_chain(session, digest))
+    steps = [step for stack in chain for step in _stack_steps(session, stack)]
+    learned = _learned(session, chain)
+    steps.extend(_dataset_step(version, of) for version, of in learned)
+    return steps, [version for version, _ in learned]
 
 
 def _chain(session: Session, digest: str) -> Iterator[StackVersion]:

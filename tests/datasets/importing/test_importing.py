@@ -13,7 +13,7 @@ from tests.datasets.scene import base64_of, folder_of, jsonl, parquet_of, tar_of
 
 from dizuo.datasets.content import MAX_FIELD_BYTES
 from dizuo.datasets.errors import DatasetUnwritable, SourceRefused
-from dizuo.datasets.importing import bundle
+from dizuo.datasets.importing import unpacking
 from dizuo.datasets.importing.base import Format, read_source
 from dizuo.datasets.importing.tables import MAX_LINE_BYTES
 from dizuo.datasets.model import Candidate, Reject
@@ -246,7 +246,7 @@ def test_a_tar_file_that_unpacks_to_too_much_is_refused(
     read: Read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, value: int
 ) -> None:
     path = file_of(tmp_path, tar_of({f"7/{n}.png": b"x" * 100 for n in range(5)}))
-    monkeypatch.setattr(bundle, limit, value)
+    monkeypatch.setattr(unpacking, limit, value)
     with pytest.raises(SourceRefused, match="unpacks to more than"):
         read(path, Format.IMAGES)
 
@@ -318,7 +318,7 @@ WHOLE: list[tuple[Callable[[Path], Path], Format, str]] = [
     (lambda folder: folder / "none.jsonl", Format.JSONL, "none.jsonl cannot be read"),
     (lambda folder: file_of(folder, b""), Format.JSONL, "The file source is empty"),
     (lambda folder: file_of(folder, b""), Format.IMAGES, "The file source is empty"),
-    (lambda folder: file_of(folder, b"x"), Format.IMAGES, "neither a folder nor a tar file"),
+    (lambda folder: file_of(folder, b"x"), Format.IMAGES, "neither a folder nor a tar or zip file"),
     (lambda folder: file_of(folder, b"x"), Format.PARQUET, "not a Parquet file"),
     (lambda folder: folder_of(folder, {}), Format.IMAGES, "There is no file in the folder"),
     (lambda folder: folder_of(folder, {"a.txt": b"x"}), Format.CSV, r"There is no \.csv file"),

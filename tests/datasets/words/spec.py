@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dizuo.artifacts.model import Level
-from dizuo.families.base import Problem, Row
+from dizuo.families.base import Problem, RecipeSchema, Row
 
 NAME = "words"
 TARGETS: tuple[str, ...] = ("safetensors",)
@@ -22,6 +22,11 @@ def check_recipe(
     level: Level, method: Mapping[str, Any], task: Mapping[str, Any], *, replays: bool = False
 ) -> list[Problem]:
     return []
+
+
+def recipe_schema(level: Level) -> RecipeSchema:
+    """One method, which has no settings, and no task."""
+    return RecipeSchema({"read": {"properties": {"kind": {"const": "read"}}}}, {})
 
 
 def check_row(row: Row) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dizuo.artifacts.model import Level
-from dizuo.families.base import Problem, Row
+from dizuo.families.base import Problem, RecipeSchema, Row
 
 NAME = "tally"
 CODE_VERSION = 1
@@ -23,6 +23,11 @@ def check_recipe(
     if method.get("kind") != "memorise":
         return [Problem(("method", "kind"), "The method must be memorise.", "Write memorise.")]
     return []
+
+
+def recipe_schema(level: Level) -> RecipeSchema:
+    """One method, which has no settings, and no task."""
+    return RecipeSchema({"memorise": {"properties": {"kind": {"const": "memorise"}}}}, {})
 
 
 def check_row(row: Row) -> str:

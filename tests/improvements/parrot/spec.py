@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dizuo.artifacts.model import Level
-from dizuo.families.base import Problem, Row
+from dizuo.families.base import Problem, RecipeSchema, Row
 
 NAME = "parrot"
 CODE_VERSION = 1
@@ -23,6 +23,11 @@ def check_recipe(
     if method.get("kind") != "listen":
         return [Problem(("method", "kind"), "A parrot can only listen.", "Write kind: listen.")]
     return []
+
+
+def recipe_schema(level: Level) -> RecipeSchema:
+    """One method, which has no settings, and no task."""
+    return RecipeSchema({"listen": {"properties": {"kind": {"const": "listen"}}}}, {})
 
 
 def check_row(row: Row) -> str:

@@ -1,1 +1,1 @@
-"""Reading rows from files: JSONL, CSV, Parquet, image folders, and tar files of those."""
+"""Reading rows from files: JSONL, CSV, Parquet, image folders, and tar or zip files of those."""

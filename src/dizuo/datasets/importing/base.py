@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
 
-from dizuo.datasets.errors import SourceRefused
+from dizuo.datasets.errors import ImportStopped, SourceRefused
 from dizuo.datasets.importing.bundle import open_bundle
 from dizuo.datasets.importing.delimited import read_csv
 from dizuo.datasets.importing.folders import read_folders
@@ -25,11 +25,12 @@ class Format(StrEnum):
     IMAGES = "images"
 
 
-_SUFFIXES = {
+SUFFIXES = {
     Format.JSONL: (".jsonl", ".ndjson"),
     Format.CSV: (".csv",),
     Format.PARQUET: (".parquet",),
 }
+"""How the files of a format that is a table end."""
 
 
 def read_source(
@@ -38,15 +39,15 @@ def read_source(
     """Every row of a source, in order.
 
     Args:
-        path: a file, a folder, or a tar file of a folder.
-        form: its format. A folder or tar file may hold several tables of the format.
+        path: a file, a folder, or a tar or zip file of a folder.
+        form: its format. A folder, packed or not, may hold several tables of the format.
         columns: the family's columns; all but the label are inputs.
         scratch: a folder to unpack into; made when it is needed, removed by the caller.
 
     Raises:
         SourceRefused: while reading, when the source as a whole is not of this format, or can no
             longer be read.
-        DatasetUnwritable: a tar file cannot be unpacked into `scratch`.
+        DatasetUnwritable: a packed folder cannot be unpacked into `scratch`.
     """
     try:
         yield from _records(path, form, columns, scratch)
@@ -66,15 +67,31 @@ def _records(
     if form is Format.IMAGES:
         yield from read_folders(bundle, inputs[0])
         return
-    tables = bundle.tables(_SUFFIXES[form])
+    tables = bundle.tables(SUFFIXES[form])
     if not tables:
         raise SourceRefused(
-            f"There is no {_SUFFIXES[form][0]} file in the folder.",
+            f"There is no {SUFFIXES[form][0]} file in the folder.",
             next_step="Put the table at any place in the folder, with that ending.",
         )
     for name, table in tables:
         source = TableSource(table, name if len(tables) > 1 else "", bundle.files, inputs)
         yield from _READERS[form](source)
+
+
+def while_wanted(
+    records: Iterable[Candidate | Reject], wanted: Callable[[], bool]
+) -> Iterator[Candidate | Reject]:
+    """The records as long as they are wanted, which is asked before each.
+
+    Raises:
+        ImportStopped: they no longer are.
+    """
+    for record in records:
+        if not wanted():
+            raise ImportStopped(
+                "The import was stopped; nothing was changed.", next_step="Start it again."
+            )
+        yield record
 
 
 _READERS = {

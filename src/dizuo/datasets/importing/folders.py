@@ -19,7 +19,7 @@ def read_folders(bundle: Bundle, column: str) -> Iterator[Candidate | Reject]:
     """A row for each file, in the order of their names.
 
     Args:
-        bundle: the folder or tar file.
+        bundle: the folder, packed or not.
         column: what the file's bytes are called.
 
     Raises:
@@ -27,8 +27,8 @@ def read_folders(bundle: Bundle, column: str) -> Iterator[Candidate | Reject]:
     """
     if bundle.single is not None:
         raise SourceRefused(
-            "What was sent is neither a folder nor a tar file.",
-            next_step="Give a folder, or a tar file of one, that holds label/file.png.",
+            "What was sent is neither a folder nor a tar or zip file.",
+            next_step="Give a folder, or a tar or zip file of one, that holds label/file.png.",
         )
     for name in sorted(bundle.files):
         label = PurePosixPath(name).parent.name

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 from dizuo.datasets.content import MAX_FIELD_BYTES, from_wire
 from dizuo.datasets.errors import RowRefused
-from dizuo.datasets.importing.bundle import inner_name
+from dizuo.datasets.importing.unpacking import inner_name
 from dizuo.datasets.model import Candidate, Reject
 
 MAX_LINE_BYTES = 16 * 1024 * 1024

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from dizuo.artifacts.model import Level
 from dizuo.core.errors import InvalidInput
-from dizuo.families.base import Problem
+from dizuo.families.base import Problem, RecipeSchema
 from dizuo.families.text.schema import schema_fault
 from dizuo.families.text.slots import SLOT_TOKENS
 from dizuo.families.validation import RecipePart, problems_of
@@ -175,6 +175,17 @@ def parse_method(method: Mapping[str, Any]) -> Method:
 def parse_task(task: Mapping[str, Any]) -> Task:
     """The task of a recipe that `check` accepted; without one, text answers."""
     return _TASKS[task.get("kind", "answer")].model_validate({"kind": "answer", **task})
+
+
+def schema(level: Level) -> RecipeSchema:
+    """What a recipe of this level may say under `method` and `task`."""
+    methods = {
+        kind: model.model_json_schema()
+        for kind, model in _METHODS.items()
+        if (kind == "pretrain") == (level is Level.L0)
+    }
+    tasks = {kind: model.model_json_schema() for kind, model in _TASKS.items()}
+    return RecipeSchema(methods, tasks)
 
 
 def check(

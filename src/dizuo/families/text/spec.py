@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dizuo.artifacts.model import Level
 from dizuo.core.digests import canonical_json
 from dizuo.core.errors import InvalidInput
-from dizuo.families.base import Problem, Row
+from dizuo.families.base import Problem, RecipeSchema, Row
 from dizuo.families.text import protocol, recipe
 from dizuo.families.text.messages import (
     MAX_CHARACTERS,
@@ -47,6 +47,11 @@ def check_recipe(
     """Every problem of a recipe's `method`, `task` and `data.replay`; see
     `dizuo.families.text.recipe`."""
     return recipe.check(level, method, task, replays=replays)
+
+
+def recipe_schema(level: Level) -> RecipeSchema:
+    """What a recipe of this level may say under `method` and `task`."""
+    return recipe.schema(level)
 
 
 def check_row(row: Row) -> str:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from dizuo.artifacts.model import Level
-from dizuo.families.base import Problem
+from dizuo.families.base import Problem, RecipeSchema
 
 MAX_RANK = 64
 MAX_LABELS = 10_000
@@ -108,6 +108,7 @@ _METHODS: Mapping[str, type[PretrainMethod] | type[LoraMethod]] = {
     "pretrain": PretrainMethod,
     "lora": LoraMethod,
 }
+_TASKS: Mapping[str, type[ClassifyTask]] = {"classify": ClassifyTask}
 _CANNOT_SHIP = {
     "modules_to_save": "Full copies of modules do not compose with other layers.",
     "use_dora": "DoRA scales whole weights and does not compose with other layers.",
@@ -131,6 +132,17 @@ def parse_method(method: Mapping[str, Any]) -> Method:
 def parse_task(task: Mapping[str, Any]) -> ClassifyTask:
     """The task of a recipe that `check` accepted; `parse_method`'s twin."""
     return ClassifyTask.model_validate(dict(task))
+
+
+def schema(level: Level) -> RecipeSchema:
+    """What a recipe of this level may say under `method` and `task`."""
+    methods = {
+        kind: model.model_json_schema()
+        for kind, model in _METHODS.items()
+        if (kind == "pretrain") == (level is Level.L0)
+    }
+    tasks = {kind: model.model_json_schema() for kind, model in _TASKS.items()}
+    return RecipeSchema(methods, tasks)
 
 
 def check(level: Level, method: Mapping[str, Any], task: Mapping[str, Any]) -> list[Problem]:

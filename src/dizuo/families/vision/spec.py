@@ -11,7 +11,7 @@ from PIL import Image
 
 from dizuo.artifacts.model import Level
 from dizuo.core.errors import InvalidInput
-from dizuo.families.base import Problem, Row
+from dizuo.families.base import Problem, RecipeSchema, Row
 from dizuo.families.vision import recipe
 from dizuo.families.vision.imaging import decode, encode_png
 from dizuo.families.vision.protocol import bytes_request, request_images
@@ -43,6 +43,11 @@ def check_recipe(
 ) -> list[Problem]:
     """Every problem of a recipe's `method` and `task`; see `dizuo.families.vision.recipe`."""
     return recipe.check(level, method, task)
+
+
+def recipe_schema(level: Level) -> RecipeSchema:
+    """What a recipe of this level may say under `method` and `task`."""
+    return recipe.schema(level)
 
 
 def check_row(row: Row) -> str:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dizuo.artifacts.model import Level
 from dizuo.core.errors import InvalidInput
-from dizuo.families.base import Problem, Row
+from dizuo.families.base import Problem, RecipeSchema, Row
 
 NAME = "scales"
 TARGETS = ("safetensors", "plain")
@@ -23,6 +23,11 @@ def check_recipe(
     level: Level, method: Mapping[str, Any], task: Mapping[str, Any], *, replays: bool = False
 ) -> list[Problem]:
     return []
+
+
+def recipe_schema(level: Level) -> RecipeSchema:
+    """One method, which has no settings, and no task."""
+    return RecipeSchema({"weigh": {"properties": {"kind": {"const": "weigh"}}}}, {})
 
 
 def check_row(row: Row) -> str:

@@ -1,0 +1,246 @@
+"""The console before a full hub: how fast each page opens, and whether agents notice who looks.
+
+A real `dizuo up` whose database holds the sites, stacks and samples that the aim speaks of. Pages
+are opened in Debian's Chromium, from asking until they are drawn and their socket stands. Then
+sites check in with and without people at a live page, in turn.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+import httpx2
+import numpy as np
+import typer
+from playwright.sync_api import Page, sync_playwright
+
+from benchmarks.rig import fleet
+from benchmarks.rig.crowd import Crowd, Filled, fill
+from benchmarks.rig.lookers import looking
+from benchmarks.rig.machine import machine
+from benchmarks.rig.open_loop import Call, Load, generate_apart
+from benchmarks.rig.result import Result, publish, run
+from dizuo.cli.output import say
+from dizuo.core.errors import Unavailable
+from dizuo.demo.processes import Fleet
+from dizuo.demo.town import Town, running_town
+
+AIM = Crowd(num_sites=10_000, num_stacks=1_000, num_samples=100_000)
+AIM_SECONDS = 1.0
+AIM_SLOWER = 1.1
+AIM_LOOKERS = 20
+NAME, PASSWORD = "ann", "correct horse battery"
+
+_FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run")
+_NUM_CALLERS = 100
+_CALLS_PER_SECOND = 50.0
+_SEED = 1
+
+
+class NoBrowser(Unavailable):
+    """Debian's Chromium is not installed."""
+
+    code = "benchmark_no_browser"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How full the hub is, how often each page is opened, how many look, how long sites check in
+    for each figure, and how many turns."""
+
+    crowd: Crowd
+    repeats: int
+    num_lookers: int
+    seconds: float
+    turns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Milliseconds that check-ins took with nobody at the console, and with people at it."""
+
+    alone: Mapping[str, float]
+    watched: Mapping[str, float]
+    num_messages: int
+
+
+def main(
+    sites: Annotated[int, typer.Option(min=1)] = AIM.num_sites,
+    stacks: Annotated[int, typer.Option(min=200)] = AIM.num_stacks,
+    samples: Annotated[int, typer.Option(min=1)] = AIM.num_samples,
+    *,
+    repeats: Annotated[int, typer.Option(min=1, help="How often each page is opened.")] = 5,
+    lookers: Annotated[int, typer.Option(min=1, help="People at a live page.")] = AIM_LOOKERS,
+    seconds: Annotated[float, typer.Option(min=1, help="Of check-ins for a figure.")] = 30.0,
+    turns: Annotated[int, typer.Option(min=1)] = 3,
+) -> None:
+    """How fast the console's pages open, and what people who look cost the sites.
+
+    Example: python -m benchmarks.console --sites 1000 --stacks 300 --samples 5000
+    """
+    about = machine()
+    plan = Plan(Crowd(sites, stacks, samples), repeats, lookers, seconds, turns)
+    with tempfile.TemporaryDirectory(prefix="dizuo-console-") as scratch:
+        opened, checked = measure(plan, Path(scratch))
+    result = conclude(plan, opened, checked, about)
+    publish(result, ("page", ">median s", ">worst s"), _rows(result.raw["pages"]))
+
+
+def measure(plan: Plan, scratch: Path) -> tuple[dict[str, list[float]], list[Turn]]:
+    """Fill a hub, open its pages, and let sites check in beside people who look."""
+    with (
+        Fleet(scratch / "logs") as processes,
+        running_town(scratch, processes, {}, sampler_seed=0) as town,
+    ):
+        say(f"Filling the hub: {plan.crowd} ...")
+        town.hub.create_account(NAME, "admin", PASSWORD)
+        callers = fleet.enrol_in_bulk(
+            scratch / "hub", town.hub.url, [f"caller-{n:03}" for n in range(_NUM_CALLERS)]
+        )
+        fleet.settle(scratch / "hub")
+        filled = fill(scratch / "hub", plan.crowd)
+        cookie = sign_in(town.hub.url)
+        opened = open_pages(town.hub.url, cookie, addresses(filled), plan.repeats)
+        credentials = [reply.edge_credential for reply in callers]
+        turns = [_turn(plan, town, cookie, credentials, turn) for turn in range(plan.turns)]
+    return opened, turns
+
+
+def addresses(filled: Filled) -> list[str]:
+    """Every page, and of those that are about one thing one."""
+    return [
+        "/",
+        "/stacks",
+        "/stacks?q=scenario-02",
+        f"/stacks/{filled.stack}",
+        "/data",
+        "/runs",
+        f"/runs/{filled.run_id}",
+        "/review",
+        "/review/label",
+        "/releases",
+        "/sites",
+        "/sites?q=site-09",
+        f"/sites/{filled.site}",
+        "/approvals",
+        "/audit",
+        "/people",
+    ]
+
+
+def sign_in(url: str) -> str:
+    """A session's cookie."""
+    form = {"name": NAME, "password": PASSWORD}
+    answer = httpx2.post(f"{url}/login", data=form, headers={"Origin": url})
+    return answer.headers["set-cookie"].partition(";")[0]
+
+
+def open_pages(url: str, cookie: str, paths: Sequence[str], repeats: int) -> dict[str, list[float]]:
+    """Seconds of each opening of each page, in a browser that has been there before.
+
+    Raises:
+        NoBrowser: there is none.
+    """
+    program = shutil.which("chromium")
+    if program is None:
+        raise NoBrowser("chromium is not installed.", next_step="apt-get install chromium")
+    name, _, value = cookie.partition("=")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=list(_FLAGS))
+        context = browser.new_context(viewport={"width": 1440, "height": 900})
+        context.add_cookies([{"name": name, "value": value, "url": url}])
+        page = context.new_page()
+        opened: dict[str, list[float]] = {}
+        for path in paths:
+            say(f"Opening {path} ...")
+            _open(page, url + path)  # fetches what it needs beside itself
+            opened[path] = [_open(page, url + path) for _ in range(repeats)]
+        browser.close()
+    return opened
+
+
+def _open(page: Page, address: str) -> float:
+    began = time.perf_counter()
+    page.goto(address, wait_until="commit")
+    page.locator("h1").first.wait_for()
+    page.wait_for_function("window.socket && window.socket.connected")
+    return time.perf_counter() - began
+
+
+def _turn(plan: Plan, town: Town, cookie: str, credentials: Sequence[str], turn: int) -> Turn:
+    say(f"Checking in, turn {turn + 1} of {plan.turns} ...")
+    alone = _check_in(plan, town.hub.url, credentials)
+    with looking(town.hub.url, cookie, "/", plan.num_lookers) as messages:
+        watched = _check_in(plan, town.hub.url, credentials)
+    return Turn(alone, watched, messages[0])
+
+
+def _check_in(plan: Plan, url: str, credentials: Sequence[str]) -> dict[str, float]:
+    """Percentiles of milliseconds; every check-in tells of more answers, so figures change."""
+    address = urlsplit(url)
+    num_calls = int(plan.seconds * _CALLS_PER_SECOND)
+    due = np.sort(np.random.default_rng(_SEED).uniform(0, plan.seconds, num_calls))
+    calls = [
+        Call(float(at), credentials[number % len(credentials)], fleet.check_in_body(number))
+        for number, at in enumerate(due)
+    ]
+    load = Load(address.hostname or "", address.port or 80, "/edge/v1/check-in", 16, False, calls)
+    outcome = generate_apart(load)
+    answered = np.asarray(outcome.seconds) * 1000
+    return {
+        "p50": round(float(np.percentile(answered, 50)), 3),
+        "p99": round(float(np.percentile(answered, 99)), 3),
+        "num_errors": len(outcome.errors),
+    }
+
+
+def conclude(
+    plan: Plan,
+    opened: Mapping[str, Sequence[float]],
+    turns: Sequence[Turn],
+    about: Mapping[str, Any],
+) -> Result:
+    """The slowest page's median, and how much slower check-ins are while people look."""
+    pages = {
+        path: {"median": round(median(seconds), 3), "worst": round(max(seconds), 3)}
+        for path, seconds in opened.items()
+    }
+    slowest = max(one["median"] for one in pages.values())
+    slower = {
+        share: round(median(turn.watched[share] / turn.alone[share] for turn in turns), 3)
+        for share in ("p50", "p99")
+    }
+    met = slowest < AIM_SECONDS and slower["p50"] <= AIM_SLOWER
+    sized = plan.crowd == AIM and plan.num_lookers >= AIM_LOOKERS
+    return Result(
+        name="console",
+        aim=f"every page in under {AIM_SECONDS:g} s with {AIM.num_sites} sites, {AIM.num_stacks} "
+        f"stacks and {AIM.num_samples} samples; check-ins at most {AIM_SLOWER} times slower with "
+        f"{AIM_LOOKERS} people at a live page",
+        measured=slowest,
+        unit="s, the slowest page's median",
+        met=met if sized else None,
+        raw={
+            "pages": pages,
+            "check_ins_slower": slower,
+            "turns": [asdict(turn) for turn in turns],
+            "plan": asdict(plan),
+            "machine": dict(about),
+        },
+    )
+
+
+def _rows(pages: Mapping[str, Mapping[str, float]]) -> list[tuple[object, ...]]:
+    return [(path, f"{one['median']:.2f}", f"{one['worst']:.2f}") for path, one in pages.items()]
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,119 @@
+"""Figures that many people look at, read once for all of them.
+
+A feed reads in a worker thread as long as somebody follows it, and tells its followers only what
+has changed. Twenty people before the same page cost the hub one read, and twenty short messages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Protocol
+
+from starlette.concurrency import run_in_threadpool
+
+from dizuo.core.errors import DizuoError
+
+Show = Callable[[Any], None]
+_logger = logging.getLogger(__name__)
+
+
+class OpenPage(Protocol):
+    """What of NiceGUI's Client is used here; entering it lets elements be changed."""
+
+    id: str
+
+    @property
+    def is_deleted(self) -> bool:
+        """Whether it was closed, and did not come back."""
+
+    def on_delete(self, handler: Callable[[], None]) -> None:
+        """Let a function be called when it is closed."""
+
+    def __enter__(self) -> Any: ...
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: object, _trace: TracebackType | None
+    ) -> None: ...
+
+
+@dataclass
+class _Feed:
+    """One thing that is read again and again, and the pages that show it."""
+
+    read: Callable[[], Any]
+    seconds: float
+    followers: dict[str, tuple[OpenPage, Show]] = field(default_factory=dict)
+    last: Any = None
+    task: asyncio.Task[None] | None = None
+
+
+class Feeds:
+    """All feeds of a console. Used from its event loop alone."""
+
+    def __init__(self) -> None:
+        self._feeds: dict[Hashable, _Feed] = {}
+
+    def follow(
+        self,
+        client: OpenPage,
+        key: Hashable,
+        read: Callable[[], Any],
+        show: Show,
+        *,
+        seconds: float = 2.0,
+    ) -> None:
+        """Let a page show what is read, whenever that has changed, until it is closed.
+
+        Args:
+            client: the page.
+            key: what is read; feeds with equal keys are one, and read by the first one's function.
+            read: called in a worker thread; its answers are compared by `==`.
+            show: called in the page with each new answer, the first one included.
+            seconds: how long after one reading the next begins.
+        """
+        feed = self._feeds.setdefault(key, _Feed(read, seconds))
+        feed.followers[client.id] = (client, show)
+        client.on_delete(lambda: self._leave(key, client.id))
+        if feed.task is None:
+            feed.task = asyncio.create_task(self._run(key, feed))
+        elif feed.last is not None:
+            _tell(client, show, feed.last)
+
+    @property
+    def num_running(self) -> int:
+        """How many feeds are read now."""
+        return len(self._feeds)
+
+    def _leave(self, key: Hashable, client_id: str) -> None:
+        feed = self._feeds.get(key)
+        if feed is None:
+            return
+        feed.followers.pop(client_id, None)
+        if not feed.followers:
+            del self._feeds[key]
+            if feed.task is not None:
+                feed.task.cancel()
+
+    async def _run(self, key: Hashable, feed: _Feed) -> None:
+        while True:
+            try:
+                found = await run_in_threadpool(feed.read)
+            except DizuoError as error:
+                _logger.warning("what pages follow as %s could not be read: %s", key, error)
+            else:
+                if found != feed.last:
+                    feed.last = found
+                    for client, show in list(feed.followers.values()):
+                        _tell(client, show, found)
+            await asyncio.sleep(feed.seconds)
+
+
+def _tell(client: OpenPage, show: Show, found: Any) -> None:
+    if client.is_deleted:
+        return
+    with client:
+        show(found)

@@ -1,0 +1,118 @@
+"""A real browser before a real hub: pages opened, watched for faults, measured at every width."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    expect,
+    sync_playwright,
+)
+from tests.conftest import require_program
+
+WIDTHS = (1440, 1024, 390)
+_PATIENCE_MS = 30_000
+"""How long what is expected may take on a busy machine."""
+_FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Debian's browser, without a window."""
+    program = require_program("chromium")
+    expect.set_options(timeout=_PATIENCE_MS)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=list(_FLAGS))
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@dataclass
+class Visitor:
+    """One person's browser. `faults` is what its pages complained of."""
+
+    url: str
+    context: BrowserContext
+    page: Page
+    faults: list[str] = field(default_factory=list)
+
+    def open(self, address: str, heading: str | None = None) -> None:
+        """Go to a page of the hub and wait until it is drawn and its socket stands."""
+        self.page.goto(self.url + address)
+        self.settle()
+        if heading is not None:
+            assert self.page.locator("h1").inner_text() == heading
+
+    def settle(self) -> None:
+        """Wait until what is open is drawn and its socket stands."""
+        self.page.locator("h1").first.wait_for()
+        self.page.wait_for_function("!window.socket || window.socket.connected")
+
+    def sign_in(self, name: str, password: str) -> None:
+        """Through the form, as a person does."""
+        self.page.goto(self.url + "/login")
+        self.page.locator("#name").fill(name)
+        self.page.locator("#password").fill(password)
+        self.page.locator("form button[type=submit]").click()
+        self.settle()
+
+    def overflow(self) -> list[str]:
+        """What sticks out of the page to the right, at each of WIDTHS."""
+        found = []
+        for width in WIDTHS:
+            self.page.set_viewport_size({"width": width, "height": 900})
+            wide = self.page.evaluate("document.documentElement.scrollWidth")
+            if wide > width:
+                found.append(f"{self.page.url} is {wide} wide at {width}")
+        self.page.set_viewport_size({"width": WIDTHS[0], "height": 900})
+        return found
+
+    def unfit(self) -> list[str]:
+        """What axe-core finds wrong for people who see, hear or move otherwise."""
+        found = Axe().run(self.page, options={"runOnly": ["wcag2a", "wcag2aa", "best-practice"]})
+        return [
+            f"{self.page.url}: {one['id']}: {one['help']}: {one['nodes'][0]['html'][:200]}"
+            f" {one['nodes'][0].get('failureSummary', '')[:300]}"
+            for one in found.response["violations"]
+        ]
+
+    def picture(self, path: Path) -> None:
+        """A screenshot of the whole page."""
+        self.page.screenshot(path=path, full_page=True)
+
+
+@contextmanager
+def visiting(browser: Browser, url: str, *, dark: bool = False) -> Iterator[Visitor]:
+    """A person with a browser of their own, who reads English."""
+    context = browser.new_context(locale="en-GB", color_scheme="dark" if dark else "light")
+    page = context.new_page()
+    visitor = Visitor(url, context, page)
+    page.on("console", lambda message: _note(visitor, message))
+    page.on("pageerror", lambda error: visitor.faults.append(str(error)))
+    try:
+        yield visitor
+    finally:
+        context.close()
+
+
+def _note(visitor: Visitor, message: ConsoleMessage) -> None:
+    if message.type in ("error", "warning"):
+        visitor.faults.append(f"{visitor.page.url}: {message.text}")

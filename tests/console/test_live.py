@@ -1,0 +1,152 @@
+"""Feeds: one reading for all who look, told only where it has changed."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from dizuo.console.live import Feeds
+from dizuo.core.errors import Unavailable
+
+SOON = 0.01
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@dataclass
+class Page:
+    """A page that notes what it was told, and whether it was entered meanwhile."""
+
+    id: str
+    is_deleted: bool = False
+    told: list[Any] = field(default_factory=list)
+    endings: list[Callable[[], None]] = field(default_factory=list)
+    entered: int = 0
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def on_delete(self, handler: Callable[[], None]) -> None:
+        self.endings.append(handler)
+
+    def __enter__(self) -> Page:
+        self.entered += 1
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.entered -= 1
+
+    def show(self, found: Any) -> None:
+        assert self.entered == 1
+        self.told.append(found)
+        self.news.set()
+
+    async def next(self) -> Any:
+        async with asyncio.timeout(10):
+            await self.news.wait()
+        self.news.clear()
+        return self.told[-1]
+
+    def close(self) -> None:
+        self.is_deleted = True
+        for end in self.endings:
+            end()
+
+
+@dataclass
+class Source:
+    """What is read; it notes in which threads."""
+
+    value: Any = 1
+    readings: int = 0
+    threads: set[int] = field(default_factory=set)
+    error: Exception | None = None
+
+    def read(self) -> Any:
+        self.readings += 1
+        self.threads.add(threading.get_ident())
+        if self.error is not None:
+            raise self.error
+        return self.value
+
+
+async def rounds(source: Source, number: int) -> None:
+    """Return after so many more readings."""
+    wanted = source.readings + number
+    async with asyncio.timeout(10):
+        while source.readings < wanted:
+            await asyncio.sleep(SOON)
+
+
+async def test_all_pages_share_one_reading_and_hear_of_changes_alone() -> None:
+    feeds, source = Feeds(), Source()
+    one, other = Page("one"), Page("other")
+    feeds.follow(one, "key", source.read, one.show, seconds=SOON)
+    assert await one.next() == 1
+    feeds.follow(other, "key", Source(99).read, other.show, seconds=SOON)
+    assert other.told == [1]  # at once, from what was read last
+    await rounds(source, 3)
+    assert (one.told, other.told) == ([1], [1])
+    source.value = 2
+    assert await one.next() == 2
+    assert other.told == [1, 2]
+    assert threading.get_ident() not in source.threads
+    one.close()
+    other.close()
+
+
+async def test_nothing_is_read_once_the_last_page_is_closed() -> None:
+    feeds, source = Feeds(), Source()
+    one, other = Page("one"), Page("other")
+    for page in (one, other):
+        feeds.follow(page, "key", source.read, page.show, seconds=SOON)
+    await one.next()
+    one.close()
+    assert feeds.num_running == 1
+    other.close()
+    assert feeds.num_running == 0
+    await asyncio.sleep(SOON)  # one that had begun may end
+    read = source.readings
+    await asyncio.sleep(10 * SOON)
+    assert source.readings == read
+
+
+async def test_a_page_that_is_gone_is_told_nothing() -> None:
+    feeds, source = Feeds(), Source()
+    gone, there = Page("gone"), Page("there")
+    for page in (gone, there):
+        feeds.follow(page, "key", source.read, page.show, seconds=SOON)
+    await there.next()
+    gone.is_deleted = True
+    source.value = 2
+    await there.next()
+    assert gone.told == [1]
+    there.close()
+    gone.close()
+
+
+async def test_a_reading_that_fails_is_tried_again(caplog: pytest.LogCaptureFixture) -> None:
+    feeds, source, page = Feeds(), Source(error=Unavailable("The database is away.")), Page("one")
+    feeds.follow(page, "key", source.read, page.show, seconds=SOON)
+    await rounds(source, 2)
+    assert page.told == []
+    assert "The database is away." in caplog.text
+    source.error = None
+    assert await page.next() == 1
+    page.close()
+
+
+async def test_what_different_pages_follow_is_read_apart() -> None:
+    feeds, one, other = Feeds(), Page("one"), Page("other")
+    feeds.follow(one, ("a", "key"), Source("a").read, one.show, seconds=SOON)
+    feeds.follow(other, ("b", "key"), Source("b").read, other.show, seconds=SOON)
+    assert (await one.next(), await other.next()) == ("a", "b")
+    one.close()
+    other.close()

@@ -1,0 +1,116 @@
+"""Every page as everybody: no action that is not theirs, no name of another project."""
+
+from __future__ import annotations
+
+import httpx2
+import pytest
+from playwright.sync_api import Browser
+from tests.console import decisions_scene
+from tests.console.browsing import visiting
+from tests.console.conftest import PASSWORD, PEOPLE, Place
+from tests.console.decisions_scene import BOSS, NAME, OTHER, SITES, Scene
+
+from dizuo.access.model import Role
+from dizuo.console.frame import NAVIGATION, NEEDED
+
+ROLES = {Role[role.upper()]: name for name, role in PEOPLE.items()}
+LOOKING = {"Verify", "Show all", "Find"}
+"""Buttons that change nothing."""
+ACTIONS = {
+    "/approvals": {
+        Role.RELEASER: {f"Approve {NAME}:2", f"Reject {NAME}:2", f"Approve {NAME}:3"}
+        | {f"Reject {NAME}:3"},
+        Role.ADMIN: {"Ask for approval"},
+    },
+    "/approvals/{waiting}": {Role.RELEASER: {f"Approve {NAME}:3", f"Reject {NAME}:3"}},
+    "/people": {Role.ADMIN: {"Make the account"}},
+    "/people/bo": {
+        Role.ADMIN: {"Change the role", "Set the password", "Disable the account"},
+    },
+}
+"""What each role may do beyond those below it, on every page where there is something to do."""
+DETAILS = ("/approvals/{waiting}", "/audit/1", "/people/bo")
+_NAMES = """elements => elements.map(
+    one => one.getAttribute('aria-label') || one.innerText.trim()).filter(name => name)"""
+
+
+@pytest.fixture(scope="module")
+def scene(place: Place) -> Scene:
+    """Something on every page, in two projects."""
+    return decisions_scene.fill(place.database)
+
+
+def addresses() -> list[str]:
+    return [*(href for _, href in NAVIGATION), *DETAILS]
+
+
+def cookie_of(place: Place, name: str, password: str) -> str:
+    form = {"name": name, "password": password}
+    answer = httpx2.post(f"{place.url}/login", data=form, headers={"Origin": place.url})
+    return answer.headers["set-cookie"].partition(";")[0]
+
+
+def is_allowed(address: str, role: Role) -> bool:
+    part = address.strip("/").partition("/")[0]
+    return role >= NEEDED.get(part, Role.READER)
+
+
+def expected(address: str, role: Role) -> set[str]:
+    own = ACTIONS.get(address, {})
+    if not is_allowed(address, role):
+        return set()
+    return {name for needed, names in own.items() if needed <= role for name in names}
+
+
+@pytest.fixture(params=list(Role), ids=lambda role: role.word)
+def role(request: pytest.FixtureRequest) -> Role:
+    """Each role in turn."""
+    found: Role = request.param
+    return found
+
+
+def test_each_role_finds_its_own_actions_and_no_others(
+    scene: Scene, place: Place, browser: Browser, role: Role
+) -> None:
+    with visiting(browser, place.url) as one:
+        one.sign_in(ROLES[role], PASSWORD)
+        parts = one.page.locator("nav.wide a").evaluate_all("all => all.map(a => a.pathname)")
+        assert parts == [href for _, href in NAVIGATION if is_allowed(href, role)]
+        for address in addresses():
+            one.open(address.format(waiting=scene.waiting[1]))
+            found = one.page.locator("#main button, #main [role=switch]").evaluate_all(_NAMES)
+            assert set(found) - LOOKING == expected(address, role), address
+            if not is_allowed(address, role):
+                assert "needs the role" in one.page.locator("[role=alert]").inner_text()
+                one.faults.clear()  # the browser itself notes the 403
+        assert one.faults == []
+
+
+@pytest.mark.parametrize("name", PEOPLE)
+def test_no_page_holds_a_name_of_another_project(scene: Scene, place: Place, name: str) -> None:
+    """In what is sent as a whole, in which NiceGUI's elements are too."""
+    headers = {"Cookie": cookie_of(place, name, PASSWORD)}
+    for address in addresses():
+        answer = httpx2.get(place.url + address.format(waiting=scene.waiting[1]), headers=headers)
+        assert answer.status_code in (200, 403)
+        assert OTHER not in answer.text, address
+
+
+def test_a_person_of_another_project_finds_nothing_of_this_one(scene: Scene, place: Place) -> None:
+    headers = {"Cookie": cookie_of(place, BOSS, decisions_scene.PASSWORD)}
+    ours = (NAME, *SITES, *(f"person:{name}" for name in PEOPLE), *scene.waiting)
+    seen = ""
+    for address in (href for _, href in NAVIGATION):
+        answer = httpx2.get(place.url + address, headers=headers)
+        assert answer.status_code == 200
+        assert [name for name in ours if name in answer.text] == [], address
+        seen += answer.text
+    assert f"{OTHER}-model:1" in seen
+    own = httpx2.get(f"{place.url}/approvals/{scene.others}", headers=headers)
+    assert own.status_code == 200
+    for address in DETAILS:
+        wanted = address.format(waiting=scene.waiting[1])
+        answer = httpx2.get(place.url + wanted, headers=headers)
+        assert answer.status_code == 404, address
+        own_address = answer.text.replace(wanted, "")  # the frame leads back to where one is
+        assert [name for name in ours if name in own_address.replace(scene.waiting[1], "")] == []

@@ -1,0 +1,96 @@
+"""Work behind pages: done once, looked at by many, stopped."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from dizuo.console.work import Standing, Work, Works
+from dizuo.core.errors import Conflict
+from dizuo.core.progress import Progress
+
+PATIENCE_SECONDS = 30
+
+
+@pytest.fixture
+def works() -> Iterator[Works]:
+    opened = Works()
+    yield opened
+    opened.close()
+
+
+def ended(work: Work) -> Standing:
+    work.wait(PATIENCE_SECONDS)
+    assert work.standing.has_ended
+    return work.standing
+
+
+def test_a_result_is_kept_and_nothing_is_done_twice(works: Works) -> None:
+    work = works.start("a", "look", lambda _work: 7)
+    assert ended(work).result == 7
+    assert works.start("a", "look", lambda _work: 8) is work
+    assert works.start("b", "look", lambda _work: 8) is not work
+    assert works.find("a", work.id) is work
+    assert works.find("b", work.id) is None
+    assert works.find("a", "none") is None
+
+
+def test_progress_is_seen_while_it_goes_on(works: Works) -> None:
+    told, seen = threading.Event(), threading.Event()
+
+    def do(work: Work) -> str:
+        work.report(Progress("read", 5))
+        told.set()
+        assert seen.wait(PATIENCE_SECONDS)
+        return "done"
+
+    work = works.start("a", "look", do)
+    assert told.wait(PATIENCE_SECONDS)
+    assert work.standing == Standing(Progress("read", 5))
+    assert works.start("a", "look", do) is work
+    seen.set()
+    assert ended(work).result == "done"
+
+
+def test_what_failed_is_told_and_may_be_done_again(
+    works: Works, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(_work: Work) -> None:
+        raise Conflict("It cannot be.")
+
+    def fail(_work: Work) -> None:
+        raise ZeroDivisionError("a fault of ours")
+
+    refused = works.start("a", "refuse", refuse)
+    assert str(ended(refused).error) == "It cannot be."
+    assert works.start("a", "refuse", lambda _work: 1) is not refused
+    failed = ended(works.start("a", "fail", fail))
+    assert (failed.result, failed.error) == (None, None)
+    assert "a fault of ours" in caplog.text
+
+
+def test_what_was_stopped_is_begun_anew(works: Works) -> None:
+    begun = threading.Event()
+
+    def do(work: Work) -> bool:
+        begun.set()
+        while work.wanted():
+            threading.Event().wait(0.001)
+        return True
+
+    work = works.start("a", "look", do)
+    assert begun.wait(PATIENCE_SECONDS)
+    work.stop()
+    ended(work)
+    again = works.start("a", "look", lambda _work: "new")
+    assert ended(again).result == "new"
+
+
+def test_only_so_much_is_kept(works: Works) -> None:
+    first = works.start("a", "0", lambda _work: 1)
+    ended(first)
+    for number in range(1, 70):
+        ended(works.start("a", str(number), lambda _work: 1))
+    assert works.find("a", first.id) is None
