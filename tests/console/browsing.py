@@ -102,7 +102,9 @@ class Visitor:
 @contextmanager
 def visiting(browser: Browser, url: str, *, dark: bool = False) -> Iterator[Visitor]:
     """A person with a browser of their own, who reads English."""
-    context = browser.new_context(locale="en-GB", color_scheme="dark" if dark else "light")
+    context = browser.new_context(
+        locale="en-GB", color_scheme="dark" if dark else "light", reduced_motion="reduce"
+    )
     page = context.new_page()
     visitor = Visitor(url, context, page)
     page.on("console", lambda message: _note(visitor, message))

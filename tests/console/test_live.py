@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import wraps
 from typing import Any
 
 import pytest
@@ -14,12 +16,17 @@ from dizuo.console.live import Feeds
 from dizuo.core.errors import Unavailable
 
 SOON = 0.01
-pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
+def apart(scene: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """Play a scene in a thread of its own: where a browser is driven, a loop runs in this one."""
+
+    @wraps(scene)
+    def played(**fixtures: Any) -> None:
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(asyncio.run, scene(**fixtures)).result()
+
+    return played
 
 
 @dataclass
@@ -85,6 +92,7 @@ async def rounds(source: Source, number: int) -> None:
             await asyncio.sleep(SOON)
 
 
+@apart
 async def test_all_pages_share_one_reading_and_hear_of_changes_alone() -> None:
     feeds, source = Feeds(), Source()
     one, other = Page("one"), Page("other")
@@ -102,6 +110,7 @@ async def test_all_pages_share_one_reading_and_hear_of_changes_alone() -> None:
     other.close()
 
 
+@apart
 async def test_nothing_is_read_once_the_last_page_is_closed() -> None:
     feeds, source = Feeds(), Source()
     one, other = Page("one"), Page("other")
@@ -118,6 +127,7 @@ async def test_nothing_is_read_once_the_last_page_is_closed() -> None:
     assert source.readings == read
 
 
+@apart
 async def test_a_page_that_is_gone_is_told_nothing() -> None:
     feeds, source = Feeds(), Source()
     gone, there = Page("gone"), Page("there")
@@ -132,6 +142,7 @@ async def test_a_page_that_is_gone_is_told_nothing() -> None:
     gone.close()
 
 
+@apart
 async def test_a_reading_that_fails_is_tried_again(caplog: pytest.LogCaptureFixture) -> None:
     feeds, source, page = Feeds(), Source(error=Unavailable("The database is away.")), Page("one")
     feeds.follow(page, "key", source.read, page.show, seconds=SOON)
@@ -143,6 +154,7 @@ async def test_a_reading_that_fails_is_tried_again(caplog: pytest.LogCaptureFixt
     page.close()
 
 
+@apart
 async def test_what_different_pages_follow_is_read_apart() -> None:
     feeds, one, other = Feeds(), Page("one"), Page("other")
     feeds.follow(one, ("a", "key"), Source("a").read, one.show, seconds=SOON)

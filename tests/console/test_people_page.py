@@ -57,6 +57,7 @@ def test_a_role_is_changed_after_it_was_asked_about(visitor: Visitor, place: Pla
     page.get_by_role("option", name=re.compile("^releaser")).click()
     page.get_by_role("button", name="Change the role").click()
     page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
     assert account(place, "rui")["role"] == "reader"
     page.get_by_role("button", name="Change the role").click()
     page.get_by_role("dialog").get_by_role("button", name="Change the role").click()
