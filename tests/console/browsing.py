@@ -30,6 +30,9 @@ _FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
+_STICKING_OUT = """width => [...document.querySelectorAll('body *')]
+    .filter(one => one.getBoundingClientRect().right > width && !one.closest('.table-wide'))
+    .slice(-3).map(one => one.outerHTML.slice(0, 160))"""
 
 
 @contextmanager
@@ -81,7 +84,8 @@ class Visitor:
             self.page.set_viewport_size({"width": width, "height": 900})
             wide = self.page.evaluate("document.documentElement.scrollWidth")
             if wide > width:
-                found.append(f"{self.page.url} is {wide} wide at {width}")
+                out = self.page.evaluate(_STICKING_OUT, width)
+                found.append(f"{self.page.url} is {wide} wide at {width}: {out}")
         self.page.set_viewport_size({"width": WIDTHS[0], "height": 900})
         return found
 

@@ -24,6 +24,7 @@ ACTIONS = {
     },
     "/approvals/{waiting}": {Role.RELEASER: {f"Approve {NAME}:3", f"Reject {NAME}:3"}},
     "/people": {Role.ADMIN: {"Make the account"}},
+    "/releases": {Role.RELEASER: {f"Release {NAME}:{version}" for version in (1, 2, 3)}},
     "/people/bo": {
         Role.ADMIN: {"Change the role", "Set the password", "Disable the account"},
     },
