@@ -42,9 +42,10 @@ def _nothing_from_outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Debian's browser."""
+    """Debian's browser. Its event loop runs in this thread as long as it is open, so it is not left
+    open for the tests of other files."""
     with chromium() as opened:
         yield opened
 

@@ -14,7 +14,6 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse, Response
 from nicegui import app as pages
 from nicegui import ui
-from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
 from dizuo.console import (
@@ -64,7 +63,7 @@ _RECONNECT_SECONDS = 30.0
 
 
 def mount(app: FastAPI, parts: Parts) -> None:
-    """Let the hub's app serve the console at `/`, behind all of its own routes.
+    """Let the hub's app serve the console at `/`, where none of its own routes has the address.
 
     The app's lifespan starts and ends what the pages need, so the server must run it.
     """
@@ -74,7 +73,7 @@ def mount(app: FastAPI, parts: Parts) -> None:
     pages.state.presence = Presence(parts.database)
     works = console.state.works = pages.state.works = Works()
     console.state.small_pictures = SmallPictures()
-    app.router.routes.append(Mount("/", Gate(console, lambda: parts.database)))
+    app.router.default = Gate(console, lambda: parts.database)
     around = app.router.lifespan_context
 
     @asynccontextmanager
