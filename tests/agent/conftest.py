@@ -16,11 +16,12 @@ from dizuo.families import registry
 PLUGINS = Path(__file__).parent / "plugins"
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="package", autouse=True)
 def scales_family(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Install the test families as a stranger's package would be: on the path, with entry points.
 
-    Engine processes and agent processes find it through PYTHONPATH.
+    Engine processes and agent processes find it through PYTHONPATH. They are gone again when tests
+    of other rooms run: the console asks every installed family whether it can use a file.
     """
     site = tmp_path_factory.mktemp("site-packages")
     metadata = site / "scales_family-1.0.dist-info"

@@ -186,7 +186,7 @@ def test_pictures_of_rows_are_only_pictures(place: Place, digits: DatasetPin) ->
     ):
         assert httpx2.get(address, headers=cookie).status_code == 404, address
     stranger = httpx2.get(f"{there}/small/{digest}?column=image")
-    assert stranger.status_code == 303
+    assert stranger.status_code == 404
 
 
 def test_another_projects_data_is_not_there(

@@ -37,6 +37,15 @@ def test_a_wrong_password_keeps_the_name_and_says_so(place: Place, browser: Brow
         assert visitor.page.locator("#password").input_value() == ""
 
 
+def test_only_who_reads_pages_is_sent_to_sign_in(place: Place) -> None:
+    """A site whose join token has a wrong path is a program: it finds nothing there."""
+    for address in ("/stacks", "/elsewhere/tuf/1.root.json"):
+        reader = httpx2.get(place.url + address, headers={"Accept": "text/html,*/*;q=0.8"})
+        assert reader.headers["location"] == f"/login?next={address}"
+        assert httpx2.get(place.url + address).status_code == 404
+    assert httpx2.get(place.url).headers["location"] == "/login"
+
+
 @pytest.mark.parametrize(
     "next_page", ["//elsewhere.example", "/\\elsewhere.example", "https://elsewhere.example"]
 )

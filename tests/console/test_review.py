@@ -286,7 +286,7 @@ def test_another_project_is_not_seen(
     cookies = {one["name"]: one["value"] for one in visitor.context.cookies()}
     picture = f"{place.url}/review/samples/{key}/image"
     assert httpx2.get(picture, cookies=cookies).status_code == 404
-    assert httpx2.get(picture).status_code == 303
+    assert httpx2.get(picture).status_code == 404
     with place.database.reading() as session:
         assert samples.count(session, SampleFilter(project_id="other")) == {"returned": 1}
 

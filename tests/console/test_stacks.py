@@ -253,7 +253,7 @@ def test_a_picture_is_given_to_people_of_its_project_and_only_if_a_report_shows_
     ):
         assert session.get(address).status_code == 404, address
     stranger = httpx2.get(f"{place.url}{here}/{shelf.shown_row}/image")
-    assert stranger.status_code in (303, 401)
+    assert stranger.status_code == 404
     assert b"PNG" not in stranger.content
 
 

@@ -106,7 +106,11 @@ async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def _send_to_sign_in(scope: Scope, receive: Receive, send: Send) -> None:
-    """A page's address is kept, so that one who signs in comes to it; a socket is closed."""
+    """A page's address is kept, so that one who signs in comes to it; a socket is closed.
+
+    A program that looks around is no reader of pages: to it there is nothing here, as a site whose
+    token has a wrong path must be told.
+    """
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1008})
         return
@@ -116,6 +120,9 @@ async def _send_to_sign_in(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["method"] != "GET" or wanted.startswith(("/_nicegui", "/console/")):
         await PlainTextResponse("Sign in first.", 401)(scope, receive, send)
         return
+    accepted = HTTPConnection(scope).headers.get("accept", "")
+    if wanted != "/" and "text/html" not in accepted:
+        raise HTTPException(404)
     where = SIGN_IN if wanted == "/" else f"{SIGN_IN}?next={quote(wanted)}"
     await RedirectResponse(where, 303)(scope, receive, send)
 
