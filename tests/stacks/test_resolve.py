@@ -213,3 +213,17 @@ def test_the_same_pins_are_compared_once(stocked: Workshop) -> None:
     resolve(stocked, changed("at_least: 0.9", "at_least: 0.8"))
     compared = resolving._overlap.cache_info()
     assert (compared.misses, compared.hits) == (2, 2)  # one train set, two suites
+
+
+def test_a_recipe_names_stacks_of_the_project_that_it_runs_in(stocked: Workshop) -> None:
+    stocked.build("run-guest", name="alphabet", project_id="guests")
+    for written, missing in (
+        ("alphabet:1", ""),
+        ("guests/alphabet:1", ""),
+        ("default/alphabet:1", "alphabet:1"),
+    ):
+        recipe = parse_recipe(changed("alphabet:1", written), project_id="guests")
+        with stocked.database.reading() as session, pytest.raises(RecipeRefused) as refused:
+            service.resolve(session, recipe, project_id="guests")  # it has no dataset
+        found = [one.message for one in refused.value.problems if one.path == ("from",)]
+        assert found == ([f"There is no stack {missing}."] if missing else [])

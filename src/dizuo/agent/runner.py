@@ -167,6 +167,8 @@ class Agent:
         api = LocalApi(self.slots, self.state, settings.request_bytes_at_most, answered, guard)
         return uvicorn.Config(
             api.app(),
+            loop="asyncio",  # as on a site, also where the hub's packages bring faster ones
+            http="h11",
             log_config=None,
             access_log=False,
             lifespan="off",

@@ -95,8 +95,12 @@ def require_repository(text: str) -> str:
     return text
 
 
-def parse_reference(text: str) -> Reference:
-    """Read a reference; the project is `default` where none is given.
+def parse_reference(text: str, project: str = DEFAULT_PROJECT) -> Reference:
+    """Read a reference.
+
+    Args:
+        text: what was written.
+        project: where it was written, and so what is meant where it names no project.
 
     Raises:
         InvalidReference: `text` does not follow the grammar.
@@ -109,7 +113,7 @@ def parse_reference(text: str) -> Reference:
         )
     version = match["version"]
     return Reference(
-        project=match["project"] or DEFAULT_PROJECT,
+        project=match["project"] or project,
         name=match["name"],
         version=None if version is None else int(version),
         digest=match["digest"],

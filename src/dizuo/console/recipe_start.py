@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from sqlalchemy.orm import Session
 
 from dizuo.artifacts.model import Level
-from dizuo.artifacts.reference import parse_reference
 from dizuo.console.recipe_draft import RecipeDraft
 from dizuo.console.recipe_form import RecipeForm
 from dizuo.families import registry
@@ -15,6 +12,7 @@ from dizuo.runs import service as runs
 from dizuo.runs.about import recipe_of
 from dizuo.stacks import service as stacks
 from dizuo.stacks.model import StackVersion
+from dizuo.stacks.naming import find_stack
 
 _EMPTY = """\
 name:
@@ -36,8 +34,7 @@ def of_stack(session: Session, text: str, project_id: str) -> str:
         InvalidReference: this names no stack.
         StackNotFound: there is none.
     """
-    reference = replace(parse_reference(text), project=project_id)
-    stack = stacks.get(session, reference)
+    stack = find_stack(session, text, project_id=project_id)
     return stack.recipe or _fresh(stack.family, _above(stack.level), stack.ref)
 
 

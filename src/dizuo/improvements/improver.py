@@ -111,7 +111,7 @@ class Improver:
             SiteNotFound: a site that shall get the result is not there.
             KeysMissing: the hub could not sign the result.
         """
-        recipe = parse_recipe(request.recipe, source_name)
+        recipe = parse_recipe(request.recipe, source_name, project_id=caller.project_id)
         request = replace(
             request,
             family=request.family or recipe.family,

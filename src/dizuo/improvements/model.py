@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 
 from dizuo.artifacts.reference import Reference, parse_reference
@@ -145,4 +145,4 @@ class Improvement:
         Raises:
             InvalidReference: it has made none yet.
         """
-        return replace(parse_reference(self.stack), project=self.project_id)
+        return parse_reference(self.stack, self.project_id)

@@ -126,7 +126,7 @@ class Steps:
         if draft.name not in {pin.name for pin in found}:
             return _without_samples(request)
         recipe = repin(request.recipe, {pin.name: pin.version for pin in found})
-        parse_recipe(recipe, "recipe")
+        parse_recipe(recipe, "recipe", project_id=project)
         run = runs.submit(
             session,
             "tune",

@@ -131,7 +131,7 @@ def get(session: Session, key: str, *, project_id: str = DEFAULT_PROJECT) -> Rel
 
 
 def _of(session: Session, stack: str, project_id: str) -> Release | None:
-    reference = parse_reference(stack)
+    reference = parse_reference(stack, project_id)
     if reference.version is None and reference.digest is None:
         return None
     return _named(session, reference, project_id)
@@ -165,7 +165,7 @@ def signed(session: Session, stack: str, *, project_id: str = DEFAULT_PROJECT) -
         ReleaseNotFound: the stack was never released.
         ReleaseWithdrawn: it was, and was taken back.
     """
-    found = _named(session, parse_reference(stack), project_id)
+    found = _named(session, parse_reference(stack, project_id), project_id)
     if found is None:
         raise ReleaseNotFound(
             f"{stack} is not released.",

@@ -179,7 +179,9 @@ class _Gated:
 def _find(session: Session, spec: Mapping[str, Any]) -> _Gated:
     asked = parse_spec(GateSpec, spec)
     stack = find_stack(session, asked.stack, project_id=asked.project)
-    recipe = parse_recipe(stack.recipe, stack.ref) if stack.recipe else None
+    recipe = (
+        parse_recipe(stack.recipe, stack.ref, project_id=stack.project_id) if stack.recipe else None
+    )
     found = _Gated(stack, with_agreement((), stack.targets))
     if recipe is not None:
         rules = with_agreement(recipe.gates, stack.targets) if recipe.gates else ()

@@ -152,7 +152,7 @@ class TuneKind:
 
 
 def _resolve(session: Session, asked: TuneSpec) -> ResolvedRecipe:
-    recipe = parse_recipe(asked.recipe, asked.source_name)
+    recipe = parse_recipe(asked.recipe, asked.source_name, project_id=asked.project)
     return stacks.resolve(session, recipe, project_id=asked.project)
 
 

@@ -103,7 +103,7 @@ class RecipeBody(BaseModel):
 @router.post("/recipes/check")
 def check(body: RecipeBody, caller: Reader, database: DatabaseDep) -> dict[str, Any]:
     """Whether a recipe could run now; if not, the error carries every problem with its line."""
-    recipe = parse_recipe(body.text, body.source_name)
+    recipe = parse_recipe(body.text, body.source_name, project_id=caller.project_id)
     with database.reading() as session:
         resolved = service.resolve(session, recipe, project_id=caller.project_id)
         built = service.find_by_inputs(session, resolved.input_digest, project_id=caller.project_id)

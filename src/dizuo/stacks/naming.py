@@ -3,8 +3,6 @@ runs somewhere."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from sqlalchemy.orm import Session
 
 from dizuo.artifacts.reference import parse_reference
@@ -27,9 +25,7 @@ def find_stack(session: Session, text: str, *, project_id: str = DEFAULT_PROJECT
     """
     if DIGEST_PATTERN.fullmatch(text):
         return _with_digest(session, text, project_id)
-    reference = parse_reference(text)
-    if "/" not in text:
-        reference = replace(reference, project=project_id)
+    reference = parse_reference(text, project_id)
     if reference.project != project_id:
         raise StackNotFound(
             f"There is no stack {reference} in the project {project_id}.",

@@ -13,7 +13,12 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from dizuo.artifacts.model import Level
-from dizuo.artifacts.reference import InvalidReference, Reference, parse_reference
+from dizuo.artifacts.reference import (
+    DEFAULT_PROJECT,
+    InvalidReference,
+    Reference,
+    parse_reference,
+)
 from dizuo.families import registry
 from dizuo.families.base import Problem, Scorer, Spec
 from dizuo.gates.fields import Fields, Path, describe, did_you_mean
@@ -82,12 +87,18 @@ class Recipe:
         return _refused(self.source_name, self.document, problems)
 
 
-def parse_recipe(text: str | bytes, source_name: str = DEFAULT_SOURCE_NAME) -> Recipe:
+def parse_recipe(
+    text: str | bytes,
+    source_name: str = DEFAULT_SOURCE_NAME,
+    *,
+    project_id: str = DEFAULT_PROJECT,
+) -> Recipe:
     """Read a recipe.
 
     Args:
         text: YAML; bytes must be UTF-8.
         source_name: what people call it, such as its file name.
+        project_id: where it is to run: its parent is a stack of that project.
 
     Raises:
         RecipeRefused: with every problem found and its line.
@@ -98,7 +109,7 @@ def parse_recipe(text: str | bytes, source_name: str = DEFAULT_SOURCE_NAME) -> R
     except YamlRefused as error:
         raise RecipeRefused(source_name, (_located(error.fault),)) from error
     problems: list[Problem] = []
-    parsed = _parse(document, problems, decoded, source_name)
+    parsed = _parse(document, problems, decoded, source_name, project_id)
     if problems or document.faults or parsed is None:
         raise _refused(source_name, document, problems)
     return parsed
@@ -145,7 +156,11 @@ class _Family:
 
 
 def _parse(
-    document: MarkedDocument, problems: list[Problem], text: str, source_name: str
+    document: MarkedDocument,
+    problems: list[Problem],
+    text: str,
+    source_name: str,
+    project_id: str,
 ) -> Recipe | None:
     fields = Fields(document.value, (), problems, thing="a recipe", known=KEYS)
     if not fields.is_mapping:
@@ -154,7 +169,7 @@ def _parse(
     level = fields.choice("level", tuple(level.value for level in Level))
     family_name = fields.choice("family", tuple(sorted(registry.family_packages())))
     family = _find_family(family_name)
-    parent = _parent(fields, level)
+    parent = _parent(fields, level, project_id)
     train, replay = _data(fields, problems)
     method, task = _mapping(fields, "method"), _mapping(fields, "task", required=False)
     targets = _targets(fields, family.spec)
@@ -191,11 +206,11 @@ def _find_family(name: str | None) -> _Family:
     return _Family(registry.spec(name), registry.scorer(name))
 
 
-def _parent(fields: Fields, level: str | None) -> Reference | None:
+def _parent(fields: Fields, level: str | None, project_id: str) -> Reference | None:
     text = fields.text("from")
     if text is None:
         return None
-    parent = None if text == SCRATCH else _reference(fields, text)
+    parent = None if text == SCRATCH else _reference(fields, text, project_id)
     if text == SCRATCH and level not in (None, Level.L0):
         message = f"An {level} recipe is built on a stack, not from scratch."
         fields.refuse("from", message, "Write from: name:version, or level: L0.")
@@ -205,9 +220,9 @@ def _parent(fields: Fields, level: str | None) -> Reference | None:
     return parent
 
 
-def _reference(fields: Fields, text: str) -> Reference | None:
+def _reference(fields: Fields, text: str, project_id: str) -> Reference | None:
     try:
-        parent = parse_reference(text)
+        parent = parse_reference(text, project_id)
     except InvalidReference as error:
         fields.refuse("from", error.message, error.next_step)
         return None

@@ -116,7 +116,8 @@ def _find_parent(found: _Found) -> StackVersion | None:
     reference = found.recipe.parent
     if reference is None:
         return None
-    parent = store.find(found.session, reference)
+    own = reference.project == found.project_id
+    parent = store.find(found.session, reference) if own else None
     if parent is None:
         step = "See `dizuo model ls` for the stacks there are; build or import this one first."
         found.say(("from",), f"There is no stack {reference}.", step)

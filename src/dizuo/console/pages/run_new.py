@@ -212,8 +212,8 @@ class _NewRun:
         self._view.done(self._view.words("new_run.is_right"))
 
     async def _resolve(self) -> None:
-        recipe = parse_recipe(self._draft.text)
         project_id = self._view.project_id
+        recipe = parse_recipe(self._draft.text, project_id=project_id)
         await self._view.read(
             lambda session: stacks.resolve(session, recipe, project_id=project_id)
         )
