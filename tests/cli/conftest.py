@@ -37,7 +37,7 @@ def running_hub(folder: Path) -> Iterator[Path]:
         yield home
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def hub_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A hub for all tests that get along with what others left in it."""
     with running_hub(tmp_path_factory.mktemp("hub")) as home:

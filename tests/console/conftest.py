@@ -31,7 +31,7 @@ class Place:
     database: Database
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="package", autouse=True)
 def _nothing_from_outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """No setting of the person who runs the tests gets in."""
     with pytest.MonkeyPatch.context() as environment:

@@ -37,7 +37,7 @@ targets: [safetensors, onnx]
 """
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="package", autouse=True)
 def _nothing_from_outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """No setting of the person who runs the tests gets in."""
     with pytest.MonkeyPatch.context() as environment:
@@ -48,7 +48,7 @@ def _nothing_from_outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
     """A hub that was set up as a person does it, with one dataset and its suite."""
     folder = tmp_path_factory.mktemp("hub")
@@ -84,7 +84,7 @@ def at_hub(hub: RunningHub, monkeypatch: pytest.MonkeyPatch) -> RunningHub:
     return hub
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def released(hub: RunningHub, tmp_path_factory: pytest.TempPathFactory) -> RunningHub:
     """The hub with two small real stacks, `reader:1` and `reader:2`, gated and signed."""
     for seed in (1, 2):
@@ -95,7 +95,7 @@ def released(hub: RunningHub, tmp_path_factory: pytest.TempPathFactory) -> Runni
     return hub
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def site(released: RunningHub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSite]:
     """A site of that hub, which serves `reader:1` as `reader`."""
     with run_site(released, tmp_path_factory.mktemp("site"), "counter") as running:
@@ -104,14 +104,14 @@ def site(released: RunningHub, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def speaking(hub: RunningHub, tmp_path_factory: pytest.TempPathFactory) -> RunningHub:
     """The hub with a small language model, `tongue:1`, the same from a GGUF file, and tickets."""
     language.bring_in(hub.home, tmp_path_factory.mktemp("language"))
     return hub
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def talker(speaking: RunningHub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSite]:
     """A site of that hub, which serves both language models under their names."""
     home = ("--home", str(speaking.home))

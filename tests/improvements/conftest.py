@@ -34,7 +34,7 @@ QUICK = Limits(poll_seconds=0.02, beat_seconds=0.2, threads=1)
 WAIT_SECONDS = 100.0
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="package", autouse=True)
 def parrot_family(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     site = scene.install_parrot(tmp_path_factory.mktemp("site"))
     with pytest.MonkeyPatch.context() as patch:
