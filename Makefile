@@ -7,7 +7,7 @@ STORY := both
 # Two files of tests at once: many wait for the processes that they start.
 TWO := -n 2 --dist loadfile
 
-.PHONY: demo test test-all check bench lock clean
+.PHONY: demo test test-all check bench screenshots lock clean
 
 $(STAMP): requirements.lock pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -43,6 +43,9 @@ bench: $(STAMP) ## every figure in docs/benchmarks.md
 	$(BIN)/python -m benchmarks.runtime
 	$(BIN)/python -m benchmarks.labels --jobs 2
 	$(BIN)/python -m benchmarks.console
+
+screenshots: $(STAMP) ## pictures of the console, from a demo that was left running by --keep
+	$(BIN)/python -m docs.screenshots
 
 lock: ## renew requirements.lock from pyproject.toml
 	rm -rf build/lock && $(PYTHON) -m venv build/lock

@@ -7,7 +7,6 @@ sites check in with and without people at a live page, in turn.
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -20,16 +19,16 @@ from urllib.parse import urlsplit
 import httpx2
 import numpy as np
 import typer
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 from benchmarks.rig import fleet
+from benchmarks.rig.browser import chromium
 from benchmarks.rig.crowd import Crowd, Filled, fill
 from benchmarks.rig.lookers import looking
 from benchmarks.rig.machine import machine
 from benchmarks.rig.open_loop import Call, Load, generate_apart
 from benchmarks.rig.result import Result, publish, run
 from dizuo.cli.output import say
-from dizuo.core.errors import Unavailable
 from dizuo.demo.processes import Fleet
 from dizuo.demo.town import Town, running_town
 
@@ -39,16 +38,9 @@ AIM_SLOWER = 1.1
 AIM_LOOKERS = 20
 NAME, PASSWORD = "ann", "correct horse battery"
 
-_FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run")
 _NUM_CALLERS = 100
 _CALLS_PER_SECOND = 50.0
 _SEED = 1
-
-
-class NoBrowser(Unavailable):
-    """Debian's Chromium is not installed."""
-
-    code = "benchmark_no_browser"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,12 +141,8 @@ def open_pages(url: str, cookie: str, paths: Sequence[str], repeats: int) -> dic
     Raises:
         NoBrowser: there is none.
     """
-    program = shutil.which("chromium")
-    if program is None:
-        raise NoBrowser("chromium is not installed.", next_step="apt-get install chromium")
     name, _, value = cookie.partition("=")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=list(_FLAGS))
+    with chromium() as browser:
         context = browser.new_context(viewport={"width": 1440, "height": 900})
         context.add_cookies([{"name": name, "value": value, "url": url}])
         page = context.new_page()
@@ -163,7 +151,6 @@ def open_pages(url: str, cookie: str, paths: Sequence[str], repeats: int) -> dic
             say(f"Opening {path} ...")
             _open(page, url + path)  # fetches what it needs beside itself
             opened[path] = [_open(page, url + path) for _ in range(repeats)]
-        browser.close()
     return opened
 
 

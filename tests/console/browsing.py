@@ -8,28 +8,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from axe_playwright_python.sync_playwright import Axe
+from benchmarks.rig import browser
 from playwright.sync_api import (
     Browser,
     BrowserContext,
     ConsoleMessage,
     Page,
     expect,
-    sync_playwright,
 )
 from tests.conftest import require_program
 
 WIDTHS = (1440, 1024, 390)
 _PATIENCE_MS = 30_000
 """How long what is expected may take on a busy machine."""
-_FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 _STICKING_OUT = """width => [...document.querySelectorAll('body *')]
     .filter(one => one.getBoundingClientRect().right > width && !one.closest('.table-wide'))
     .slice(-3).map(one => one.outerHTML.slice(0, 160))"""
@@ -37,15 +28,11 @@ _STICKING_OUT = """width => [...document.querySelectorAll('body *')]
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """Debian's browser, without a window."""
-    program = require_program("chromium")
+    """The browser, for tests that have patience with it."""
+    require_program("chromium")
     expect.set_options(timeout=_PATIENCE_MS)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=list(_FLAGS))
-        try:
-            yield browser
-        finally:
-            browser.close()
+    with browser.chromium() as opened:
+        yield opened
 
 
 @dataclass
