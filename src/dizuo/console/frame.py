@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar, cast
-from urllib.parse import urlencode
 
 from fastapi import Request
 from nicegui import Client, ui
@@ -312,9 +311,3 @@ def _choices(view: View, path: str) -> object:
     who = tag("p", view.person.principal.name, " · ", words(f"role.{role.word}") if role else EMPTY)
     leave = tag("form", tag("button", words("frame.sign_out")), method="post", action="/logout")
     return join([prefer, who, leave])
-
-
-def address(path: str, **query: object) -> str:
-    """An address with those parts of its query that say something."""
-    said = {key: value for key, value in query.items() if value not in (None, "", 0, False)}
-    return f"{path}?{urlencode(said)}" if said else path

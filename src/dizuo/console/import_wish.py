@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from dizuo.console.frame import address
+from dizuo.console.markup import address
 from dizuo.core.digests import short
 from dizuo.core.errors import InvalidInput
 from dizuo.datasets import service

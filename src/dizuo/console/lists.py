@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 
 from markupsafe import Markup
 
-from dizuo.console.frame import address
-from dizuo.console.markup import EMPTY, join, link, tag
+from dizuo.console.markup import EMPTY, address, join, link, tag
 from dizuo.console.messages import Words
 from dizuo.console.telling import number
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from urllib.parse import urlencode
 
 from markupsafe import Markup, escape
 
@@ -44,6 +45,12 @@ def join(parts: Iterable[object], between: str = "") -> Markup:
 def link(text: object, href: str, **attributes: object) -> Markup:
     """A link within the console or out of it."""
     return tag("a", text, href=href, **attributes)
+
+
+def address(path: str, **query: object) -> str:
+    """An address with those parts of its query that say something."""
+    said = {key: value for key, value in query.items() if value not in (None, "", 0, False)}
+    return f"{path}?{urlencode(said)}" if said else path
 
 
 def badge(text: object, tone: str = "neutral") -> Markup:

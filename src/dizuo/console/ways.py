@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from dizuo.console.frame import address
-from dizuo.console.markup import EMPTY, link, tag
+from dizuo.console.markup import EMPTY, address, link, tag
 from dizuo.console.messages import Words
 
 

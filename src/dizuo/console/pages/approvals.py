@@ -13,8 +13,8 @@ from dizuo.access.model import Principal, Role
 from dizuo.console.acting import Question, is_sure
 from dizuo.console.deciding import Deciding, lasting
 from dizuo.console.evidence import Evidence, evidence_of
-from dizuo.console.frame import View, address, console_page
-from dizuo.console.markup import EMPTY, Column, badge, join, link, panel, table, tag
+from dizuo.console.frame import View, console_page
+from dizuo.console.markup import EMPTY, Column, address, badge, join, link, panel, table, tag
 from dizuo.console.messages import Words
 from dizuo.console.places import improvement_address
 from dizuo.console.progressing import named, place_of, state_badge

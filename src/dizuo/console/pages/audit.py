@@ -13,8 +13,8 @@ from dizuo.audit import finding
 from dizuo.audit.finding import EntryFilter, EntryPage
 from dizuo.audit.model import AuditEntry
 from dizuo.console.audit_entries import action, details, in_row, moment, subject
-from dizuo.console.frame import View, address, console_page
-from dizuo.console.markup import Column, facts, join, link, panel, table, tag
+from dizuo.console.frame import View, console_page
+from dizuo.console.markup import Column, address, facts, join, link, panel, table, tag
 from dizuo.console.messages import Words
 from dizuo.console.places import entry_address
 from dizuo.console.proving import Proving

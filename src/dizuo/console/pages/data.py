@@ -11,9 +11,9 @@ from sqlalchemy.orm import Session
 
 from dizuo.access.model import Role
 from dizuo.console.data_marks import HELD_OUT, MAX_SEARCH, crumbs, how_made, search_form
-from dizuo.console.frame import View, address, console_page
+from dizuo.console.frame import View, console_page
 from dizuo.console.import_wish import IMPORT
-from dizuo.console.markup import EMPTY, Column, facts, join, link, panel, table, tag
+from dizuo.console.markup import EMPTY, Column, address, facts, join, link, panel, table, tag
 from dizuo.console.messages import Words
 from dizuo.console.paging import Paging, pager
 from dizuo.console.telling import number, when

@@ -13,8 +13,8 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from dizuo.console.data_marks import MAX_SEARCH, crumbs, how_made, search_form
-from dizuo.console.frame import View, address, console_page, error_sentence
-from dizuo.console.markup import EMPTY, Column, facts, join, link, panel, table, tag
+from dizuo.console.frame import View, console_page, error_sentence
+from dizuo.console.markup import EMPTY, Column, address, facts, join, link, panel, table, tag
 from dizuo.console.messages import Words
 from dizuo.console.paging import Paging, pager
 from dizuo.console.row_pictures import address_of, picture_type

@@ -17,9 +17,9 @@ from dizuo.access.model import Principal, Role
 from dizuo.console import drawing, jsonform
 from dizuo.console.asked import Asked, asked_of
 from dizuo.console.entries import LABEL, Asking, Entry, entry_for, read_entry
-from dizuo.console.frame import View, address, console_page, error_sentence
+from dizuo.console.frame import View, console_page, error_sentence
 from dizuo.console.jsonform import Form
-from dizuo.console.markup import EMPTY, badge, facts, join, link, tag
+from dizuo.console.markup import EMPTY, address, badge, facts, join, link, tag
 from dizuo.console.pages.review import reason_of, short
 from dizuo.console.sample_pictures import kind_of
 from dizuo.console.telling import number

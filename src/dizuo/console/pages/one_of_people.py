@@ -16,8 +16,8 @@ from dizuo.access.passwords import PasswordRefused, hashed
 from dizuo.access.people import OpenSession
 from dizuo.console.acting import Act, Question, button, is_sure
 from dizuo.console.deciding import lasting
-from dizuo.console.frame import View, address, console_page, error_sentence
-from dizuo.console.markup import Column, facts, join, link, panel, table, tag
+from dizuo.console.frame import View, console_page, error_sentence
+from dizuo.console.markup import Column, address, facts, join, link, panel, table, tag
 from dizuo.console.messages import Words
 from dizuo.console.pages.people import account_state, password_field, role_choice
 from dizuo.console.telling import when

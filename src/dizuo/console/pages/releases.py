@@ -11,9 +11,9 @@ from sqlalchemy.orm import Session
 
 from dizuo.access.model import Principal, Role
 from dizuo.console.acting import Question, button, is_sure
-from dizuo.console.frame import View, address, console_page
+from dizuo.console.frame import View, console_page
 from dizuo.console.lists import PAGE_SIZE, Choice, Place, choices, pager, search
-from dizuo.console.markup import Column, facts, join, link, panel, table, tag
+from dizuo.console.markup import Column, address, facts, join, link, panel, table, tag
 from dizuo.console.messages import Words
 from dizuo.console.pages import rollouts
 from dizuo.console.standing import release_state, stack_link

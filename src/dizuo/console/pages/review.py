@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 
 from dizuo.access.model import Role
 from dizuo.console.expected import CONFIDENCE, Expectation, Share, expect
-from dizuo.console.frame import View, address, console_page
-from dizuo.console.markup import EMPTY, Column, badge, join, link, panel, table, tag
+from dizuo.console.frame import View, console_page
+from dizuo.console.markup import EMPTY, Column, address, badge, join, link, panel, table, tag
 from dizuo.console.messages import Words, catalogue
 from dizuo.console.telling import number, when
 from dizuo.core.clock import now_ms

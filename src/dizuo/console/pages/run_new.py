@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 
 from dizuo.access.model import Role
 from dizuo.console import recipe_start
-from dizuo.console.frame import View, address, console_page
-from dizuo.console.markup import EMPTY, tag
+from dizuo.console.frame import View, console_page
+from dizuo.console.markup import EMPTY, address, tag
 from dizuo.console.recipe_draft import RecipeDraft
 from dizuo.console.recipe_fields import Path
 from dizuo.console.recipe_form import RecipeForm, Suggestions, suggestions

@@ -12,8 +12,8 @@ from nicegui import ui
 from sqlalchemy.orm import Session
 
 from dizuo.access.model import Role
-from dizuo.console.frame import View, address, console_page
-from dizuo.console.markup import EMPTY, Column, join, link, table, tag
+from dizuo.console.frame import View, console_page
+from dizuo.console.markup import EMPTY, Column, address, join, link, table, tag
 from dizuo.console.messages import Words
 from dizuo.console.run_parts import kind_words, run_title, state_badge, took
 from dizuo.console.telling import number, when

@@ -15,8 +15,8 @@ from dizuo.audit import store as audit
 from dizuo.audit.model import AuditEntry
 from dizuo.console import hourly
 from dizuo.console.acting import Question, button, is_sure
-from dizuo.console.frame import View, address, console_page
-from dizuo.console.markup import EMPTY, Column, facts, join, link, panel, table, tag
+from dizuo.console.frame import View, console_page
+from dizuo.console.markup import EMPTY, Column, address, facts, join, link, panel, table, tag
 from dizuo.console.messages import Words, catalogue
 from dizuo.console.standing import Freshness, directions, fault, freshness, site_state
 from dizuo.console.telling import num_bytes, number, when

@@ -10,9 +10,9 @@ from sqlalchemy.orm import Session
 
 from dizuo.artifacts.reference import Reference
 from dizuo.console.examples import furthest_panel, worst_panel
-from dizuo.console.frame import View, address, console_page, error_sentence
+from dizuo.console.frame import View, console_page, error_sentence
 from dizuo.console.gate_panel import report_panel
-from dizuo.console.markup import EMPTY, Column, badge, facts, join, link, table, tag
+from dizuo.console.markup import EMPTY, Column, address, badge, facts, join, link, table, tag
 from dizuo.console.messages import Words
 from dizuo.console.paging import Paging, pager
 from dizuo.console.stack_diff import diff_panel

@@ -11,9 +11,9 @@ from nicegui import ui
 from sqlalchemy.orm import Session
 
 from dizuo.artifacts.model import Level
-from dizuo.console.frame import View, address, console_page
+from dizuo.console.frame import View, console_page
 from dizuo.console.lineage import drawn
-from dizuo.console.markup import EMPTY, Column, badge, join, link, panel, table, tag
+from dizuo.console.markup import EMPTY, Column, address, badge, join, link, panel, table, tag
 from dizuo.console.messages import Words
 from dizuo.console.paging import Paging, pager
 from dizuo.console.stack_states import (
