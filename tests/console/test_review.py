@@ -234,8 +234,8 @@ def test_the_queue_is_filtered_and_paged_by_its_address(
     visitor.settle()
     assert "page=2" in page.url
     expect(page.locator("section:has(form)")).to_contain_text("26 to 40 of 40")
-    page.locator("#filter-state").select_option("reviewed")
-    page.locator("#filter-site").fill("mine-9")
+    page.locator("#state").select_option("reviewed")
+    page.locator("#site").fill("mine-9")
     page.keyboard.press("Enter")
     page.wait_for_url("**state=reviewed*")
     visitor.settle()

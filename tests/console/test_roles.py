@@ -14,7 +14,7 @@ from dizuo.access.model import Role
 from dizuo.console.frame import NAVIGATION, NEEDED
 
 ROLES = {Role[role.upper()]: name for name, role in PEOPLE.items()}
-LOOKING = {"Verify", "Show all", "Find", "Show", "Search"}
+LOOKING = {"Verify", "Search"}
 """Buttons that change nothing."""
 ACTIONS = {
     "/approvals": {

@@ -176,7 +176,7 @@ def test_the_list_is_searched_filtered_and_paged_by_address(
     visitor.open("/runs?q=nothing+like+this")
     expect(page.locator(".panel")).to_have_text("There are no such runs.")
     visitor.open("/runs?page=2")
-    expect(page.get_by_role("link", name="← Newer")).to_be_visible()
+    expect(page.get_by_role("link", name="Previous page")).to_be_visible()
 
 
 def test_a_new_run_appears_in_the_open_list(visitor: Visitor, place: Place) -> None:

@@ -4,27 +4,12 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
-from dizuo.console.markup import EMPTY, join, link, tag
+from dizuo.console.markup import join, link, tag
 from dizuo.console.messages import Words
 from dizuo.datasets.model import DatasetVersion, Mode
 
-MAX_SEARCH = 200
 HELD_OUT = "held out of "
 """How the origin of a version of held-out rows begins."""
-
-
-def search_form(words: Words, action: str, label: str, text: str) -> Markup:
-    """One field to search in what lies below it; what was searched for stays in it."""
-    field = tag("input", id="q", name="q", value=text, type="search", maxlength=MAX_SEARCH)
-    return tag(
-        "form",
-        tag("div", tag("label", words(label), for_="q"), field),
-        tag("button", words("data.find"), class_="button"),
-        link(words("data.all"), action, class_="button") if text else EMPTY,
-        class_="filters",
-        role="search",
-        action=action,
-    )
 
 
 def crumbs(words: Words, *names: str) -> Markup:

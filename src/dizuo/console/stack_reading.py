@@ -12,7 +12,7 @@ from dizuo.artifacts.model import Level
 from dizuo.artifacts.reference import Reference
 from dizuo.artifacts.stacks import read_stack
 from dizuo.console.examples import Group, worst_of
-from dizuo.console.paging import Paging
+from dizuo.console.lists import Place
 from dizuo.console.stack_layers import LayerBytes, layers_of
 from dizuo.console.stack_states import States, states_of
 from dizuo.core.errors import DizuoError
@@ -38,7 +38,7 @@ class Wanted:
 
     reference: Reference
     against: str
-    sites: Paging
+    sites: Place
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,12 @@ from dizuo.console.acting import Question, is_sure
 from dizuo.console.deciding import Deciding, lasting
 from dizuo.console.evidence import Evidence, evidence_of
 from dizuo.console.frame import View, console_page
-from dizuo.console.markup import EMPTY, Column, address, badge, join, link, panel, table, tag
+from dizuo.console.lists import Place, log_pager, pager
+from dizuo.console.markup import EMPTY, Column, badge, join, link, panel, table, tag
 from dizuo.console.messages import Words
 from dizuo.console.places import improvement_address
 from dizuo.console.progressing import named, place_of, state_badge
 from dizuo.console.telling import when
-from dizuo.console.ways import num_pages, pager, pages
 from dizuo.console.weighing import evidence, who
 from dizuo.core.clock import now_ms
 from dizuo.improvements import finding
@@ -41,15 +41,17 @@ class Asked:
     ended: int
     before: int
 
-    def query(self, **changes: object) -> str:
-        """The page's address with these parts."""
-        said = {
-            "waiting": _unless_first(self.waiting),
-            "under_way": _unless_first(self.under_way),
-            "ended": _unless_first(self.ended),
-            "before": self.before,
-        }
-        return address(_PATH, **{**said, **changes})
+    def place(self, part: str, size: int) -> Place:
+        """Where in one of the lists somebody is; the others stay where they are."""
+        said = {"waiting": self.waiting, "under_way": self.under_way, "ended": self.ended}
+        others = {name: page for name, page in said.items() if page > 1 and name != part}
+        query = {**others, "before": self.before}
+        return Place(_PATH, said.get(part, 1), query, size, turning=part)
+
+    @property
+    def waiting_place(self) -> Place:
+        """Where in the list of what waits."""
+        return self.place("waiting", _NUM_CARDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,17 +85,16 @@ async def approvals(
 def _look(session: Session, view: View, asked: Asked) -> Seen:
     project = view.project_id
 
-    def part(states: frozenset[State], page: int, size: int) -> list[Improvement]:
-        start = (page - 1) * size
-        return finding.page(session, project, states, limit=size, offset=start)
+    def part(states: frozenset[State], place: Place) -> list[Improvement]:
+        return finding.page(session, project, states, limit=place.size, offset=place.offset)
 
-    waiting = part(frozenset({State.AWAITING_APPROVAL}), asked.waiting, _NUM_CARDS)
+    waiting = part(frozenset({State.AWAITING_APPROVAL}), asked.waiting_place)
     return Seen(
         policy=view.parts.improver.policy(session, project),
         counts=finding.counts(session, project),
         waiting=[evidence_of(session, one) for one in waiting],
-        under_way=part(finding.UNDER_WAY, asked.under_way, _NUM_ROWS),
-        ended=part(finding.ENDED, asked.ended, _NUM_ROWS),
+        under_way=part(finding.UNDER_WAY, asked.place("under_way", _NUM_ROWS)),
+        ended=part(finding.ENDED, asked.place("ended", _NUM_ROWS)),
         decided=finding.decided(session, project, before=asked.before, limit=_NUM_ROWS),
     )
 
@@ -127,9 +128,8 @@ class _Page:
             ui.html(panel(words("approvals.waiting"), nothing), sanitize=False)
         for one in seen.waiting:
             self._draw_card(one)
-        whole = num_pages(seen.counts.get(State.AWAITING_APPROVAL, 0), _NUM_CARDS)
-        if whole > 1:
-            more = pages(words, _PATH, "waiting", self._asked.waiting, whole)
+        number = seen.counts.get(State.AWAITING_APPROVAL, 0)
+        if more := pager(words, self._asked.waiting_place, number, words("approvals.waiting")):
             ui.html(more, sanitize=False)
 
     def _draw_card(self, one: Evidence) -> None:
@@ -173,7 +173,7 @@ def _under_way(words: Words, asked: Asked, seen: Seen) -> Markup:
         for one in seen.under_way
     ]
     number = sum(count for state, count in seen.counts.items() if state in finding.UNDER_WAY)
-    more = pages(words, _PATH, "under_way", asked.under_way, num_pages(number, _NUM_ROWS))
+    more = pager(words, asked.place("under_way", _NUM_ROWS), number, title)
     return panel(title, table(columns, rows, title), more)
 
 
@@ -195,13 +195,14 @@ def _decided(words: Words, asked: Asked, seen: Seen) -> Markup:
         )
         for one in found.decisions
     ]
-    ways = []
-    if asked.before:
-        ways.append(link(words("paging.newest"), asked.query(before=None)))
-    if found.has_older:
-        oldest = found.decisions[-1].entry.sequence
-        ways.append(link(words("paging.older"), asked.query(before=oldest), rel="next"))
-    return panel(title, table(columns, rows, title), pager(words, ways))
+    here, oldest = asked.place("before", _NUM_ROWS), found.decisions[-1].entry.sequence
+    more = log_pager(
+        words,
+        title,
+        newest=here.with_(before=None) if asked.before else "",
+        older=here.with_(before=oldest) if found.has_older else "",
+    )
+    return panel(title, table(columns, rows, title), more)
 
 
 def _decision(words: Words, approved: bool) -> Markup:
@@ -227,12 +228,8 @@ def _ended(words: Words, asked: Asked, seen: Seen) -> Markup:
         for one in seen.ended
     ]
     number = sum(count for state, count in seen.counts.items() if state in finding.ENDED)
-    more = pages(words, _PATH, "ended", asked.ended, num_pages(number, _NUM_ROWS))
+    more = pager(words, asked.place("ended", _NUM_ROWS), number, title)
     return panel(title, table(columns, rows, title), more)
-
-
-def _unless_first(page: int) -> int | None:
-    return page if page > 1 else None
 
 
 class _PolicySwitch:

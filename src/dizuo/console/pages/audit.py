@@ -14,11 +14,11 @@ from dizuo.audit.finding import EntryFilter, EntryPage
 from dizuo.audit.model import AuditEntry
 from dizuo.console.audit_entries import action, details, in_row, moment, subject
 from dizuo.console.frame import View, console_page
+from dizuo.console.lists import Chosen, Place, Typed, log_pager, narrowing
 from dizuo.console.markup import Column, address, facts, join, link, panel, table, tag
 from dizuo.console.messages import Words
 from dizuo.console.places import entry_address
 from dizuo.console.proving import Proving
-from dizuo.console.ways import pager
 
 _PATH = "/audit"
 _NUM_ROWS = 50
@@ -39,14 +39,11 @@ class Asked:
         return EntryFilter(self.actor, actions, self.subject)
 
     @property
-    def is_narrow(self) -> bool:
-        """Whether some entries are left out."""
-        return self.wanted != EntryFilter()
-
-    def at(self, **changes: object) -> str:
-        """The page's address with this filter."""
-        said = {"actor": self.actor, "action": self.action, "subject": self.subject}
-        return address(_PATH, **{**said, **changes})
+    def place(self) -> Place:
+        """The page with this filter."""
+        return Place(
+            _PATH, query={"actor": self.actor, "action": self.action, "subject": self.subject}
+        )
 
 
 @console_page(_PATH, "audit.title", "audit")
@@ -83,37 +80,19 @@ async def audit(
 
 def _filters(words: Words, asked: Asked, actions: Sequence[str]) -> Markup:
     offered = sorted({*actions, asked.action} - {""})
-    options = [
-        tag("option", _option(words, one), value=one, selected=one == asked.action)
-        for one in offered
-    ]
-    chosen = tag("option", words("audit.any_action"), value="", selected=not asked.action)
-    return tag(
-        "form",
-        _field(words("audit.actor"), "actor", asked.actor, words("audit.actor_hint")),
-        tag(
-            "div",
-            tag("label", words("audit.action"), for_="action"),
-            tag("select", chosen, *options, id="action", name="action"),
-        ),
-        _field(words("audit.subject"), "subject", asked.subject, words("audit.subject_hint")),
-        tag("button", words("audit.find"), class_="button"),
-        link(words("audit.clear"), _PATH) if asked.is_narrow else None,
-        method="get",
-        action=_PATH,
-        class_="filters",
-        role="search",
+    options = [("", words("audit.any_action")), *((one, _option(words, one)) for one in offered)]
+    return narrowing(
+        words,
+        asked.place,
+        Typed("actor", words("audit.actor"), example=words("audit.actor_hint")),
+        Chosen("action", words("audit.action"), options),
+        Typed("subject", words("audit.subject"), example=words("audit.subject_hint")),
     )
 
 
 def _option(words: Words, name: str) -> str:
     told = action(words, name)
     return name if told == name else f"{told} ({name})"
-
-
-def _field(label: str, name: str, value: str, hint: str) -> Markup:
-    field = tag("input", id=name, name=name, value=value, placeholder=hint, maxlength="200")
-    return tag("div", tag("label", label, for_=name), field)
 
 
 def _entries(words: Words, asked: Asked, found: EntryPage) -> Markup:
@@ -124,11 +103,11 @@ def _entries(words: Words, asked: Asked, found: EntryPage) -> Markup:
     shown = table(
         columns, [_row(words, asked, one) for one in found.entries], words("audit.entries")
     )
-    return join([shown, pager(words, _ways(words, asked, found))])
+    return join([shown, _pager(words, asked.place, found)])
 
 
 def _row(words: Words, asked: Asked, entry: AuditEntry) -> tuple[object, ...]:
-    by_actor = asked.at(actor=entry.actor)
+    by_actor = asked.place.with_(actor=entry.actor)
     what = join([action(words, entry.action), tag("br"), tag("code", entry.action, class_="under")])
     return (
         link(str(entry.sequence), entry_address(entry.sequence)),
@@ -140,16 +119,15 @@ def _row(words: Words, asked: Asked, entry: AuditEntry) -> tuple[object, ...]:
     )
 
 
-def _ways(words: Words, asked: Asked, found: EntryPage) -> list[Markup]:
-    ways = []
-    if found.has_newer:
-        newest = found.entries[0].sequence
-        ways.append(link(words("paging.newest"), asked.at()))
-        ways.append(link(words("paging.newer"), asked.at(after=newest), rel="prev"))
-    if found.has_older:
-        oldest = found.entries[-1].sequence
-        ways.append(link(words("paging.older"), asked.at(before=oldest), rel="next"))
-    return ways
+def _pager(words: Words, place: Place, found: EntryPage) -> Markup:
+    first, last = found.entries[0].sequence, found.entries[-1].sequence
+    return log_pager(
+        words,
+        words("audit.title"),
+        newest=place.with_() if found.has_newer else "",
+        newer=place.with_(after=first) if found.has_newer else "",
+        older=place.with_(before=last) if found.has_older else "",
+    )
 
 
 @console_page("/audit/{sequence}", "audit.title", "audit")

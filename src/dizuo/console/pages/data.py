@@ -10,19 +10,17 @@ from nicegui import ui
 from sqlalchemy.orm import Session
 
 from dizuo.access.model import Role
-from dizuo.console.data_marks import HELD_OUT, MAX_SEARCH, crumbs, how_made, search_form
+from dizuo.console.data_marks import HELD_OUT, crumbs, how_made
 from dizuo.console.frame import View, console_page
 from dizuo.console.import_wish import IMPORT
+from dizuo.console.lists import MAX_TYPED, Place, pager, search
 from dizuo.console.markup import EMPTY, Column, address, facts, join, link, panel, table, tag
 from dizuo.console.messages import Words
-from dizuo.console.paging import Paging, pager
 from dizuo.console.telling import number, when
 from dizuo.core.clock import now_ms
 from dizuo.core.digests import short
 from dizuo.datasets import service
 from dizuo.datasets.model import TEST_SUFFIX, DatasetSummary, DatasetVersion
-
-_SIZE = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,24 +36,25 @@ class Found:
 @console_page("/data", "data.title", "data")
 async def datasets(view: View, q: str = "", page: int = 1) -> None:
     """All datasets, by name."""
-    words, text, paging = view.words, q.strip()[:MAX_SEARCH], Paging.of(page, _SIZE)
+    words, text = view.words, q.strip()[:MAX_TYPED]
+    place = Place("/data", page, {"q": text})
     ui.html(_head(view, words("data.title")), sanitize=False)
-    ui.html(search_form(words, "/data", "data.search", text), sanitize=False)
+    ui.html(search(words, place, words("data.search")), sanitize=False)
     shown = ui.html("", sanitize=False).classes("rows")
 
     def look(session: Session) -> Found:
         found, total = service.search(
-            session, text, offset=paging.offset, limit=_SIZE, project_id=view.project_id
+            session, text, offset=place.offset, limit=place.size, project_id=view.project_id
         )
         names = [one.name for one in found]
         held = frozenset(service.with_held_out(session, names, view.project_id))
         return Found(found, total, held)
 
     def show(found: Found) -> None:
-        shown.set_content(_list(view, found, text, paging))
+        shown.set_content(_list(view, found, place))
 
     show(await view.read(look))
-    view.follow(f"data:{text}:{paging.number}", look, show)
+    view.follow(place.key, look, show)
 
 
 def _head(view: View, title: str) -> Markup:
@@ -67,10 +66,10 @@ def _head(view: View, title: str) -> Markup:
     return tag("div", tag("h1", title), act, class_="head")
 
 
-def _list(view: View, found: Found, text: str, paging: Paging) -> Markup:
+def _list(view: View, found: Found, place: Place) -> Markup:
     words = view.words
     if not found.datasets:
-        return _nothing(view, text)
+        return _nothing(view, place.asked("q"))
     columns = [
         Column(words("column.dataset")),
         Column(words("column.family")),
@@ -83,15 +82,8 @@ def _list(view: View, found: Found, text: str, paging: Paging) -> Markup:
     rows = [_row(words, one, one.name in found.held_out) for one in found.datasets]
     listed = table(columns, rows, words("data.title"))
 
-    def to(page: int) -> str:
-        return address("/data", q=text, page=page)
-
-    return join(
-        [
-            tag("div", listed, class_="panel"),
-            pager(words, paging, found.total, to, words("data.title")),
-        ]
-    )
+    pages = pager(words, place, found.total, words("data.title"))
+    return join([tag("div", listed, class_="panel"), pages])
 
 
 def _row(words: Words, one: DatasetSummary, has_test: bool) -> tuple[object, ...]:
@@ -124,12 +116,12 @@ def _nothing(view: View, text: str) -> Markup:
 @console_page("/data/{name}", "data.title", "data")
 async def dataset(view: View, name: str, page: int = 1) -> None:
     """One dataset: what it is, and its versions, newest first."""
-    words, paging = view.words, Paging.of(page, _SIZE)
+    words, place = view.words, Place(f"/data/{name}", page)
 
     def look(session: Session) -> tuple[DatasetSummary, Sequence[DatasetVersion], bool]:
         summary = service.show(session, name, view.project_id)
         versions = service.history(
-            session, name, offset=paging.offset, limit=_SIZE, project_id=view.project_id
+            session, name, offset=place.offset, limit=place.size, project_id=view.project_id
         )
         return summary, versions, bool(service.with_held_out(session, [name], view.project_id))
 
@@ -145,9 +137,7 @@ async def dataset(view: View, name: str, page: int = 1) -> None:
         tag("div", tag("h1", name), act, class_="head"),
         panel(words("data.about"), _about(words, summary, has_test)),
         panel(words("data.versions"), _versions(words, versions)),
-        pager(
-            words, paging, summary.num_versions, lambda n: address(f"/data/{name}", page=n), name
-        ),
+        pager(words, place, summary.num_versions, name),
     ]
     ui.html(join(content), sanitize=False).classes("rows")
 

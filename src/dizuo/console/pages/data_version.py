@@ -12,11 +12,11 @@ from nicegui import ui
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
-from dizuo.console.data_marks import MAX_SEARCH, crumbs, how_made, search_form
+from dizuo.console.data_marks import crumbs, how_made
 from dizuo.console.frame import View, console_page, error_sentence
-from dizuo.console.markup import EMPTY, Column, address, facts, join, link, panel, table, tag
+from dizuo.console.lists import MAX_TYPED, Place, pager, search
+from dizuo.console.markup import EMPTY, Column, facts, join, link, panel, table, tag
 from dizuo.console.messages import Words
-from dizuo.console.paging import Paging, pager
 from dizuo.console.row_pictures import address_of, picture_type
 from dizuo.console.telling import number, when
 from dizuo.console.values import shown
@@ -46,12 +46,13 @@ _TABS = (("rows", ""), ("rejects", "/rejects"), ("diff", "/diff"))
 @console_page("/data/{name}/{version}", "data.title", "data")
 async def rows(view: View, name: str, version: VersionNumber, q: str = "", page: int = 1) -> None:
     """What a version is, and its rows; those that hold a text where one is searched for."""
-    text, paging = q.strip()[:MAX_SEARCH], Paging.of(page, _NUM_ROWS)
+    text = q.strip()[:MAX_TYPED]
+    place = Place(f"/data/{name}/{version}", page, {"q": text}, _NUM_ROWS)
     found = await _find(view, name, version)
     matches: Matches = await run_in_threadpool(
-        search_rows, found.pin, text, paging.offset, paging.size
+        search_rows, found.pin, text, place.offset, place.size
     )
-    words, place = view.words, f"/data/{name}/{version}"
+    words = view.words
     listed = _rows(words, found, matches.rows)
     if not matches.rows:
         key = "data.no_row_found" if text else "data.no_rows"
@@ -62,12 +63,12 @@ async def rows(view: View, name: str, version: VersionNumber, q: str = "", page:
         tag(
             "section",
             tag("h2", words("data.rows")),
-            search_form(words, place, "data.search_rows", text),
+            search(words, place, words("data.search_rows")),
             tag("p", words("data.rows_found", count=number(matches.total)), class_="muted")
             if text
             else EMPTY,
             listed,
-            pager(words, paging, matches.total, lambda n: address(place, q=text, page=n), name),
+            pager(words, place, matches.total, name),
             class_="panel",
         ),
     ]
@@ -175,11 +176,11 @@ def _cell(words: Words, place: Any, row: StoredRow, name: str) -> Markup:
 @console_page("/data/{name}/{version}/rejects", "data.title", "data")
 async def rejects(view: View, name: str, version: VersionNumber, page: int = 1) -> None:
     """The rows that were not taken when the version was added, each with its reason."""
-    paging = Paging.of(page, _NUM_REJECTS)
+    place = Place(f"/data/{name}/{version}/rejects", page, size=_NUM_REJECTS)
     found = await _find(view, name, version)
-    read = partial(service.read_rejects, found, offset=paging.offset, limit=paging.size)
+    read = partial(service.read_rejects, found, offset=place.offset, limit=place.size)
     refused = await run_in_threadpool(read)
-    words, place = view.words, f"/data/{name}/{version}/rejects"
+    words = view.words
     columns = [Column(words("column.place")), Column(words("column.reason"))]
     listed = table(columns, [(one.place, one.reason) for one in refused], words("data.rejects"))
     if not refused:
@@ -187,7 +188,7 @@ async def rejects(view: View, name: str, version: VersionNumber, page: int = 1) 
     content = [
         _top(words, found, "rejects"),
         panel(words("data.rejects"), tag("p", words("data.rejects_are"), class_="muted"), listed),
-        pager(words, paging, found.num_rejected, lambda n: address(place, page=n), name),
+        pager(words, place, found.num_rejected, name),
     ]
     ui.html(join(content), sanitize=False).classes("rows")
 

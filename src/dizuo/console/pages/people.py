@@ -15,11 +15,12 @@ from dizuo.access.people import PeoplePage, Presence
 from dizuo.console.acting import button, text_field
 from dizuo.console.deciding import lasting
 from dizuo.console.frame import View, console_page, error_sentence
+from dizuo.console.lists import Place, pager
+from dizuo.console.lists import search as search_form
 from dizuo.console.markup import Column, badge, join, link, panel, table, tag
 from dizuo.console.messages import Words
 from dizuo.console.places import subject_address
 from dizuo.console.telling import when
-from dizuo.console.ways import num_pages, pages
 from dizuo.core.clock import now_ms
 from dizuo.core.errors import InvalidInput
 
@@ -30,38 +31,24 @@ _NUM_ROWS = 25
 @console_page(_PATH, "people.title", "people")
 async def listing(view: View, search: str = "", page: int = 1) -> None:
     """Accounts by name, and the form."""
-    search, page = search.strip(), max(1, page)
+    search = search.strip()
+    place = Place(_PATH, page, {"search": search}, _NUM_ROWS)
 
     def look(session: Session) -> tuple[PeoplePage, str]:
-        start = (page - 1) * _NUM_ROWS
-        found = people.page(session, view.project_id, search, limit=_NUM_ROWS, offset=start)
+        found = people.page(session, view.project_id, search, limit=place.size, offset=place.offset)
         return found, accounts.last_admin(session, view.project_id)
 
     found, last_admin = await view.read(look)
     words = view.words
     ui.html(tag("h1", words("people.title")), sanitize=False)
-    parts = [_search(words, search), _people(words, view, found, last_admin)]
-    whole = num_pages(found.num_accounts, _NUM_ROWS)
-    parts.append(pages(words, _PATH, "page", page, whole, search=search))
-    ui.html(panel(words("people.accounts"), *parts), sanitize=False)
+    title = words("people.accounts")
+    parts = [
+        search_form(words, place, words("people.search"), "search"),
+        _people(words, view, found, last_admin),
+        pager(words, place, found.num_accounts, title),
+    ]
+    ui.html(panel(title, *parts), sanitize=False)
     _Form(view)
-
-
-def _search(words: Words, search: str) -> Markup:
-    return tag(
-        "form",
-        tag(
-            "div",
-            tag("label", words("people.search"), for_="search"),
-            tag("input", id="search", name="search", value=search, maxlength="63"),
-        ),
-        tag("button", words("audit.find"), class_="button"),
-        link(words("audit.clear"), _PATH) if search else None,
-        method="get",
-        action=_PATH,
-        class_="filters",
-        role="search",
-    )
 
 
 def _people(words: Words, view: View, found: PeoplePage, last_admin: str) -> Markup:

@@ -48,7 +48,7 @@ async def releases(view: View, q: str = "", state: str = "", page: int = 1) -> N
     words = view.words
     chosen = next((one for one in _SHOWN_STATES if one.value == state), None)
     query = {"q": q.strip(), "state": chosen.value if chosen else ""}
-    place = Place("/releases", query, max(1, page))
+    place = Place("/releases", page, query)
     seen = await view.read(lambda session: _look(session, view.project_id, place, chosen))
     ui.html(tag("h1", words("releases.title")), sanitize=False)
     _candidates(view, seen.candidates)
@@ -60,7 +60,7 @@ async def releases(view: View, q: str = "", state: str = "", page: int = 1) -> N
     )
     num_found = seen.states.get(chosen, 0) if chosen else sum(seen.states.values())
     parts = [filters, _table(words, place, seen.releases)]
-    parts.append(pager(words, place, num_found, len(seen.releases)))
+    parts.append(pager(words, place, num_found, words("releases.title")))
     ui.html(join(parts), sanitize=False).classes("rows")
     latest = ui.html("", sanitize=False).classes("rows")
 
@@ -75,7 +75,7 @@ async def releases(view: View, q: str = "", state: str = "", page: int = 1) -> N
 
 
 def _look(session: Session, project_id: str, place: Place, state: ReleaseState | None) -> Seen:
-    text = place.query["q"]
+    text = place.asked("q")
     wanted = ReleaseFilter(text, state, project_id)
     return Seen(
         finding.candidates(session, project_id=project_id, limit=_NUM_CANDIDATES),
@@ -136,8 +136,8 @@ def _choices(words: Words, states: Mapping[ReleaseState, int]) -> list[Choice]:
 
 def _table(words: Words, place: Place, found: Sequence[Release]) -> Markup:
     if not found:
-        is_asked = any(place.query.values()) or place.page > 1
-        return tag("p", words("list.none" if is_asked else "releases.none"), class_="muted")
+        key = "releases.none" if place.is_whole else "list.none"
+        return tag("p", words(key), class_="muted")
     names = ("stack", "state", "digest", "level", "signed", "actor")
     columns = [Column(words(f"column.{name}")) for name in names]
     rows = (

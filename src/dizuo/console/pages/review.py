@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from dizuo.access.model import Role
 from dizuo.console.expected import CONFIDENCE, Expectation, Share, expect
 from dizuo.console.frame import View, console_page
+from dizuo.console.lists import Chosen, Place, Typed, narrowing, pager
 from dizuo.console.markup import EMPTY, Column, address, badge, join, link, panel, table, tag
 from dizuo.console.messages import Words, catalogue
 from dizuo.console.telling import number, when
@@ -24,7 +25,7 @@ from dizuo.datasets.opinions import Agreement
 from dizuo.datasets.samples import MACHINE, SampleFilter
 from dizuo.gates.bootstrap import wilson
 
-PAGE_SIZE = 25
+_PAGE_SIZE = 25
 _NUM_AGREEMENTS = 8
 _NUM_SUGGESTED = 50
 _SHOWN_CHARACTERS = 80
@@ -66,15 +67,15 @@ async def review(
         state={"": MACHINE.initial, "all": ""}.get(state, state),
         project_id=view.project_id,
     )
-    number_of_page = max(1, page)
+    query = {"site": wanted.site, "stack": wanted.served_as, "reason": wanted.reason}
+    place = Place("/review", page, {**query, "state": state}, _PAGE_SIZE)
     figures = await view.read(lambda session: _figures(session, wanted))
-    listed = await view.read(lambda session: _listed(session, wanted, number_of_page))
+    listed = await view.read(lambda session: _listed(session, wanted, place))
     ui.html(_head(view, wanted), sanitize=False)
     shown = ui.html("", sanitize=False).classes("rows")
     counts = figures.counts
     total = counts.get(wanted.state, 0) if wanted.state else sum(counts.values())
-    here = _Address(site.strip(), stack.strip(), reason.strip(), state)
-    ui.html(_queue(words, listed, total, here, number_of_page), sanitize=False).classes("rows")
+    ui.html(_queue(words, listed, total, place), sanitize=False).classes("rows")
 
     def show(found: Figures) -> None:
         shown.set_content(_top(view, found))
@@ -82,20 +83,6 @@ async def review(
     show(figures)
     key = f"review:{wanted.site}\n{wanted.served_as}\n{wanted.reason}"
     view.follow(key, lambda session: _figures(session, wanted), show, seconds=5.0)
-
-
-@dataclass(frozen=True, slots=True)
-class _Address:
-    """What the page's address says."""
-
-    site: str
-    stack: str
-    reason: str
-    state: str
-
-    def at(self, page: int) -> str:
-        parts = {"site": self.site, "stack": self.stack, "reason": self.reason}
-        return address("/review", **parts, state=self.state, page=page if page > 1 else 0)
 
 
 def _figures(session: Session, wanted: SampleFilter) -> Figures:
@@ -109,8 +96,8 @@ def _figures(session: Session, wanted: SampleFilter) -> Figures:
     )
 
 
-def _listed(session: Session, wanted: SampleFilter, page: int) -> Listed:
-    found = samples.queue(session, wanted, limit=PAGE_SIZE, offset=(page - 1) * PAGE_SIZE)
+def _listed(session: Session, wanted: SampleFilter, place: Place) -> Listed:
+    found = samples.queue(session, wanted, limit=place.size, offset=place.offset)
     project = wanted.project_id
     return Listed(
         found,
@@ -235,48 +222,31 @@ def _agreeing(words: Words, one: Agreement) -> Sequence[object]:
     return one.served_as, told, "–" if one.kappa is None else f"{one.kappa:.2f}"
 
 
-def _queue(words: Words, listed: Listed, total: int, here: _Address, page: int) -> Markup:
-    content = (
-        [_table(words, listed.found), _pager(words, total, here, page)]
+def _queue(words: Words, listed: Listed, total: int, place: Place) -> Markup:
+    title = words("review.queue")
+    shown = (
+        _table(words, listed.found)
         if listed.found
-        else [tag("p", words("review.nothing"), class_="muted")]
+        else tag("p", words("review.nothing"), class_="muted")
     )
-    return panel(words("review.queue"), _filters(words, listed, here), *content)
+    return panel(title, _filters(words, listed, place), shown, pager(words, place, total, title))
 
 
-def _filters(words: Words, listed: Listed, here: _Address) -> Markup:
+def _filters(words: Words, listed: Listed, place: Place) -> Markup:
     states = [("", "returned"), *((one, one) for one in STATES[1:]), ("all", "all")]
-    reasons = [("", words("review.any"))]
-    known = dict.fromkeys([*listed.reasons, *([here.reason] if here.reason else [])])
-    reasons += [(one, reason_of(words, one)) for one in known]
-    return tag(
-        "form",
-        _typed(words, "site", here.site, listed.sites),
-        _typed(words, "stack", here.stack, listed.stacks),
-        _chosen(words, "reason", here.reason, reasons),
-        _chosen(
-            words, "state", here.state, [(one, words(f"review.state_{of}")) for one, of in states]
+    reasons = [(one, reason_of(words, one)) for one in listed.reasons]
+    return narrowing(
+        words,
+        place,
+        Typed("site", words("column.site"), listed.sites),
+        Typed("stack", words("column.stack"), listed.stacks),
+        Chosen("reason", words("column.returned_because"), [("", words("review.any")), *reasons]),
+        Chosen(
+            "state",
+            words("column.state"),
+            [(one, words(f"review.state_{of}")) for one, of in states],
         ),
-        tag("button", words("review.filter"), class_="button"),
-        class_="filters",
-        method="get",
-        action="/review",
     )
-
-
-def _typed(words: Words, name: str, value: str, known: Sequence[str]) -> Markup:
-    options = [tag("option", value=one) for one in known]
-    field = tag(
-        "input", id=f"filter-{name}", name=name, value=value, list=f"known-{name}", size="16"
-    )
-    label = tag("label", words(f"column.{name}"), for_=f"filter-{name}")
-    return tag("div", label, field, tag("datalist", *options, id=f"known-{name}"))
-
-
-def _chosen(words: Words, name: str, value: str, options: Sequence[tuple[str, str]]) -> Markup:
-    shown = [tag("option", text, value=one, selected=one == value) for one, text in options]
-    label = tag("label", words(f"column.{name}"), for_=f"filter-{name}")
-    return tag("div", label, tag("select", *shown, id=f"filter-{name}", name=name))
 
 
 def _table(words: Words, found: Sequence[Sample]) -> Markup:
@@ -319,17 +289,3 @@ def reason_of(words: Words, reason: str) -> str:
     """Why a sample was returned; by its own name where a package brought it."""
     key = f"review.reason_{reason}"
     return words(key) if key in catalogue() else reason
-
-
-def _pager(words: Words, total: int, here: _Address, page: int) -> Markup:
-    last = max(1, -(-total // PAGE_SIZE))
-    first = (page - 1) * PAGE_SIZE + 1
-    told = words(
-        "review.range",
-        first=number(first),
-        last=number(min(total, page * PAGE_SIZE)),
-        total=number(total),
-    )
-    back = link(words("review.before"), here.at(page - 1), rel="prev") if page > 1 else None
-    on = link(words("review.after"), here.at(page + 1), rel="next") if page < last else None
-    return tag("nav", tag("span", told), back, on, class_="pager", aria_label=words("review.pages"))

@@ -56,7 +56,7 @@ def latest(words: Words, found: Sequence[Progress]) -> Markup:
 @console_page(_PATH, "rollouts.title", "releases")
 async def all_rollouts(view: View, page: int = 1) -> None:
     """Every rollout of the project, newest first."""
-    words, place = view.words, Place(_PATH, page=max(1, page))
+    words, place = view.words, Place(_PATH, page)
     ui.html(tag("h1", words("rollouts.title")), sanitize=False)
     shown = ui.html("", sanitize=False).classes("rows")
 
@@ -68,7 +68,7 @@ async def all_rollouts(view: View, page: int = 1) -> None:
     def show(seen: tuple[Sequence[Progress], int]) -> None:
         found, num_rollouts = seen
         rows = tag("section", listed(words, found, words("rollouts.table")), class_="panel")
-        shown.set_content(join([rows, pager(words, place, num_rollouts, len(found))]))
+        shown.set_content(join([rows, pager(words, place, num_rollouts, words("rollouts.title"))]))
 
     show(await view.read(look))
     view.follow(place.key, look, show)
@@ -91,7 +91,7 @@ async def one_rollout(
     words = view.words
     chosen = next((one for one in EntryState if one.value == state), None)
     query = {"q": q.strip(), "state": chosen.value if chosen else ""}
-    place = Place(f"{_PATH}/{rollout_id}", query, max(1, page))
+    place = Place(f"{_PATH}/{rollout_id}", page, query)
     wanted = EntryFilter(query["q"], chosen)
 
     def look(session: Session) -> Seen:
@@ -221,7 +221,7 @@ def _sites(words: Words, place: Place, seen: Seen) -> Markup:
         [
             choices(words, place, "state", [every, *found]),
             tag("section", _entries(words, seen.entries), class_="panel"),
-            pager(words, place, seen.num_found, len(seen.entries)),
+            pager(words, place, seen.num_found, words("rollouts.sites")),
         ]
     )
 

@@ -16,6 +16,7 @@ from dizuo.audit.model import AuditEntry
 from dizuo.console import hourly
 from dizuo.console.acting import Question, button, is_sure
 from dizuo.console.frame import View, console_page
+from dizuo.console.lists import log_pager
 from dizuo.console.markup import EMPTY, Column, address, facts, join, link, panel, table, tag
 from dizuo.console.messages import Words, catalogue
 from dizuo.console.standing import Freshness, directions, fault, freshness, site_state
@@ -273,25 +274,19 @@ def _written(words: Words, here: _Here, written: Written) -> Markup:
     made, entries = written.directions[:_NUM_ROWS], written.entries[:_NUM_ROWS]
     older_made = len(written.directions) > _NUM_ROWS
     older_entries = len(written.entries) > _NUM_ROWS
-    turn_made = _turn(
+    turn_made = log_pager(
         words,
-        here.turned(generation=0) if here.generation else None,
-        here.turned(generation=made[-1]["generation"]) if older_made else None,
+        words("site.directions"),
+        newest=here.turned(generation=0) if here.generation else "",
+        older=here.turned(generation=made[-1]["generation"]) if older_made else "",
     )
-    turn_entries = _turn(
+    turn_entries = log_pager(
         words,
-        here.turned(entry=0) if here.entry else None,
-        here.turned(entry=entries[-1].sequence) if older_entries else None,
+        words("site.audit"),
+        newest=here.turned(entry=0) if here.entry else "",
+        older=here.turned(entry=entries[-1].sequence) if older_entries else "",
     )
     return join([_directions(words, made, turn_made), _entries(words, entries, turn_entries)])
-
-
-def _turn(words: Words, newest: str | None, older: str | None) -> Markup:
-    ways = [
-        link(words("list.newer"), newest) if newest else None,
-        link(words("list.older"), older) if older else None,
-    ]
-    return tag("p", *(one for one in ways if one), class_="pager") if any(ways) else EMPTY
 
 
 def _directions(words: Words, made: Sequence[Mapping[str, Any]], turn: Markup) -> Markup:

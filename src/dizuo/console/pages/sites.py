@@ -57,7 +57,7 @@ class Seen:
 async def sites(view: View, q: str = "", state: str = "", page: int = 1) -> None:
     """The list of sites; `state` is a site's own word, or `offline`."""
     words = view.words
-    place = Place("/sites", {"q": q.strip(), "state": state}, max(1, page))
+    place = Place("/sites", page, {"q": q.strip(), "state": state})
     title = tag("h1", words("sites.title"))
     join_link = link(words("sites.let_join"), "/join", class_="button primary")
     head = [title, join_link if view.may(Role.ADMIN) else None]
@@ -78,9 +78,9 @@ async def sites(view: View, q: str = "", state: str = "", page: int = 1) -> None
 def _look(session: Session, view: View, place: Place) -> Seen:
     now = now_ms()
     since = online_since(view.parts.poll_seconds, now)
-    state = place.query["state"]
+    state = place.asked("state")
     wanted = SiteFilter(
-        text=place.query["q"],
+        text=place.asked("q"),
         state="" if state == _OFFLINE else state,
         seen_before_ms=since if state == _OFFLINE else None,
         project_id=view.project_id,
@@ -107,7 +107,7 @@ def _page(view: View, place: Place, seen: Seen) -> Markup:
         [
             choices(words, place, "state", _choices(words, seen.counts)),
             tag("section", _table(words, seen.sites), class_="panel"),
-            pager(words, place, seen.num_found, len(seen.sites)),
+            pager(words, place, seen.num_found, words("sites.title")),
         ]
     )
 

@@ -12,9 +12,9 @@ from dizuo.artifacts.reference import Reference
 from dizuo.console.examples import furthest_panel, worst_panel
 from dizuo.console.frame import View, console_page, error_sentence
 from dizuo.console.gate_panel import report_panel
+from dizuo.console.lists import Place, pager
 from dizuo.console.markup import EMPTY, Column, address, badge, facts, join, link, table, tag
 from dizuo.console.messages import Words
-from dizuo.console.paging import Paging, pager
 from dizuo.console.stack_diff import diff_panel
 from dizuo.console.stack_layers import layers_table, recipe_text
 from dizuo.console.stack_reading import PARENT, PREDECESSOR, Wanted, Whole, read_whole
@@ -46,7 +46,10 @@ async def stack(
 ) -> None:
     """One version of a stack."""
     reference = Reference(view.project_id, name, version)
-    wanted = Wanted(reference, against, Paging.of(sites, _SITES_PER_PAGE))
+    here = stack_address(name, version)
+    query = {"against": against}
+    sites_place = Place(here, sites, query, _SITES_PER_PAGE, turning="sites", anchor="sites")
+    wanted = Wanted(reference, against, sites_place)
     layout = view.parts.layout
     whole = await view.read(lambda session: read_whole(session, layout, wanted))
     words = view.words
@@ -228,13 +231,6 @@ def _sites(words: Words, whole: Whole, wanted: Wanted) -> Markup:
     ]
     names = ("site", "state", "served_as", "generation", "heard")
     columns = [Column(words(f"stack.column_{name}"), name == "generation") for name in names]
-    here = stack_address(whole.stack.name, whole.stack.version)
-    pages = pager(
-        words,
-        wanted.sites,
-        count,
-        lambda to: f"{address(here, against=wanted.against, sites=to)}#sites",
-        words("stack.sites"),
-    )
+    pages = pager(words, wanted.sites, count, words("stack.sites"))
     told = tag("p", num_sites(words, count), class_="muted")
     return join([told, table(columns, rows, words("stack.sites")), pages])

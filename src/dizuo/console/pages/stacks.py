@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 
 from markupsafe import Markup
@@ -13,9 +13,9 @@ from sqlalchemy.orm import Session
 from dizuo.artifacts.model import Level
 from dizuo.console.frame import View, console_page
 from dizuo.console.lineage import drawn
-from dizuo.console.markup import EMPTY, Column, address, badge, join, link, panel, table, tag
+from dizuo.console.lists import Chosen, Place, Typed, narrowing, pager
+from dizuo.console.markup import EMPTY, Column, badge, join, link, panel, table, tag
 from dizuo.console.messages import Words
-from dizuo.console.paging import Paging, pager
 from dizuo.console.stack_states import (
     States,
     gates_badge,
@@ -45,23 +45,19 @@ class Asked:
     level: str
     family: str
     base: str
-    paging: Paging
+    page: int
 
     @property
     def is_narrowed(self) -> bool:
         """Whether it asks for some stacks only, wherever they stand."""
         return bool(self.search or self.level or self.family)
 
-    def to(self, page: int) -> str:
-        """The address of a page of the same."""
-        return address(
-            "/stacks",
-            search=self.search,
-            level=self.level,
-            family=self.family,
-            base=self.base,
-            page=page if page > 1 else 0,
-        )
+    @property
+    def place(self) -> Place:
+        """Where in the list that is."""
+        query = {"search": self.search, "base": self.base}
+        query |= {"level": self.level, "family": self.family}
+        return Place("/stacks", self.page, query, _PER_PAGE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +85,7 @@ async def stacks(
     page: int = 1,
 ) -> None:
     """The lineage as a picture and as a table, one base at a time where there are many stacks."""
-    paging = Paging.of(page, _PER_PAGE)
-    asked = Asked(search.replace("\0", "").strip()[:100], level, family, base, paging)
+    asked = Asked(search.replace("\0", "").strip()[:100], level, family, base, page)
     look = partial(_look, view.project_id, asked)
     seen = await view.read(look)
     ui.html(tag("h1", view.words("nav.stacks")), sanitize=False)
@@ -121,7 +116,7 @@ def _look(project_id: str, asked: Asked, session: Session) -> Seen:
     if base == _ALL:
         base = ""
     wanted = StackFilter(asked.search, asked.level, asked.family, base, project_id)
-    found = browsing.branches(session, wanted, limit=_PER_PAGE, offset=asked.paging.offset)
+    found = browsing.branches(session, wanted, limit=_PER_PAGE, offset=asked.place.offset)
     cards = {card.digest: card for one in found for card in (one.top, *one.below)}
     names = {card.name for card in cards.values()}
     return Seen(
@@ -146,32 +141,15 @@ def _filters(words: Words, asked: Asked, seen: Seen) -> Markup:
     levels = [(one.value, words(f"level.{one}")) for one in Level]
     families = [(one, one) for one in seen.families]
     bases = [(one, one) for one in dict.fromkeys((*seen.bases, seen.base)) if one]
-    return tag(
-        "form",
-        _field(
-            words("stacks.search"),
-            "search",
-            tag("input", id="search", name="search", value=asked.search, type="search"),
-        ),
-        _choice(words, "base", [(_ALL, words("stacks.all_bases")), *bases], seen.base or _ALL),
-        _choice(words, "level", [("", words("stacks.all_levels")), *levels], asked.level),
-        _choice(words, "family", [("", words("stacks.all_families")), *families], asked.family),
-        tag("button", words("stacks.find"), class_="button"),
-        link(words("stacks.reset"), "/stacks", class_="reset"),
-        action="/stacks",
-        method="get",
-        role="search",
-        class_="filters",
+    place = asked.place
+    return narrowing(
+        words,
+        replace(place, query={**place.query, "base": seen.base or _ALL}),
+        Typed("search", words("stacks.search")),
+        Chosen("base", words("stacks.base"), [(_ALL, words("stacks.all_bases")), *bases]),
+        Chosen("level", words("stacks.level"), [("", words("stacks.all_levels")), *levels]),
+        Chosen("family", words("stacks.family"), [("", words("stacks.all_families")), *families]),
     )
-
-
-def _field(title: str, name: str, control: Markup) -> Markup:
-    return tag("div", tag("label", title, for_=name), control)
-
-
-def _choice(words: Words, name: str, options: Sequence[tuple[str, str]], chosen: str) -> Markup:
-    choices = [tag("option", title, value=key, selected=key == chosen) for key, title in options]
-    return _field(words(f"stacks.{name}"), name, tag("select", *choices, id=name, name=name))
 
 
 def _content(words: Words, asked: Asked, seen: Seen) -> Markup:
@@ -185,14 +163,14 @@ def _graph(words: Words, asked: Asked, seen: Seen) -> Markup:
     below = link(words("stacks.to_table"), "#table")
     hint = tag("p", words("stacks.graph_hint"), " ", below, class_="muted linked")
     graph = drawn(words, seen.branches, seen.states, seen.newest)
-    return panel(title, hint, graph, pager(words, asked.paging, seen.num_found, asked.to, title))
+    return panel(title, hint, graph, pager(words, asked.place, seen.num_found, title))
 
 
 def _table(words: Words, asked: Asked, seen: Seen) -> Markup:
     title = words("stacks.table")
     count = words("stacks.count", found=number(seen.num_found), all=number(seen.num_all))
     rows = [_row(words, one, seen.states) for one in seen.branches]
-    pages = pager(words, asked.paging, seen.num_found, asked.to, title)
+    pages = pager(words, asked.place, seen.num_found, title)
     counted = tag("p", count, class_="muted")
     whole = table(_columns(words), rows, title)
     return tag("section", tag("h2", title), counted, whole, pages, class_="panel", id="table")
@@ -234,20 +212,20 @@ class Versions:
 @console_page("/stacks/{name}", "nav.stacks", "stacks")
 async def versions(view: View, name: str, page: int = 1) -> None:
     """Every version of one name."""
-    paging = Paging.of(page, _PER_PAGE)
-    found = await view.read(partial(_look_at_versions, view.project_id, name, paging))
+    place = Place(f"/stacks/{name}", page, size=_PER_PAGE)
+    found = await view.read(partial(_look_at_versions, view.project_id, name, place))
     words = view.words
     ui.page_title(f"{name} · dizuo")
     trail = tag("p", link(words("nav.stacks"), "/stacks"), " / ", name, class_="trail muted")
     count = words("stacks.num_versions", count=number(found.num_versions))
     rows = [
-        _version_row(words, card, found.states, is_newest=paging.number == 1 and index == 0)
+        _version_row(words, card, found.states, is_newest=place.page == 1 and index == 0)
         for index, card in enumerate(found.cards)
     ]
     names = ("stack", "level", "sites", "released", "gates", "adds", "whole", "made", "run")
     numbers = ("sites", "adds", "whole")
     columns = [Column(words(f"column.{one}"), one in numbers) for one in names]
-    pages = pager(words, paging, found.num_versions, partial(_page_of, name), name)
+    pages = pager(words, place, found.num_versions, name)
     head = join([trail, tag("h1", name)])
     listed = panel(
         words("stacks.versions"),
@@ -258,16 +236,12 @@ async def versions(view: View, name: str, page: int = 1) -> None:
     ui.html(join([head, listed]), sanitize=False).classes("rows")
 
 
-def _page_of(name: str, page: int) -> str:
-    return address(f"/stacks/{name}", page=page)
-
-
-def _look_at_versions(project_id: str, name: str, paging: Paging, session: Session) -> Versions:
+def _look_at_versions(project_id: str, name: str, place: Place, session: Session) -> Versions:
     num_versions = browsing.count_versions(session, name, project_id=project_id)
     if not num_versions:
         raise StackNotFound(f"There is no stack {name[:80]!r}.")
     cards = browsing.versions(
-        session, name, limit=paging.size, offset=paging.offset, project_id=project_id
+        session, name, limit=place.size, offset=place.offset, project_id=project_id
     )
     states = states_of(session, project_id, [card.digest for card in cards])
     return Versions(num_versions, tuple(cards), states)
