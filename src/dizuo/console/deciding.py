@@ -6,24 +6,12 @@ from nicegui import ui
 from sqlalchemy.orm import Session
 
 from dizuo.access.model import Principal, Role
-from dizuo.console.acting import Act, Question, button, is_sure
+from dizuo.console.buttons import Act, Question, button, is_sure
 from dizuo.console.frame import View, error_sentence
 from dizuo.console.markup import tag
 from dizuo.improvements import service as improvements
 from dizuo.improvements.errors import ImprovementRefused
 from dizuo.improvements.model import IMPROVEMENT_MACHINE, Improvement
-
-
-def lasting(view: View, act: Act) -> Act:
-    """An event's handler as `view.doing` makes it, that goes on even where the button that began it
-    is drawn anew meanwhile."""
-    handled = view.doing(act)
-
-    async def going_on() -> None:
-        with view.client:
-            await handled()
-
-    return going_on
 
 
 class Deciding:
@@ -43,7 +31,7 @@ class Deciding:
             )
             with ui.element("div").classes("buttons"):
                 button(view.words("ask.cancel"), self._close)
-                button(view.words("deciding.reject"), lasting(view, self._reject), "danger")
+                button(view.words("deciding.reject"), view.doing(self._reject), "danger")
 
     def buttons(self, improvement: Improvement) -> None:
         """Draw what this person may do about an improvement that waits; for others, who may."""
@@ -73,7 +61,7 @@ class Deciding:
                 await self._decide(improvement, approve=True)
                 view.done(words("deciding.approved", name=name))
 
-        return lasting(view, approve)
+        return view.doing(approve)
 
     def _asking(self, improvement: Improvement) -> Act:
         """Ask for the reason; what was typed about the same one and not sent is still there."""

@@ -137,16 +137,18 @@ class View:
 
     def doing(self, act: Callable[P, Awaitable[None]]) -> Callable[P, Awaitable[None]]:
         """An event's handler that tells on the page what was refused; whose session has ended is
-        sent to sign in, and comes back to this page."""
+        sent to sign in, and comes back to this page. It goes on even where the button that began it
+        is drawn anew meanwhile."""
 
         @wraps(act)
         async def handled(*args: P.args, **kwargs: P.kwargs) -> None:
-            try:
-                await act(*args, **kwargs)
-            except SessionEnded:
-                self.client.open(sign_in_address(self.client.request))
-            except DizuoError as error:
-                self.tell(error)
+            with self.client:
+                try:
+                    await act(*args, **kwargs)
+                except SessionEnded:
+                    self.client.open(sign_in_address(self.client.request))
+                except DizuoError as error:
+                    self.tell(error)
 
         return handled
 

@@ -10,8 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from dizuo.audit import service as audit
 from dizuo.audit.model import AuditVerdict
-from dizuo.console.acting import button, text_field
-from dizuo.console.deciding import lasting
+from dizuo.console.buttons import button, text_field
 from dizuo.console.frame import View
 from dizuo.console.markup import facts, join, tag
 from dizuo.console.messages import Words
@@ -30,9 +29,7 @@ class Proving:
             ui.html(said, sanitize=False)
             with ui.element("div").classes("filters"):
                 self._head = text_field(words("proving.head"), hint=words("proving.head_hint"))
-                self._button = button(
-                    words("proving.verify"), lasting(view, self._verify), "primary"
-                )
+                self._button = button(words("proving.verify"), view.doing(self._verify), "primary")
             self._shown = ui.html("", sanitize=False).props('role="status"')
 
     async def _verify(self) -> None:

@@ -10,8 +10,8 @@ from nicegui import ui
 from sqlalchemy.orm import Session
 
 from dizuo.access.model import Principal, Role
-from dizuo.console.acting import Question, is_sure
-from dizuo.console.deciding import Deciding, lasting
+from dizuo.console.buttons import Question, is_sure
+from dizuo.console.deciding import Deciding
 from dizuo.console.evidence import Evidence, evidence_of
 from dizuo.console.frame import View, console_page
 from dizuo.console.lists import Place, log_pager, pager
@@ -243,7 +243,7 @@ class _PolicySwitch:
             self._said = ui.html("", sanitize=False)
             if view.may(Role.ADMIN):
                 self._switch = ui.switch(
-                    view.words("policy.switch"), on_change=lasting(view, self._change)
+                    view.words("policy.switch"), on_change=view.doing(self._change)
                 )
 
     def show(self, policy: Policy) -> None:

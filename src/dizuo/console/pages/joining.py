@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.orm import Session
 
 from dizuo.access.model import Principal, Role
-from dizuo.console.acting import button, text_field
+from dizuo.console.buttons import button, text_field
 from dizuo.console.frame import View, console_page
 from dizuo.console.markup import tag
 from dizuo.edge.wire import NameText

@@ -14,8 +14,7 @@ from dizuo.access import accounts, people
 from dizuo.access.model import Account, Principal, Role
 from dizuo.access.passwords import PasswordRefused, hashed
 from dizuo.access.people import OpenSession
-from dizuo.console.acting import Act, Question, button, is_sure
-from dizuo.console.deciding import lasting
+from dizuo.console.buttons import Act, Question, button, is_sure
 from dizuo.console.frame import View, console_page, error_sentence
 from dizuo.console.markup import Column, address, facts, join, link, panel, table, tag
 from dizuo.console.messages import Words
@@ -102,7 +101,7 @@ class _Acting:
             ui.html(tag("h2", words("people.change_role")), sanitize=False)
             with ui.element("div").classes("form"):
                 self._role = role_choice(words, self._seen.account.role)
-                button(words("people.change_role"), lasting(self._view, self._set_role))
+                button(words("people.change_role"), self._view.doing(self._set_role))
 
     def _draw_password(self) -> None:
         words = self._view.words
@@ -110,7 +109,7 @@ class _Acting:
             ui.html(tag("h2", words("people.new_password")), sanitize=False)
             with ui.element("div").classes("form"):
                 self._password = password_field(words)
-                button(words("people.set_password"), lasting(self._view, self._set_password))
+                button(words("people.set_password"), self._view.doing(self._set_password))
 
     def _draw_entry(self) -> None:
         words, account = self._view.words, self._seen.account
@@ -168,7 +167,7 @@ class _Acting:
         async def let() -> None:
             await self._change(asked, change)
 
-        return lasting(self._view, let)
+        return self._view.doing(let)
 
     def _also_self(self, means: str) -> str:
         """What something means, and that it is one's own account where it is."""

@@ -12,8 +12,7 @@ from dizuo.access.accounts import AccountExists
 from dizuo.access.model import Account, Principal, Role
 from dizuo.access.passwords import HashedPassword, PasswordRefused, hashed
 from dizuo.access.people import PeoplePage, Presence
-from dizuo.console.acting import button, text_field
-from dizuo.console.deciding import lasting
+from dizuo.console.buttons import button, text_field
 from dizuo.console.frame import View, console_page, error_sentence
 from dizuo.console.lists import Place, pager
 from dizuo.console.lists import search as search_form
@@ -124,7 +123,7 @@ class _Form:
                 self._role = role_choice(words, Role.READER)
                 self._password = password_field(words)
                 with ui.element("div").classes("buttons"):
-                    button(words("people.create"), lasting(view, self._create), "primary")
+                    button(words("people.create"), view.doing(self._create), "primary")
 
     async def _create(self) -> None:
         view, name = self._view, self._name.value.strip()

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.orm import Session
 
 from dizuo.access.model import Principal, Role
-from dizuo.console.acting import Act, Question, button, is_sure, text_field
+from dizuo.console.buttons import Act, Question, button, is_sure, text_field
 from dizuo.console.frame import View, console_page
 from dizuo.console.markup import tag
 from dizuo.console.telling import number

@@ -10,7 +10,7 @@ from nicegui import ui
 from sqlalchemy.orm import Session
 
 from dizuo.access.model import Principal, Role
-from dizuo.console.acting import Question, button, is_sure
+from dizuo.console.buttons import Question, button, is_sure
 from dizuo.console.frame import View, console_page
 from dizuo.console.lists import PAGE_SIZE, Choice, Place, choices, pager, search
 from dizuo.console.markup import Column, facts, join, link, panel, table, tag

@@ -9,10 +9,10 @@ from nicegui import ui
 from sqlalchemy.orm import Session
 
 from dizuo.access.model import Principal, Role
+from dizuo.console.buttons import Act, Question, button, is_sure
 from dizuo.console.frame import View, console_page
 from dizuo.console.markup import EMPTY, join, link, panel, tag
 from dizuo.console.messages import Words
-from dizuo.console.pressing import Act, asking, button
 from dizuo.console.recipe_markup import listing
 from dizuo.console.run_curves import CurveBoard
 from dizuo.console.run_parts import (
@@ -59,7 +59,7 @@ class _RunPage:
         self._drawn: dict[ui.html, Markup] = {}
         with ui.element("div").classes("head"):
             self._head = ui.html("", sanitize=False)
-            self._actions = ui.element("div").classes("pager")
+            self._actions = ui.element("div").classes("buttons")
         self._result = ui.html("", sanitize=False).classes("rows")
         self._told = ui.html("", sanitize=False).classes("grid")
         with ui.element("section").classes("panel") as self._curves:
@@ -106,9 +106,7 @@ class _RunPage:
             return
         with self._actions:
             if offered[0]:
-                question = words("run.cancel_sure", run=run_title(words, run))
-                answers = (words("run.cancel_yes"), words("run.cancel_no"))
-                asking(words("run.cancel"), question, answers, view.doing(self._cancel(run)))
+                button(words("run.cancel"), view.doing(self._cancel(run)), "danger")
             if can_measure:
                 button(words("run.measure"), view.doing(self._measure(str(made))))
             if recipe_of(run):
@@ -116,15 +114,24 @@ class _RunPage:
                 ui.html(again, sanitize=False)
 
     def _cancel(self, run: Run) -> Act:
-        view = self._view
+        view, words = self._view, self._view.words
+        question = Question(
+            words("run.cancel_title", run=run_title(words, run)),
+            words("run.cancel_means"),
+            words("run.cancel_yes"),
+            words("run.cancel_no"),
+            is_dangerous=True,
+        )
 
         def cancel(session: Session, principal: Principal) -> Run:
             return service.cancel(session, run.id, principal.actor, project_id=principal.project_id)
 
         async def act() -> None:
+            if not await is_sure(view, question):
+                return
             await view.act(Role.BUILDER, cancel)
             view.parts.supervisor.wake()
-            view.done(view.words("run.cancel_asked"))
+            view.done(words("run.cancel_asked"))
 
         return act
 

@@ -74,9 +74,7 @@ def _filters(words: Words, place: Place, kinds: Sequence[str]) -> Markup:
         words,
         place,
         Typed("q", words("runs.search")),
-        Chosen(
-            "kind", words("column.kind"), [every, *known]
-        ),
+        Chosen("kind", words("column.kind"), [every, *known]),
         Chosen("state", words("column.state"), [every, *states]),
     )
 

@@ -14,7 +14,7 @@ from dizuo.access.model import Principal, Role
 from dizuo.audit import store as audit
 from dizuo.audit.model import AuditEntry
 from dizuo.console import hourly
-from dizuo.console.acting import Question, button, is_sure
+from dizuo.console.buttons import Question, button, is_sure
 from dizuo.console.frame import View, console_page
 from dizuo.console.lists import log_pager
 from dizuo.console.markup import EMPTY, Column, address, facts, join, link, panel, table, tag

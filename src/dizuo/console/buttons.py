@@ -1,4 +1,5 @@
-"""Where something happens on a page: buttons, and questions before what cannot be undone."""
+"""Where something happens on a page: buttons, fields for one line, and questions before what cannot
+be undone."""
 
 from __future__ import annotations
 
@@ -31,28 +32,34 @@ def text_field(label: str, value: str = "", hint: str = "") -> ui.input:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked before something is done, what that means, and the button that does it."""
+    """What is asked before something is done, what that means, and the buttons that do it or do
+    not; an empty `no` is the word for going back that every page has."""
 
     title: str
     meaning: str
     yes: str
+    no: str = ""
     is_dangerous: bool = False
 
 
 async def is_sure(view: View, question: Question) -> bool:
-    """Ask; whoever closes the question or the page has said no."""
+    """Ask; whoever closes the question or the page has said no. The keyboard begins at no, and goes
+    back to where it was."""
     with ui.dialog() as dialog, ui.element("div").classes("asked"):
         dialog.props["aria-label"] = question.title
         said = [tag("h2", question.title), tag("p", question.meaning)]
         ui.html(join(said), sanitize=False).classes("rows")
         with ui.element("div").classes("buttons"):
-            _answer(dialog, view.words("ask.cancel"), False)
+            no = _answer(dialog, question.no or view.words("ask.cancel"), False)
+            no.props("data-autofocus")
             _answer(dialog, question.yes, True, "danger" if question.is_dangerous else "primary")
     answer = await dialog
     dialog.clear()
     return bool(answer)
 
 
-def _answer(dialog: ui.dialog, text: str, value: bool, kind: str = "") -> None:
-    made = ui.button(text, on_click=lambda: dialog.submit(value), color=None)
-    made.props("no-caps unelevated").classes(f"button {kind}".strip())
+def _answer(dialog: ui.dialog, text: str, value: bool, kind: str = "") -> ui.button:
+    async def answer() -> None:
+        dialog.submit(value)
+
+    return button(text, answer, kind)
