@@ -17,19 +17,19 @@ from nicegui import ui
 from starlette.staticfiles import StaticFiles
 
 from dizuo.console import (
+    data_pictures,
     import_work,
-    pictures,
     preferences,
-    row_pictures,
     sample_pictures,
     signing_in,
+    stack_pictures,
 )
 from dizuo.console.gate import Gate
 from dizuo.console.live import Feeds
 from dizuo.console.parts import Parts
+from dizuo.console.pictures import SmallPictures
 from dizuo.console.plain import told
 from dizuo.console.presence import Presence
-from dizuo.console.row_pictures import SmallPictures
 from dizuo.console.work import Works
 
 _STATIC = Path(__file__).parent / "static"
@@ -95,9 +95,9 @@ def _console() -> FastAPI:
     console = FastAPI(title="dizuo console", docs_url=None, redoc_url=None, openapi_url=None)
     console.include_router(signing_in.router)
     console.include_router(preferences.router)
-    console.include_router(row_pictures.router)
+    console.include_router(data_pictures.router)
     console.include_router(import_work.router)
-    console.include_router(pictures.router)
+    console.include_router(stack_pictures.router)
     console.include_router(sample_pictures.router)
     console.mount("/console/static", StaticFiles(directory=_STATIC))
     pages.add_exception_handler(404, _no_page)

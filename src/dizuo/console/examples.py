@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from dizuo.console.gate_panel import fidelity_text
 from dizuo.console.markup import EMPTY, Column, join, link, table, tag
 from dizuo.console.messages import Words
+from dizuo.console.pictures import picture_type
 from dizuo.core.errors import DizuoError
 from dizuo.datasets import service as datasets
 from dizuo.datasets.model import ANSWER_COLUMNS, StoredRow
@@ -22,7 +23,6 @@ from dizuo.gates.report import GateReport, RuleResult, WorstExample
 
 NUM_SHOWN = 8
 MAX_CHARACTERS = 600
-_SIGNATURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +77,6 @@ def rows_of(
     if ref.project != project_id:
         return {}
     return read_chosen(datasets.find(session, ref).pin, digests)
-
-
-def picture_type(value: Any) -> str | None:
-    """The media type of a picture's bytes; None for anything else."""
-    if not isinstance(value, bytes):
-        return None
-    return next((kind for start, kind in _SIGNATURES.items() if value.startswith(start)), None)
 
 
 def worst_panel(words: Words, address: str, groups: Sequence[Group]) -> Markup:

@@ -16,8 +16,8 @@ from dizuo.access.model import Principal, Role
 from dizuo.console.frame import error_sentence
 from dizuo.console.import_wish import IMPORT, Wish, draft, faults
 from dizuo.console.parts import Parts
-from dizuo.console.row_pictures import picture_answer, picture_type, small_picture
-from dizuo.console.visit import CURRENT
+from dizuo.console.pictures import picture_answer, picture_type, small_picture
+from dizuo.console.visit import CURRENT, signed_in
 from dizuo.console.work import Work, Works
 from dizuo.core.errors import DizuoError
 from dizuo.datasets import rehearsing, service, uploads
@@ -85,10 +85,9 @@ def _caller() -> Principal:
     Raises:
         RoleMissing: they may not.
     """
-    person = CURRENT.get().person
-    assert person is not None, "the gate lets nobody else in"
-    person.principal.require(Role.BUILDER)
-    return person.principal
+    principal = signed_in().principal
+    principal.require(Role.BUILDER)
+    return principal
 
 
 @router.put(f"{IMPORT}/upload", max_body_size=_UNLIMITED)
@@ -179,5 +178,5 @@ async def picture(request: Request, work: str, index: int) -> Response:
     found = works.find(_caller().project_id, work)
     result = found.standing.result if found else None
     if not isinstance(result, Preview) or not 0 <= index < len(result.pictures):
-        return picture_answer(None, None)
-    return picture_answer(result.pictures[index], "image/png")
+        return picture_answer(None)
+    return picture_answer(result.pictures[index])

@@ -13,11 +13,12 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from dizuo.console.data_marks import crumbs, how_made
+from dizuo.console.data_pictures import address_of
 from dizuo.console.frame import View, console_page, error_sentence
 from dizuo.console.lists import MAX_TYPED, Place, pager, search
 from dizuo.console.markup import EMPTY, Column, facts, join, link, panel, table, tag
 from dizuo.console.messages import Words
-from dizuo.console.row_pictures import address_of, picture_type
+from dizuo.console.pictures import picture_type
 from dizuo.console.telling import number, when
 from dizuo.console.values import shown
 from dizuo.console.work import Standing

@@ -21,7 +21,7 @@ from dizuo.console.frame import View, console_page, error_sentence
 from dizuo.console.jsonform import Form
 from dizuo.console.markup import EMPTY, address, badge, facts, join, link, tag
 from dizuo.console.pages.review import reason_of, short
-from dizuo.console.sample_pictures import kind_of
+from dizuo.console.pictures import picture_type
 from dizuo.console.telling import number
 from dizuo.core.errors import Conflict, InvalidInput
 from dizuo.datasets import desk, opinions, samples
@@ -299,7 +299,7 @@ def _progress(place: _Place) -> Markup:
 
 def _desk(place: _Place, before: Before) -> Markup:
     words, sample = place.view.words, before.held.sample
-    has_picture = before.row is not None and kind_of(before.row.get("image")) is not None
+    has_picture = before.row is not None and picture_type(before.row.get("image")) is not None
     picture = f"/review/samples/{sample.id}/image" if has_picture else None
     seen = tag(
         "section",

@@ -9,7 +9,13 @@ from PIL import Image
 from tests.datasets.scene import png
 
 from dizuo.console.messages import Language, Words
-from dizuo.console.row_pictures import SIDE, SmallPictures, picture_type, small_picture
+from dizuo.console.pictures import (
+    SIDE,
+    SmallPictures,
+    picture_answer,
+    picture_type,
+    small_picture,
+)
 from dizuo.console.values import shown
 
 WORDS = Words(Language.ENGLISH)
@@ -54,6 +60,20 @@ def test_broken_ones_have_no_small_one(data: bytes) -> None:
 
 def test_one_of_too_many_pixels_is_not_unpacked() -> None:
     assert small_picture(picture("PNG", (8001, 8001), "1")) is None
+
+
+def test_a_browser_gets_a_picture_by_its_kind_and_keeps_it_to_itself() -> None:
+    data = picture("WEBP")
+    answer = picture_answer(data)
+    assert (answer.status_code, answer.media_type, answer.body) == (200, "image/webp", data)
+    assert answer.headers["cache-control"].startswith("private, max-age=")
+
+
+@pytest.mark.parametrize("value", [None, "text", b"<svg/>", b"", 7])
+def test_a_browser_is_given_nothing_but_pictures(value: object) -> None:
+    answer = picture_answer(value)
+    assert (answer.status_code, answer.media_type) == (404, "text/plain")
+    assert "cache-control" not in answer.headers
 
 
 def test_only_the_last_small_pictures_are_kept() -> None:
