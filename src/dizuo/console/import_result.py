@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 from urllib.parse import urlencode
 
@@ -176,7 +175,7 @@ def _stop(words: Words, work: Work, wish: Wish) -> Markup:
     return tag(
         "form",
         tag("input", type="hidden", name="work", value=work.id),
-        tag("input", type="hidden", name="back", value=urlencode(asdict(wish))),
+        tag("input", type="hidden", name="back", value=urlencode(wish.fields)),
         tag("button", words("data.stop"), class_="button danger"),
         tag("p", words("data.may_leave"), class_="muted"),
         method="post",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
+from pydantic import AfterValidator, BaseModel, ConfigDict
 from sqlalchemy.orm import Session
 
 from dizuo.console.markup import address
@@ -25,29 +26,40 @@ from dizuo.families import registry
 IMPORT = "/data/import"
 MAX_PERCENT = 90
 _MAX_TYPED = 200
+Typed = Annotated[str, AfterValidator(lambda text: text.strip()[:_MAX_TYPED])]
+"""What somebody typed: nobody types more than that."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """The fields as they were typed, so that nothing is lost; `upload` is a digest, `file` what
-    the sender called it, `holdout` a percentage, or empty for what the dataset has."""
+class Wish(BaseModel):
+    """The fields as they were typed, by a form or in an address, so that nothing is lost; `upload`
+    is a digest, `file` what the sender called it, `holdout` a percentage, or empty for what the
+    dataset has."""
 
-    upload: str = ""
-    file: str = ""
-    name: str = ""
-    format: str = ""
-    family: str = ""
-    mode: str = Mode.APPEND.value
-    holdout: str = ""
+    model_config = ConfigDict(frozen=True)
 
-    @classmethod
-    def of(cls, **fields: str) -> Wish:
-        """The wish of an address or a form; no field is longer than a person types."""
-        return cls(**{name: value.strip()[:_MAX_TYPED] for name, value in fields.items()})
+    upload: Typed = ""
+    file: Typed = ""
+    name: Typed = ""
+    format: Typed = ""
+    family: Typed = ""
+    mode: Typed = Mode.APPEND.value
+    holdout: Typed = ""
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """Every field by its name."""
+        return {name: getattr(self, name) for name in Wish.model_fields}
 
     def address(self, **more: object) -> str:
         """Where this wish is shown again."""
-        return address(IMPORT, **asdict(self), **more)
+        return address(IMPORT, **self.fields, **more)
+
+
+class ShownWish(Wish):
+    """A wish on its page: whether somebody sent the form, and which work is under way for it."""
+
+    checked: str = ""
+    work: str = ""
 
 
 def filled(wish: Wish, session: Session, path: Path, project_id: str) -> Wish:
@@ -59,7 +71,7 @@ def filled(wish: Wish, session: Session, path: Path, project_id: str) -> Wish:
         family = likely_family(path, Format(form))
     if not family:
         family = min(registry.family_packages(), default="")
-    return replace(wish, name=name, format=str(form), family=family)
+    return wish.model_copy(update={"name": name, "format": str(form), "family": family})
 
 
 def _name_of(file: str) -> str:

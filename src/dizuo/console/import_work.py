@@ -29,7 +29,6 @@ from dizuo.datasets.rehearsing import Rehearsal
 router = APIRouter()
 _UNLIMITED = 1 << 62
 """Uploads count their own bytes."""
-Fields = Annotated[str, Form(max_length=2000)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,29 +106,10 @@ async def upload(request: Request) -> Response:
 
 
 @router.post(f"{IMPORT}/add")
-async def add(
-    request: Request,
-    *,
-    upload: Fields = "",
-    file: Fields = "",
-    name: Fields = "",
-    format: Fields = "",
-    family: Fields = "",
-    mode: Fields = "",
-    holdout: Fields = "",
-) -> Response:
+async def add(request: Request, wish: Annotated[Wish, Form()]) -> Response:
     """Begin to add the rows of an upload, and show how it goes; with a fault, the form again."""
     parts: Parts = request.app.state.parts
     works = cast(Works, request.app.state.works)
-    wish = Wish.of(
-        upload=upload,
-        file=file,
-        name=name,
-        format=format,
-        family=family,
-        mode=mode,
-        holdout=holdout,
-    )
     try:
         caller = _caller()
         source = uploads.upload_path(parts.home, wish.upload)
@@ -162,7 +142,11 @@ def _draft(parts: Parts, wish: Wish, caller: Principal) -> Draft | None:
 
 
 @router.post(f"{IMPORT}/stop")
-async def stop(request: Request, work: Fields = "", back: Fields = "") -> Response:
+async def stop(
+    request: Request,
+    work: Annotated[str, Form(max_length=64)] = "",
+    back: Annotated[str, Form(max_length=20_000)] = "",
+) -> Response:
     """Stop an import that is still being read."""
     works = cast(Works, request.app.state.works)
     found = works.find(_caller().project_id, work)

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
+from fastapi import Query
 from nicegui import ui
 from sqlalchemy.orm import Session
 
@@ -15,7 +17,7 @@ from dizuo.console.data_marks import crumbs
 from dizuo.console.frame import View, console_page
 from dizuo.console.import_form import form
 from dizuo.console.import_result import adding, previewed
-from dizuo.console.import_wish import IMPORT, Wish, draft, faults, filled
+from dizuo.console.import_wish import IMPORT, ShownWish, Wish, draft, faults, filled
 from dizuo.console.import_work import look
 from dizuo.console.markup import EMPTY, join, tag
 from dizuo.console.work import Standing, Work
@@ -27,40 +29,18 @@ _ENDINGS = ".jsonl,.ndjson,.csv,.parquet,.zip,.tar,.tgz,.tar.gz,.tar.bz2,.tar.xz
 
 
 @console_page(IMPORT, "data.import", "data")
-async def data_import(
-    view: View,
-    *,
-    upload: str = "",
-    file: str = "",
-    name: str = "",
-    format: str = "",
-    family: str = "",
-    mode: str = "append",
-    holdout: str = "",
-    checked: str = "",
-    work: str = "",
-) -> None:
+async def data_import(view: View, wish: Annotated[ShownWish, Query()]) -> None:
     """The three steps, each with an address."""
-    if not view.may(Role.BUILDER):
-        view.person.principal.require(Role.BUILDER)
-    wish = Wish.of(
-        upload=upload,
-        file=file,
-        name=name,
-        format=format,
-        family=family,
-        mode=mode,
-        holdout=holdout,
-    )
+    view.person.principal.require(Role.BUILDER)
     head = [crumbs(view.words), tag("h1", view.words("data.import"))]
     ui.html(join(head), sanitize=False).classes("rows")
-    known = view.works.find(view.project_id, work) if work else None
+    known = view.works.find(view.project_id, wish.work) if wish.work else None
     if known is not None:
         await _adding(view, known, wish)
     elif not wish.upload:
         _choose_file(view, wish)
     else:
-        await _look(view, wish, is_checked=bool(checked), is_lost=bool(work))
+        await _look(view, wish, is_checked=bool(wish.checked), is_lost=bool(wish.work))
 
 
 def _choose_file(view: View, wish: Wish) -> None:
