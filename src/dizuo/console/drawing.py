@@ -13,10 +13,11 @@ from dizuo.console import jsonform
 from dizuo.console.entries import LABEL, Entry, Faults
 from dizuo.console.jsonform import COUNT, Form, Kind, Part
 from dizuo.console.markup import EMPTY, join, tag
-from dizuo.console.messages import Words
+from dizuo.console.messages import Words, catalogue
 from dizuo.core.digests import canonical_json
 
 NUM_KEYS = 9
+_SHOWN_CHARACTERS = 80
 
 
 def sample_of(words: Words, row: Mapping[str, Any] | None, picture: str | None) -> Markup:
@@ -59,6 +60,18 @@ def answer_of(value: Any) -> Markup:
     if isinstance(value, str | int | float):
         return tag("span", str(value), class_="answer")
     return tag("pre", _json(value), tabindex="0")
+
+
+def short(answer: Any) -> str:
+    """An answer in one line that is not too long."""
+    text = answer if isinstance(answer, str) else canonical_json(answer).decode()
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 1]}…"
+
+
+def reason_of(words: Words, reason: str) -> str:
+    """Why a sample was returned; by its own name where a package brought it."""
+    key = f"review.reason_{reason}"
+    return words(key) if key in catalogue() else reason
 
 
 def fields_of(words: Words, entry: Entry) -> Markup:

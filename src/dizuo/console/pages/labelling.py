@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from markupsafe import Markup
 from nicegui import ui
 from nicegui.events import GenericEventArguments
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from dizuo.access.model import Principal, Role
-from dizuo.console import drawing, jsonform
-from dizuo.console.asked import Asked, asked_of
+from dizuo.console import jsonform
+from dizuo.console.asked import asked_of
+from dizuo.console.drawing import short
 from dizuo.console.entries import LABEL, Asking, Entry, entry_for, read_entry
 from dizuo.console.frame import View, console_page, error_sentence
 from dizuo.console.jsonform import Form
-from dizuo.console.markup import EMPTY, address, badge, facts, join, link, tag
-from dizuo.console.pages.review import reason_of, short
-from dizuo.console.pictures import picture_type
-from dizuo.console.telling import number
+from dizuo.console.markup import address, link, tag
+from dizuo.console.review_desk import Before, Desk, desk_of
 from dizuo.core.errors import Conflict, InvalidInput
 from dizuo.datasets import desk, opinions, samples
 from dizuo.datasets.desk import Held, Look, Reviewer
@@ -31,18 +29,6 @@ from dizuo.datasets.samples import MACHINE, SampleFilter
 
 _RENEW_SECONDS = 60.0
 _SETTLE = "settle"
-_KEYS = {"skip": "KeyS", "unusable": "KeyU", "undo": "KeyZ", "raw": "KeyJ"}
-"""Pressed with Alt; the values are those of `KeyboardEvent.code`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Before:
-    """What is before somebody: a sample with its input, and what its answers look like. `row` is
-    None where the content is gone."""
-
-    held: Held
-    row: Mapping[str, Any] | None
-    asked: Asked
 
 
 @console_page("/review/label", "desk.title", "review")
@@ -79,6 +65,17 @@ class _Place:
     num_done: int = 0
     num_waiting: int = 0
     num_drawn: int = 0
+
+    @property
+    def _desk(self) -> Desk:
+        return Desk(
+            self.before,
+            self.entry,
+            is_settling=self.role is Role.RELEASER,
+            num_done=self.num_done,
+            num_waiting=self.num_waiting,
+            num_drawn=self.num_drawn,
+        )
 
     @property
     def looks(self) -> Sequence[Look]:
@@ -125,8 +122,7 @@ class _Place:
     def draw(self) -> None:
         """Draw what there is."""
         self.num_drawn += 1
-        content = _nothing(self) if self.before is None else _desk(self, self.before)
-        self.shown.set_content(content)
+        self.shown.set_content(desk_of(self.view.words, self._desk))
 
     async def hear(self, event: GenericEventArguments) -> None:
         """Do what a key or a button of the page asks for, if it is about what is shown now."""
@@ -274,145 +270,3 @@ def _to_begin_with(held: Held) -> Any:
     if held.look is not Look.THIRD:
         return held.sample.answer
     return next((one for one in held.said if isinstance(one, dict | list)), "")
-
-
-def _nothing(place: _Place) -> Markup:
-    words = place.view.words
-    back = link(words("desk.back"), "/review", data_focus=True)
-    undo = _button(place, "undo", "button") if place.role is not Role.RELEASER else EMPTY
-    return tag(
-        "section",
-        tag("p", words("desk.nothing")),
-        _progress(place),
-        tag("div", back, undo, class_="pager"),
-        id="desk",
-        class_="panel",
-        data_drawn=str(place.num_drawn),
-        data_token="",
-    )
-
-
-def _progress(place: _Place) -> Markup:
-    told = {"count": number(place.num_done), "waiting": number(place.num_waiting)}
-    return tag("p", place.view.words("desk.done_here", **told), class_="muted")
-
-
-def _desk(place: _Place, before: Before) -> Markup:
-    words, sample = place.view.words, before.held.sample
-    has_picture = before.row is not None and picture_type(before.row.get("image")) is not None
-    picture = f"/review/samples/{sample.id}/image" if has_picture else None
-    seen = tag(
-        "section",
-        tag("h2", words("desk.sample")),
-        drawing.sample_of(words, before.row, picture),
-        class_="panel seen",
-    )
-    given = tag(
-        "section",
-        tag("h2", words("column.answer")),
-        _answer(place, before),
-        drawing.fields_of(words, place.entry),
-        _buttons(place),
-        _progress(place),
-        class_="panel given",
-    )
-    return tag(
-        "div",
-        tag("div", seen, given, class_="desk"),
-        _keys(place),
-        id="desk",
-        class_="rows",
-        data_drawn=str(place.num_drawn),
-        data_token=before.held.token,
-    )
-
-
-def _answer(place: _Place, before: Before) -> Markup:
-    words, sample = place.view.words, before.held.sample
-    sure = words("desk.sure", share=f"{sample.confidence:.0%}")
-    tone = "good" if sample.confidence >= 0.9 else "warn" if sample.confidence >= 0.5 else "bad"
-    head = tag("div", drawing.answer_of(sample.answer), badge(sure, tone), class_="model-answer")
-    unfit = _unfit(before)
-    about = facts(
-        [
-            (words("column.returned_because"), reason_of(words, sample.reason)),
-            (words("column.site"), sample.site),
-            (words("column.stack"), sample.served_as),
-        ]
-    )
-    said = [
-        tag("li", words("desk.unusable") if one is None else drawing.answer_of(one))
-        for one in before.held.said
-    ]
-    return join(
-        [
-            head,
-            about,
-            tag("p", words("desk.answer_unfit"), class_="notice") if unfit else None,
-            join([tag("h3", words("desk.said")), tag("ul", *said)]) if said else None,
-        ]
-    )
-
-
-def _unfit(before: Before) -> bool:
-    schema = before.asked.schema
-    return schema is not None and bool(jsonform.fault_of(before.held.sample.answer, schema))
-
-
-def _buttons(place: _Place) -> Markup:
-    save = tag(
-        "button",
-        place.view.words("desk.save"),
-        tag("kbd", "Enter", aria_hidden="true"),
-        type="button",
-        class_="button primary",
-        data_do="save",
-    )
-    others = [_button(place, one, "button") for one in _shortcuts(place)]
-    return tag("div", save, *others, class_="actions")
-
-
-def _shortcuts(place: _Place) -> list[str]:
-    found = ["skip", "unusable"]
-    if place.role is not Role.RELEASER:
-        found.append("undo")
-    if place.entry.form is not None and place.entry.form.schema:
-        found.append("raw")
-    return found
-
-
-def _button(place: _Place, do: str, kind: str) -> Markup:
-    words, code = place.view.words, _KEYS[do]
-    return tag(
-        "button",
-        _name(place, do),
-        tag("kbd", f"Alt {code[-1]}", aria_hidden="true"),
-        type="button",
-        class_=kind,
-        data_do=do,
-        data_key=code,
-        aria_keyshortcuts=f"Alt+{code[-1]}",
-        lang=words.language.tag,
-    )
-
-
-def _name(place: _Place, do: str) -> str:
-    is_raw = do == "raw" and place.entry.form is not None and place.entry.form.is_raw
-    return place.view.words("desk.as_form" if is_raw else f"desk.{do}")
-
-
-def _keys(place: _Place) -> Markup:
-    """Every shortcut that works now."""
-    words, entry = place.view.words, place.entry
-    pairs = [("Enter", words("desk.key_enter"))]
-    if entry.classes and len(entry.classes) <= drawing.NUM_KEYS:
-        pairs.insert(0, (f"1–{len(entry.classes)}", words("desk.key_digits")))
-    elif entry.classes:
-        pairs.insert(0, ("↑ ↓", words("desk.key_arrows")))
-    else:
-        pairs.append(("Shift Enter", words("desk.key_newline")))
-    pairs += [(f"Alt {_KEYS[one][-1]}", _name(place, one)) for one in _shortcuts(place)]
-    items = [tag("li", tag("kbd", key), " ", text) for key, text in pairs]
-    return tag(
-        "section", tag("h2", words("desk.keys")), tag("ul", *items, class_="keys"), class_="panel"
-    )

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from markupsafe import Markup
 from nicegui import ui
 from sqlalchemy.orm import Session
 
 from dizuo.access.model import Role
+from dizuo.console.drawing import reason_of, short
 from dizuo.console.expected import CONFIDENCE, Expectation, Share, expect
 from dizuo.console.frame import View, console_page
 from dizuo.console.lists import Chosen, Place, Typed, narrowing, pager
 from dizuo.console.markup import EMPTY, Column, address, badge, join, link, panel, table, tag
-from dizuo.console.messages import Words, catalogue
+from dizuo.console.messages import Words
 from dizuo.console.telling import number, when
 from dizuo.core.clock import now_ms
-from dizuo.core.digests import canonical_json
 from dizuo.datasets import desk, opinions, samples
 from dizuo.datasets.model import Sample
 from dizuo.datasets.opinions import Agreement
@@ -28,7 +27,6 @@ from dizuo.gates.bootstrap import wilson
 _PAGE_SIZE = 25
 _NUM_AGREEMENTS = 8
 _NUM_SUGGESTED = 50
-_SHOWN_CHARACTERS = 80
 STATES = ("returned", "reviewed", "used", "unusable")
 _TONES = {"returned": "busy", "reviewed": "good", "used": "neutral", "unusable": "warn"}
 
@@ -277,15 +275,3 @@ def _row(words: Words, sample: Sample) -> Sequence[object]:
         state,
         when(words, sample.taken_ms, now_ms()),
     )
-
-
-def short(answer: Any) -> str:
-    """An answer in one line that is not too long."""
-    text = answer if isinstance(answer, str) else canonical_json(answer).decode()
-    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 1]}…"
-
-
-def reason_of(words: Words, reason: str) -> str:
-    """Why a sample was returned; by its own name where a package brought it."""
-    key = f"review.reason_{reason}"
-    return words(key) if key in catalogue() else reason
