@@ -40,8 +40,8 @@ def subject(entry: AuditEntry) -> object:
 
 def history(words: Words, entries: Sequence[AuditEntry]) -> Markup:
     """What happened to one thing, in the order given."""
-    names = ("number", "when", "actor", "action", "detail")
-    columns = [Column(words(f"audit.column_{name}")) for name in names]
+    keys = ("audit.number", "column.at", "audit.actor", "column.action", "audit.detail")
+    columns = [Column(words(key)) for key in keys]
     rows = [
         (
             link(str(entry.sequence), entry_address(entry.sequence)),
@@ -102,7 +102,7 @@ def _value(words: Words, key: str, value: object) -> object:
     if isinstance(value, list):
         return _list(words, key, value)
     if isinstance(value, bool):
-        return words("audit.yes") if value else words("audit.no")
+        return words("word.yes") if value else words("word.no")
     if isinstance(value, int):
         return _whole_number(key, value)
     text = "" if value is None else str(value)

@@ -14,7 +14,7 @@ HELD_OUT = "held out of "
 
 def crumbs(words: Words, *names: str) -> Markup:
     """The way back up, from the list of datasets."""
-    ways = [link(words("data.title"), "/data"), *(link(one, f"/data/{one}") for one in names)]
+    ways = [link(words("nav.data"), "/data"), *(link(one, f"/data/{one}") for one in names)]
     return tag("nav", join(ways, " / "), aria_label=words("data.way"), class_="crumbs")
 
 

@@ -70,7 +70,7 @@ def short(answer: Any) -> str:
 
 def reason_of(words: Words, reason: str) -> str:
     """Why a sample was returned; by its own name where a package brought it."""
-    key = f"review.reason_{reason}"
+    key = f"reason.{reason}"
     return words(key) if key in catalogue() else reason
 
 
@@ -258,7 +258,7 @@ class _Drawn:
 
     def _choice(self, value: Any) -> str:
         if isinstance(value, bool):
-            return self.words("form.yes" if value else "form.no")
+            return self.words("word.yes" if value else "word.no")
         return value if isinstance(value, str) else canonical_json(value).decode()
 
 

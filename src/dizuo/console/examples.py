@@ -152,7 +152,7 @@ def furthest_panel(words: Words, results: Sequence[RuleResult]) -> Markup:
                 tag("span", _clipped(one.prompt), class_="asked"),
                 _said(one.trained),
                 _said(one.exported),
-                words("gates.yes" if one.agrees else "gates.no"),
+                words("word.yes" if one.agrees else "word.no"),
                 fidelity_text(words, one.fidelity),
             )
             for one in result.furthest

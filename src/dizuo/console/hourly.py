@@ -80,7 +80,7 @@ def means(words: Words, values: Sequence[float | None], title: str) -> Markup:
     known = [value for value in values if value is not None]
     low, high = f"{min(known):.2f}", f"{max(known):.2f}"
     line = tag("path", d=" ".join(commands), class_="line", vector_effect="non-scaling-stroke")
-    label = f"{title}: {words('site.between', low=low, high=high)}"
+    label = f"{title}: {words('gates.range', low=low, high=high)}"
     return _figure(words, [line, *drawn], len(values), label, "1.0")
 
 

@@ -103,7 +103,7 @@ def place_of(words: Words, improvement: Improvement) -> str:
     if improvement.state not in steps:
         return ""
     at = steps.index(improvement.state) + 1
-    return words("improvement.step_of", part=at, whole=len(steps))
+    return words("word.part_of", part=at, whole=len(steps))
 
 
 def named(improvement: Improvement) -> Markup:

@@ -156,7 +156,7 @@ class FormMarkup:
             default = self._choice(field, written(field.default))
             return self.words("recipe.default", value=default)
         is_flag = field.choices == (True, False)
-        return self.words(f"recipe.flag_{choice}") if is_flag and choice in _FLAGS else choice
+        return self.words(_FLAGS[choice]) if is_flag and choice in _FLAGS else choice
 
     def _hint(self, field: Field) -> str:
         parts = [_range(field.bounds)]
@@ -240,7 +240,7 @@ class FormMarkup:
         return tag("fieldset", title, tag("div", condition, *shown, class_="fields"), remove)
 
 
-_FLAGS = ("true", "false")
+_FLAGS = {"true": "word.yes", "false": "word.no"}
 
 
 def _sentence(problem: RecipeProblem) -> str:

@@ -64,13 +64,13 @@ def _stack(
 def _fact(words: Words, step: TraceStep, address: str | None) -> Markup:
     if step.kind == "gate-report":
         key, tone = ("passed", "good") if step.detail["passed"] else ("failed", "bad")
-        report = words("trace.report")
+        report = words("stack.gates")
         named = link(report, f"{address}#gates") if address else report
         return tag("li", named, " ", badge(words(f"gate.{key}"), tone), _digest(step.digest))
     if step.kind == "run":
         return tag("li", words("trace.run"), " ", link(step.id, f"/runs/{step.id}"))
     if step.kind == "recipe":
-        return tag("li", words("trace.recipe"), _digest(step.digest))
+        return tag("li", words("stack.recipe"), _digest(step.digest))
     return EMPTY
 
 

@@ -10,13 +10,13 @@ from dizuo.console.evidence import NUM_SITES, Evidence, Learned
 from dizuo.console.markup import Column, badge, facts, join, table, tag
 from dizuo.console.messages import Words
 from dizuo.console.places import dataset_link, site_link, stack_link
+from dizuo.console.standing import site_state
 from dizuo.console.telling import num_bytes, number
 from dizuo.gates.report import GateReport, RuleResult, Verdict
 from dizuo.sites.serving import ServingSite
 from dizuo.stacks.model import StackVersion
 
 VERDICT_TONES = {Verdict.PASS: "good", Verdict.FAIL: "bad", Verdict.CANNOT_TELL: "warn"}
-SITE_TONES = {"serving": "good", "fallen_back": "bad", "empty": "neutral"}
 _KIND = "person:"
 
 
@@ -76,8 +76,8 @@ def _gates(words: Words, found: Evidence) -> Markup:
         return tag("p", words("evidence.no_report"), class_="muted")
     columns = [
         Column(words("evidence.rule")),
-        Column(words("evidence.measured"), is_number=True),
-        Column(words("evidence.interval"), is_number=True),
+        Column(words("gates.measured"), is_number=True),
+        Column(words("gates.interval"), is_number=True),
         Column(words("evidence.against")),
         Column(words("evidence.verdict")),
     ]
@@ -132,10 +132,10 @@ def _size_facts(
     words: Words, stack: StackVersion, incumbent: StackVersion | None
 ) -> Iterator[tuple[object, object]]:
     yield words("evidence.bytes_added"), num_bytes(stack.bytes_added)
-    yield words("evidence.bytes_total"), num_bytes(stack.bytes_total)
+    yield words("column.whole"), num_bytes(stack.bytes_total)
     if incumbent is not None:
         yield words("evidence.bytes_incumbent"), num_bytes(incumbent.bytes_total)
-    yield words("evidence.targets"), ", ".join(stack.targets)
+    yield words("stack.targets"), ", ".join(stack.targets)
 
 
 def _sites_title(words: Words, found: Evidence) -> str:
@@ -144,7 +144,11 @@ def _sites_title(words: Words, found: Evidence) -> str:
 
 
 def _sites(words: Words, found: Evidence) -> Markup:
-    columns = [Column(words(f"evidence.site_{name}")) for name in ("name", "runs", "state")]
+    columns = [
+        Column(words("column.site")),
+        Column(words("evidence.site_runs")),
+        Column(words("column.state")),
+    ]
     rows = [_site(words, name, site) for name, site in found.sites]
     shown = table(columns, rows, _caption(found, _sites_title(words, found)))
     num_others = len(found.improvement.request.sites) - NUM_SITES
@@ -157,17 +161,11 @@ def _sites(words: Words, found: Evidence) -> Markup:
 def _site(words: Words, name: str, site: ServingSite | None) -> tuple[object, ...]:
     if site is None:
         return name, "–", badge(words("evidence.site_gone"), "warn")
-    state = badge(words(_site_word(site.state)), SITE_TONES.get(site.state, "busy"))
-    return site_link(name), _running(words, site), state
+    return site_link(name), _running(words, site), site_state(words, site.state)
 
 
 def _running(words: Words, site: ServingSite) -> object:
-    running = stack_link(site.running) if site.running else words("evidence.site_nothing")
+    running = stack_link(site.running) if site.running else words("sites.runs_nothing")
     if site.desired in ("", site.running):
         return running
     return join([running, tag("span", " → ", class_="muted"), stack_link(site.desired)])
-
-
-def _site_word(state: str) -> str:
-    known = ("serving", "fallen_back", "empty")
-    return f"evidence.site_is_{state}" if state in known else "evidence.site_is_updating"

@@ -159,8 +159,8 @@ def _under_way(words: Words, asked: Asked, seen: Seen) -> Markup:
     title = words("approvals.under_way")
     if not seen.under_way:
         return panel(title, tag("p", words("approvals.none_under_way"), class_="muted"))
-    names = ("improvement", "state", "step", "why", "by", "changed")
-    columns = [Column(words(f"approvals.column_{name}")) for name in names]
+    names = ("improvement", "state", "step", "why", "actor", "changed")
+    columns = [Column(words(f"column.{name}")) for name in names]
     rows = [
         (
             named(one),
@@ -182,8 +182,8 @@ def _decided(words: Words, asked: Asked, seen: Seen) -> Markup:
     found = seen.decided
     if not found.decisions:
         return panel(title, tag("p", words("approvals.none_decided"), class_="muted"))
-    names = ("improvement", "decision", "by", "when", "why", "now")
-    columns = [Column(words(f"approvals.column_{name}")) for name in names]
+    names = ("improvement", "decision", "actor", "at", "why", "now")
+    columns = [Column(words(f"column.{name}")) for name in names]
     rows = [
         (
             named(one.improvement),
@@ -215,8 +215,8 @@ def _ended(words: Words, asked: Asked, seen: Seen) -> Markup:
     title = words("approvals.ended")
     if not seen.ended:
         return EMPTY
-    names = ("improvement", "state", "why", "by", "changed")
-    columns = [Column(words(f"approvals.column_{name}")) for name in names]
+    names = ("improvement", "state", "why", "actor", "changed")
+    columns = [Column(words(f"column.{name}")) for name in names]
     rows = [
         (
             named(one),
@@ -243,7 +243,7 @@ class _PolicySwitch:
             self._said = ui.html("", sanitize=False)
             if view.may(Role.ADMIN):
                 self._switch = ui.switch(
-                    view.words("policy.switch"), on_change=view.doing(self._change)
+                    view.words("policy.on"), on_change=view.doing(self._change)
                 )
 
     def show(self, policy: Policy) -> None:

@@ -85,8 +85,8 @@ def _filters(words: Words, asked: Asked, actions: Sequence[str]) -> Markup:
         words,
         asked.place,
         Typed("actor", words("audit.actor"), example=words("audit.actor_hint")),
-        Chosen("action", words("audit.action"), options),
-        Typed("subject", words("audit.subject"), example=words("audit.subject_hint")),
+        Chosen("action", words("column.action"), options),
+        Typed("subject", words("column.subject"), example=words("audit.subject_hint")),
     )
 
 
@@ -98,8 +98,9 @@ def _option(words: Words, name: str) -> str:
 def _entries(words: Words, asked: Asked, found: EntryPage) -> Markup:
     if not found.entries:
         return tag("p", words("audit.none"), class_="muted")
-    names = ("number", "when", "actor", "action", "subject", "detail")
-    columns = [Column(words(f"audit.column_{name}")) for name in names]
+    about = ("audit.number", "column.at", "audit.actor")
+    keys = (*about, "column.action", "column.subject", "audit.detail")
+    columns = [Column(words(key)) for key in keys]
     shown = table(
         columns, [_row(words, asked, one) for one in found.entries], words("audit.entries")
     )
@@ -146,7 +147,7 @@ async def entry(view: View, sequence: int) -> None:
     shown = [
         tag("div", back, title, class_="titled"),
         panel(words("audit.what"), facts(_about(words, found))),
-        panel(words("audit.column_detail"), details(words, found.detail)),
+        panel(words("audit.detail"), details(words, found.detail)),
         panel(words("audit.chain"), chain),
     ]
     ui.html(join(shown), sanitize=False).classes("rows")
@@ -158,10 +159,10 @@ def _about(words: Words, entry: AuditEntry) -> list[tuple[object, object]]:
     of_subject = link(words("audit.about_subject"), everything)
     return [
         (
-            words("audit.column_action"),
+            words("column.action"),
             join([action(words, entry.action), " ", tag("code", entry.action)]),
         ),
-        (words("audit.column_actor"), by_actor),
-        (words("audit.column_subject"), join([subject(entry), " · ", of_subject])),
-        (words("audit.column_when"), moment(words, entry)),
+        (words("audit.actor"), by_actor),
+        (words("column.subject"), join([subject(entry), " · ", of_subject])),
+        (words("column.at"), moment(words, entry)),
     ]

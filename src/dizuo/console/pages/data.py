@@ -33,12 +33,12 @@ class Found:
     held_out: frozenset[str]
 
 
-@console_page("/data", "data.title", "data")
+@console_page("/data", "nav.data", "data")
 async def datasets(view: View, q: str = "", page: int = 1) -> None:
     """All datasets, by name."""
     words, text = view.words, q.strip()[:MAX_TYPED]
     place = Place("/data", page, {"q": text})
-    ui.html(_head(view, words("data.title")), sanitize=False)
+    ui.html(_head(view, words("nav.data")), sanitize=False)
     ui.html(search(words, place, words("data.search")), sanitize=False)
     shown = ui.html("", sanitize=False).classes("rows")
 
@@ -80,9 +80,9 @@ def _list(view: View, found: Found, place: Place) -> Markup:
         Column(words("column.changed")),
     ]
     rows = [_row(words, one, one.name in found.held_out) for one in found.datasets]
-    listed = table(columns, rows, words("data.title"))
+    listed = table(columns, rows, words("nav.data"))
 
-    pages = pager(words, place, found.total, words("data.title"))
+    pages = pager(words, place, found.total, words("nav.data"))
     return join([tag("div", listed, class_="panel"), pages])
 
 
@@ -113,7 +113,7 @@ def _nothing(view: View, text: str) -> Markup:
     return tag("section", tag("h2", words("data.none")), way, command, class_="panel")
 
 
-@console_page("/data/{name}", "data.title", "data")
+@console_page("/data/{name}", "nav.data", "data")
 async def dataset(view: View, name: str, page: int = 1) -> None:
     """One dataset: what it is, and its versions, newest first."""
     words, place = view.words, Place(f"/data/{name}", page)

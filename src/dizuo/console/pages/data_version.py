@@ -44,7 +44,7 @@ _PICTURE = object()
 _TABS = (("rows", ""), ("rejects", "/rejects"), ("diff", "/diff"))
 
 
-@console_page("/data/{name}/{version}", "data.title", "data")
+@console_page("/data/{name}/{version}", "nav.data", "data")
 async def rows(view: View, name: str, version: VersionNumber, q: str = "", page: int = 1) -> None:
     """What a version is, and its rows; those that hold a text where one is searched for."""
     text = q.strip()[:MAX_TYPED]
@@ -174,7 +174,7 @@ def _cell(words: Words, place: Any, row: StoredRow, name: str) -> Markup:
     return _image(words, place, row, name) if picture_type(value) else shown(words, value)
 
 
-@console_page("/data/{name}/{version}/rejects", "data.title", "data")
+@console_page("/data/{name}/{version}/rejects", "nav.data", "data")
 async def rejects(view: View, name: str, version: VersionNumber, page: int = 1) -> None:
     """The rows that were not taken when the version was added, each with its reason."""
     place = Place(f"/data/{name}/{version}/rejects", page, size=_NUM_REJECTS)
@@ -194,7 +194,7 @@ async def rejects(view: View, name: str, version: VersionNumber, page: int = 1) 
     ui.html(join(content), sanitize=False).classes("rows")
 
 
-@console_page("/data/{name}/{version}/diff", "data.title", "data")
+@console_page("/data/{name}/{version}/diff", "nav.data", "data")
 async def diff(view: View, name: str, version: VersionNumber, to: int = 0) -> None:
     """What is different between this version and another one, the one before if none is said."""
     found = await _find(view, name, version)
@@ -254,11 +254,11 @@ def _choose(words: Words, found: DatasetVersion, others: Sequence[int], other: i
         tag("option", f"{found.name}@{one}", value=one, selected=one == other)
         for one in sorted({*others, other}, reverse=True)
     ]
-    label = tag("label", words("data.compare_with"), for_="to")
+    label = tag("label", words("compare.with"), for_="to")
     return tag(
         "form",
         tag("div", label, tag("select", *options, id="to", name="to")),
-        tag("button", words("data.compare"), class_="button"),
+        tag("button", words("compare.show"), class_="button"),
         class_="filters",
         action=f"/data/{found.name}/{found.version}/diff",
     )

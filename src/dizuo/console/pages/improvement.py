@@ -104,8 +104,8 @@ def _facts(words: Words, found: Improvement) -> Iterator[tuple[object, object]]:
     request = found.request
     yield words("improvement.by"), who(found.actor)
     yield words("improvement.started"), when(words, found.created_ms, now_ms())
-    yield words("improvement.served_as"), request.served_as
-    yield words("improvement.dataset"), request.dataset
+    yield words("column.served_as"), request.served_as
+    yield words("column.dataset"), request.dataset
     yield words("improvement.min_samples"), number(request.min_samples)
     yield words("improvement.holdout"), f"{request.holdout:.0%}"
     if request.from_site:
@@ -123,4 +123,4 @@ def _facts(words: Words, found: Improvement) -> Iterator[tuple[object, object]]:
 
 def _recipe(words: Words, found: Improvement) -> Markup:
     text = tag("pre", tag("code", found.recipe_used or found.request.recipe), tabindex="0")
-    return tag("details", tag("summary", words("improvement.recipe")), text, class_="panel")
+    return tag("details", tag("summary", words("run.recipe")), text, class_="panel")

@@ -97,9 +97,9 @@ def _hours(text: str) -> int | None:
     return hours if 1 <= hours <= _MAX_HOURS else None
 
 
-@console_page("/join", "sites.join_title", "sites")
+@console_page("/join", "sites.let_join", "sites")
 async def joining(view: View) -> None:
     """A form for admins; the command takes its place."""
     view.person.principal.require(Role.ADMIN)
-    ui.html(tag("h1", view.words("sites.join_title")), sanitize=False)
+    ui.html(tag("h1", view.words("sites.let_join")), sanitize=False)
     _Form(view, ui.element("section").classes("panel form"))

@@ -35,7 +35,7 @@ class Seen:
     is_last: bool
 
 
-@console_page("/people/{name}", "people.title", "people")
+@console_page("/people/{name}", "nav.people", "people")
 async def person(view: View, name: str) -> None:
     """What there is to know of somebody's account, and what an admin may do about it."""
 
@@ -54,13 +54,13 @@ async def person(view: View, name: str) -> None:
 
 def _head(words: Words, seen: Seen) -> Markup:
     account = seen.account
-    back = tag("p", link(words("people.title"), "/people"), class_="trail")
+    back = tag("p", link(words("nav.people"), "/people"), class_="trail")
     title = tag("div", tag("h1", account.name), account_state(words, account), class_="head")
     log = address("/audit", subject=f"account:{account.name}")
     done = address("/audit", actor=f"person:{account.name}")
     about = [
-        (words("people.column_role"), words(f"people.role_{account.role.word}")),
-        (words("people.column_created"), when(words, account.created_ms, now_ms())),
+        (words("people.role"), words(f"people.role_{account.role.word}")),
+        (words("people.created"), when(words, account.created_ms, now_ms())),
         (
             words("nav.audit"),
             join([link(words("people.did"), done), link(words("people.done_to"), log)], " · "),
@@ -73,10 +73,10 @@ def _head(words: Words, seen: Seen) -> Markup:
 
 
 def _sessions(words: Words, found: Sequence[OpenSession]) -> Markup:
-    title = words("people.column_sessions")
+    title = words("people.sessions")
     if not found:
         return panel(title, tag("p", words("people.no_session"), class_="muted"))
-    columns = [Column(words("people.column_since")), Column(words("people.column_seen"))]
+    columns = [Column(words("people.since")), Column(words("people.seen"))]
     now = now_ms()
     rows = [(when(words, one.since_ms, now), when(words, one.seen_ms, now)) for one in found]
     return panel(title, table(columns, rows, title))

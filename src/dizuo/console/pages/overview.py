@@ -34,10 +34,10 @@ class Seen:
     disk: Disk
 
 
-@console_page("/", "overview.title", "overview")
+@console_page("/", "nav.overview", "overview")
 async def overview(view: View) -> None:
     """The first page. An empty hub says what to do first."""
-    ui.html(tag("h1", view.words("overview.title")), sanitize=False)
+    ui.html(tag("h1", view.words("nav.overview")), sanitize=False)
     shown = ui.html("", sanitize=False).classes("rows")
 
     def look(session: Session) -> Seen:
@@ -96,7 +96,7 @@ def _first_steps(view: View) -> Markup:
 def _figures(words: Words, seen: Seen) -> list[Markup]:
     figures, disk = seen.figures, seen.disk
     sites = figures.sites
-    online = words("overview.of", part=number(sites.num_online), whole=number(sites.num_sites))
+    online = words("word.part_of", part=number(sites.num_online), whole=number(sites.num_sites))
     free = words("overview.free", size=num_bytes(disk.free_bytes))
     return [
         _figure(words, "sites_online", online, "/sites", seen.histories),
@@ -136,7 +136,7 @@ def _rollouts(words: Words, figures: Figures) -> Markup:
         (
             link(f"{one.direction.name}:{one.direction.version}", f"/releases/rollouts/{one.id}"),
             words(
-                "overview.of",
+                "word.part_of",
                 part=number(states.get(EntryState.DONE, 0)),
                 whole=number(sum(states.values())),
             ),

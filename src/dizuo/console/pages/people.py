@@ -25,9 +25,17 @@ from dizuo.core.errors import InvalidInput
 
 _PATH = "/people"
 _NUM_ROWS = 25
+_COLUMNS = (
+    "people.name",
+    "people.role",
+    "column.state",
+    "people.sessions",
+    "people.seen",
+    "people.created",
+)
 
 
-@console_page(_PATH, "people.title", "people")
+@console_page(_PATH, "nav.people", "people")
 async def listing(view: View, search: str = "", page: int = 1) -> None:
     """Accounts by name, and the form."""
     search = search.strip()
@@ -39,10 +47,10 @@ async def listing(view: View, search: str = "", page: int = 1) -> None:
 
     found, last_admin = await view.read(look)
     words = view.words
-    ui.html(tag("h1", words("people.title")), sanitize=False)
+    ui.html(tag("h1", words("nav.people")), sanitize=False)
     title = words("people.accounts")
     parts = [
-        search_form(words, place, words("people.search"), "search"),
+        search_form(words, place, words("people.name"), "search"),
         _people(words, view, found, last_admin),
         pager(words, place, found.num_accounts, title),
     ]
@@ -53,8 +61,7 @@ async def listing(view: View, search: str = "", page: int = 1) -> None:
 def _people(words: Words, view: View, found: PeoplePage, last_admin: str) -> Markup:
     if not found.accounts:
         return tag("p", words("people.none"), class_="muted")
-    names = ("name", "role", "state", "sessions", "seen", "created")
-    columns = [Column(words(f"people.column_{name}")) for name in names]
+    columns = [Column(words(key)) for key in _COLUMNS]
     rows = [
         _row(words, one, found.presence.get(one.id), view, is_last=one.name == last_admin)
         for one in found.accounts
@@ -99,7 +106,7 @@ def _sessions(words: Words, presence: Presence | None, now: int) -> object:
 def role_choice(words: Words, chosen: Role) -> ui.select:
     """A field that chooses a role, with what each may do."""
     offered = {one.word: words(f"people.role_{one.word}") for one in Role}
-    made = ui.select(offered, label=words("people.column_role"), value=chosen.word)
+    made = ui.select(offered, label=words("people.role"), value=chosen.word)
     return made.props("outlined dense options-dense").classes("field")
 
 

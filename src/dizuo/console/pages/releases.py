@@ -42,7 +42,7 @@ class Seen:
     rollouts: Sequence[Progress]
 
 
-@console_page("/releases", "releases.title", "releases")
+@console_page("/releases", "nav.releases", "releases")
 async def releases(view: View, q: str = "", state: str = "", page: int = 1) -> None:
     """The list of releases."""
     words = view.words
@@ -50,7 +50,7 @@ async def releases(view: View, q: str = "", state: str = "", page: int = 1) -> N
     query = {"q": q.strip(), "state": chosen.value if chosen else ""}
     place = Place("/releases", page, query)
     seen = await view.read(lambda session: _look(session, view.project_id, place, chosen))
-    ui.html(tag("h1", words("releases.title")), sanitize=False)
+    ui.html(tag("h1", words("nav.releases")), sanitize=False)
     _candidates(view, seen.candidates)
     filters = join(
         [
@@ -60,7 +60,7 @@ async def releases(view: View, q: str = "", state: str = "", page: int = 1) -> N
     )
     num_found = seen.states.get(chosen, 0) if chosen else sum(seen.states.values())
     parts = [filters, _table(words, place, seen.releases)]
-    parts.append(pager(words, place, num_found, words("releases.title")))
+    parts.append(pager(words, place, num_found, words("nav.releases")))
     ui.html(join(parts), sanitize=False).classes("rows")
     latest = ui.html("", sanitize=False).classes("rows")
 
@@ -154,7 +154,7 @@ def _table(words: Words, place: Place, found: Sequence[Release]) -> Markup:
     return tag("section", table(columns, rows, words("releases.table")), class_="panel")
 
 
-@console_page("/releases/{release_id}", "releases.title", "releases")
+@console_page("/releases/{release_id}", "nav.releases", "releases")
 async def one_release(view: View, release_id: str) -> None:
     """One release, with what can be done with it and its rollouts."""
     words = view.words
@@ -171,9 +171,7 @@ async def one_release(view: View, release_id: str) -> None:
         if view.may(Role.RELEASER) and found.state is ReleaseState.SIGNED:
             with ui.element("div").classes("buttons"):
                 start = address("/releases/rollouts/new", release=found.id)
-                ui.html(
-                    link(words("releases.start"), start, class_="button primary"), sanitize=False
-                )
+                ui.html(link(words("rollouts.new"), start, class_="button primary"), sanitize=False)
                 withdraw = view.doing(lambda: _withdraw(view, found))
                 button(words("releases.withdraw"), withdraw, "danger")
     ui.html(tag("section", _facts(words, found), class_="panel"), sanitize=False)
@@ -205,12 +203,12 @@ async def _withdraw(view: View, found: Release) -> None:
 def _facts(words: Words, of: Release) -> Markup:
     now = now_ms()
     rows: list[tuple[object, object]] = [
-        (words("releases.stack"), stack_link(of.name, of.version)),
-        (words("releases.state"), release_state(words, of.state)),
-        (words("releases.digest"), tag("span", of.digest, class_="mono")),
-        (words("releases.family"), f"{of.level} · {of.family}"),
+        (words("column.stack"), stack_link(of.name, of.version)),
+        (words("column.state"), release_state(words, of.state)),
+        (words("column.digest"), tag("span", of.digest, class_="mono")),
+        (words("column.family"), f"{of.level} · {of.family}"),
         (words("releases.forms"), ", ".join(of.targets)),
-        (words("releases.when"), when(words, of.created_ms, now)),
+        (words("column.signed"), when(words, of.created_ms, now)),
         (words("releases.by"), of.actor),
     ]
     if of.withdrawn_ms is not None:

@@ -52,7 +52,7 @@ class Listed:
     reasons: Sequence[str]
 
 
-@console_page("/review", "review.title", "review")
+@console_page("/review", "nav.review", "review")
 async def review(
     view: View, *, site: str = "", stack: str = "", reason: str = "", state: str = "", page: int = 1
 ) -> None:
@@ -107,7 +107,7 @@ def _listed(session: Session, wanted: SampleFilter, place: Place) -> Listed:
 
 def _head(view: View, wanted: SampleFilter) -> Markup:
     words = view.words
-    title = tag("h1", words("review.title"))
+    title = tag("h1", words("nav.review"))
     if not view.may(Role.BUILDER):
         return tag("div", title, class_="head")
     query = {"site": wanted.site, "stack": wanted.served_as, "reason": wanted.reason}

@@ -40,7 +40,7 @@ async def rollout_start(view: View, release: str, site: str = "") -> None:
     title = tag("h1", view.words("rollouts.new_of", stack=found.stack))
     ui.html(title, sanitize=False)
     if not num_sites:
-        told = tag("p", view.words("rollouts.no_sites"), class_="notice")
+        told = tag("p", view.words("sites.none"), class_="notice")
         ui.html(told, sanitize=False)
         return
     form = _Form(view, found, num_sites)
@@ -59,7 +59,7 @@ class _Form:
         words = view.words
         with ui.element("section").classes("panel form"):
             self._served_as = text_field(
-                words("rollouts.served_as"), release.name, words("rollouts.served_as_hint")
+                words("column.served_as"), release.name, words("rollouts.served_as_hint")
             )
             ui.html(tag("h2", words("rollouts.which")), sanitize=False)
             every = words("rollouts.every_site", number=number(num_sites))

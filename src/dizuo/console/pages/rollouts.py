@@ -37,7 +37,7 @@ def listed(words: Words, found: Sequence[Progress], title: str) -> Markup:
             link(one.rollout.stack, f"{_PATH}/{one.rollout.id}"),
             one.rollout.direction.served_as,
             rollout_state(words, one.rollout.state),
-            words("overview.of", part=number(one.num_done), whole=number(one.num_sites)),
+            words("word.part_of", part=number(one.num_done), whole=number(one.num_sites)),
             when(words, one.rollout.created_ms, now_ms()),
             one.rollout.actor,
         )
@@ -101,7 +101,7 @@ async def one_rollout(
     buttons = _head(view, seen.progress.rollout)
     summary = ui.html("", sanitize=False).classes("rows")
     ui.html(
-        join([tag("h2", words("rollouts.sites")), search(words, place, words("rollouts.search"))]),
+        join([tag("h2", words("rollouts.sites")), search(words, place, words("sites.search"))]),
         sanitize=False,
     ).classes("rows")
     shown = ui.html("", sanitize=False).classes("rows")
@@ -181,7 +181,7 @@ def _summary(words: Words, of: Progress) -> Markup:
         (words("column.stack"), stack_link(rollout.direction.name, rollout.direction.version)),
         (words("column.served_as"), rollout.direction.served_as),
         (
-            words("rollouts.release"),
+            words("column.released"),
             link(rollout.stack, f"/releases/{rollout.release_id}"),
         ),
         (words("rollouts.began"), when(words, rollout.created_ms, now_ms())),

@@ -155,10 +155,10 @@ def _compare(words: Words, run: Run, others: Sequence[Run]) -> Markup:
         tag("input", type="hidden", name="a", value=run.id),
         tag(
             "div",
-            tag("label", words("run.compare_with"), for_="b"),
+            tag("label", words("compare.with"), for_="b"),
             tag("select", *options, id="b", name="b"),
         ),
-        tag("button", words("run.compare"), type="submit", class_="button"),
+        tag("button", words("compare.show"), type="submit", class_="button"),
         method="get",
         action="/runs/compare",
         class_="filters",

@@ -75,7 +75,7 @@ def _choice(words: Words, offered: Sequence[Run], a: str, b: str) -> Markup:
         ]
         label = tag("label", words(f"compare.{name}"), for_=name)
         fields.append(tag("div", label, tag("select", *drawn, id=name, name=name)))
-    show = tag("button", words("run.compare"), type="submit", class_="button")
+    show = tag("button", words("compare.show"), type="submit", class_="button")
     return tag("form", *fields, show, method="get", class_="filters")
 
 

@@ -49,7 +49,7 @@ _PRESSED = """(event) => {
 _SUBMITTED = "(event) => { event.preventDefault(); emit(); }"
 
 
-@console_page("/runs/new", "new_run.title", "runs")
+@console_page("/runs/new", "runs.new", "runs")
 async def new_run(
     view: View,
     start_from: Annotated[str, Query(alias="from", max_length=400)] = "",
@@ -114,7 +114,7 @@ class _NewRun:
     async def _draw(self) -> None:
         words = self._view.words
         self._head.set_content(
-            tag("div", tag("h1", words("new_run.title")), self._ways(), class_="head")
+            tag("div", tag("h1", words("runs.new")), self._ways(), class_="head")
         )
         self._tell()
         self._editor.set_visibility(self._is_yaml)

@@ -30,7 +30,7 @@ class _Seen:
     kinds: Sequence[str]
 
 
-@console_page("/runs", "runs.title", "runs")
+@console_page("/runs", "nav.runs", "runs")
 async def runs(
     view: View,
     q: Annotated[str, Query(max_length=MAX_TYPED)] = "",
@@ -44,7 +44,7 @@ async def runs(
     query = {"q": wanted.text, "kind": kind, "state": state if state in known else ""}
     place = Place("/runs", page, query)
     new = link(view.words("runs.new"), "/runs/new", class_="button primary")
-    title = tag("h1", view.words("runs.title"))
+    title = tag("h1", view.words("nav.runs"))
     head = tag("div", title, new if view.may(Role.BUILDER) else EMPTY, class_="head")
     filters = ui.html("", sanitize=False)
     shown = ui.html("", sanitize=False).classes("rows")
@@ -80,7 +80,7 @@ def _filters(words: Words, place: Place, kinds: Sequence[str]) -> Markup:
 
 
 def _listed(words: Words, place: Place, seen: _Seen) -> Markup:
-    pages = pager(words, place, seen.num_runs, words("runs.title"))
+    pages = pager(words, place, seen.num_runs, words("nav.runs"))
     if not seen.runs:
         sentence = words("runs.none" if place.is_whole else "runs.none_such")
         told = tag("section", tag("p", sentence, class_="muted"), class_="panel")
@@ -101,5 +101,5 @@ def _listed(words: Words, place: Place, seen: _Seen) -> Markup:
         )
         for run in seen.runs
     ]
-    whole = tag("section", table(columns, rows, words("runs.title")), class_="panel")
+    whole = tag("section", table(columns, rows, words("nav.runs")), class_="panel")
     return join([whole, pages])

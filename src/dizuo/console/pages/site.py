@@ -15,6 +15,7 @@ from dizuo.audit import store as audit
 from dizuo.audit.model import AuditEntry
 from dizuo.console import hourly
 from dizuo.console.buttons import Question, button, is_sure
+from dizuo.console.drawing import reason_of
 from dizuo.console.frame import View, console_page
 from dizuo.console.lists import log_pager
 from dizuo.console.markup import EMPTY, Column, address, facts, join, link, panel, table, tag
@@ -60,7 +61,7 @@ class Written:
     entries: Sequence[AuditEntry]
 
 
-@console_page("/sites/{name}", "sites.title", "sites")
+@console_page("/sites/{name}", "nav.sites", "sites")
 async def site(view: View, name: str, generation: int = 0, entry: int = 0) -> None:
     """One site. Its directions and its audit entries are shown from before the given ones."""
     ui.page_title(f"{name} · dizuo")
@@ -172,7 +173,7 @@ def _running(words: Words, seen: Seen) -> Markup:
     of = seen.site
     rows = [
         (words("column.state"), site_state(words, of.state)),
-        (words("site.seen"), freshness(words, seen.fresh)),
+        (words("column.seen"), freshness(words, seen.fresh)),
         (words("site.running"), _set(words, of.running.generation, of.running.stacks)),
         (words("site.desired"), _set(words, of.desired.generation, of.desired.stacks)),
         (words("site.answers"), number(of.answers)),
@@ -189,8 +190,8 @@ def _about(words: Words, of: Site) -> Markup:
     url = tag("span", of.inference_url, class_="mono") if of.inference_url else EMPTY
     rows = [
         (words("site.url"), url or words("site.no_url")),
-        (words("site.bytes_first"), num_bytes(of.bytes_first_install)),
-        (words("site.bytes_last"), num_bytes(of.bytes_last_update)),
+        (words("column.first_install"), num_bytes(of.bytes_first_install)),
+        (words("column.last_update"), num_bytes(of.bytes_last_update)),
         (words("site.agent"), of.agent_version or "–"),
         (words("site.joined"), when(words, of.joined_ms, now_ms())),
     ]
@@ -200,7 +201,7 @@ def _about(words: Words, of: Site) -> Markup:
 def _egress(words: Words, of: Site, out: Returned) -> Markup:
     key = f"site.policy_{of.egress_policy}"
     by_reason = [
-        f"{words(f'site.reason_{reason}')}: {number(out.by_reason[reason])}"
+        f"{reason_of(words, reason)}: {number(out.by_reason[reason])}"
         for reason in returned.REASONS
         if reason in out.by_reason
     ]
@@ -220,7 +221,7 @@ def _histories(words: Words, of: Histories) -> list[Markup]:
     received = [hour.num_samples for hour in of.received]
     means = [hour.mean_confidence for hour in of.taken]
     reasons = [hour.by_reason for hour in of.taken]
-    names = {one: words(f"site.reason_{one}") for one in returned.REASONS}
+    names = {one: reason_of(words, one) for one in returned.REASONS}
     has_taken = any(reasons)
     answers_title, returned_title = words("site.per_hour"), words("site.returned")
     means_title, drift_title = words("site.confidence"), words("site.drift")

@@ -53,12 +53,12 @@ class Seen:
     counts: SiteCounts
 
 
-@console_page("/sites", "sites.title", "sites")
+@console_page("/sites", "nav.sites", "sites")
 async def sites(view: View, q: str = "", state: str = "", page: int = 1) -> None:
     """The list of sites; `state` is a site's own word, or `offline`."""
     words = view.words
     place = Place("/sites", page, {"q": q.strip(), "state": state})
-    title = tag("h1", words("sites.title"))
+    title = tag("h1", words("nav.sites"))
     join_link = link(words("sites.let_join"), "/join", class_="button primary")
     head = [title, join_link if view.may(Role.ADMIN) else None]
     ui.html(tag("div", *head, class_="head"), sanitize=False)
@@ -107,7 +107,7 @@ def _page(view: View, place: Place, seen: Seen) -> Markup:
         [
             choices(words, place, "state", _choices(words, seen.counts)),
             tag("section", _table(words, seen.sites), class_="panel"),
-            pager(words, place, seen.num_found, words("sites.title")),
+            pager(words, place, seen.num_found, words("nav.sites")),
         ]
     )
 
@@ -145,7 +145,7 @@ def _row(words: Words, site: Site, fresh: Freshness) -> Sequence[object]:
         site_state(words, site.state),
         freshness(words, fresh),
         directions(words, site.running.stacks),
-        generation(words, site),
+        generation(site),
         num_bytes(site.bytes_first_install),
         num_bytes(site.bytes_last_update),
         number(site.samples_waiting),
@@ -153,10 +153,9 @@ def _row(words: Words, site: Site, fresh: Freshness) -> Sequence[object]:
     )
 
 
-def generation(words: Words, site: Site) -> object:
+def generation(site: Site) -> object:
     """The generation that runs and, where it is another one, the one that is wanted."""
     running, desired = site.running.generation, site.desired.generation
     if running == desired:
         return running
-    told = words("sites.generation_on_way", running=running, desired=desired)
-    return tag("span", told, class_="nowrap")
+    return tag("span", f"{running} → {desired}", class_="nowrap")

@@ -29,6 +29,7 @@ from dizuo.console.stack_states import (
     states_of,
 )
 from dizuo.console.stack_trace import trace_chain
+from dizuo.console.standing import site_state
 from dizuo.console.telling import num_bytes, number, when
 from dizuo.core.clock import now_ms
 from dizuo.core.numbers import VersionNumber
@@ -143,7 +144,7 @@ def _facts(words: Words, whole: Whole) -> Markup:
     ]
     children = join([stack_link(one.name, one.version) for one in whole.children], ", ")
     pairs: list[tuple[object, object]] = [
-        (words("stack.digest"), tag("code", found.digest)),
+        (words("column.digest"), tag("code", found.digest)),
         (words("stack.targets"), ", ".join(found.targets)),
         (words("column.parent"), stack_link(parent.name, parent.version) if parent else "–"),
         (words("stack.children"), children or "–"),
@@ -203,7 +204,7 @@ def _diff(words: Words, whole: Whole) -> Markup:
         for key, card in there
         if card
     ]
-    chosen = tag("nav", *choices, class_="tabs", aria_label=words("diff.with"))
+    chosen = tag("nav", *choices, class_="tabs", aria_label=words("compare.with"))
     return join([chosen, diff_panel(words, whole.comparison)])
 
 
@@ -222,15 +223,15 @@ def _sites(words: Words, whole: Whole, wanted: Wanted) -> Markup:
     rows = [
         (
             link(one.name, f"/sites/{one.name}"),
-            words(f"stack.state_{one.state}"),
+            site_state(words, one.state),
             ", ".join(one.served_as),
             number(one.generation),
             when(words, one.last_seen_ms, now_ms()),
         )
         for one in whole.sites
     ]
-    names = ("site", "state", "served_as", "generation", "heard")
-    columns = [Column(words(f"stack.column_{name}"), name == "generation") for name in names]
+    names = ("site", "state", "served_as", "generation", "seen")
+    columns = [Column(words(f"column.{name}"), name == "generation") for name in names]
     pages = pager(words, wanted.sites, count, words("stack.sites"))
     told = tag("p", num_sites(words, count), class_="muted")
     return join([told, table(columns, rows, words("stack.sites")), pages])

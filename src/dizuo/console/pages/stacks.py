@@ -145,10 +145,10 @@ def _filters(words: Words, asked: Asked, seen: Seen) -> Markup:
     return narrowing(
         words,
         replace(place, query={**place.query, "base": seen.base or _ALL}),
-        Typed("search", words("stacks.search")),
+        Typed("search", words("data.search")),
         Chosen("base", words("stacks.base"), [(_ALL, words("stacks.all_bases")), *bases]),
-        Chosen("level", words("stacks.level"), [("", words("stacks.all_levels")), *levels]),
-        Chosen("family", words("stacks.family"), [("", words("stacks.all_families")), *families]),
+        Chosen("level", words("column.level"), [("", words("stacks.all_levels")), *levels]),
+        Chosen("family", words("column.family"), [("", words("stacks.all_families")), *families]),
     )
 
 
