@@ -11,7 +11,7 @@ from markupsafe import Markup
 from dizuo.console.frame import error_sentence
 from dizuo.console.import_wish import IMPORT, Wish
 from dizuo.console.import_work import Preview, SmallPicture
-from dizuo.console.markup import EMPTY, Column, badge, join, link, panel, table, tag
+from dizuo.console.markup import EMPTY, Column, badge, figure, join, link, panel, table, tag
 from dizuo.console.messages import Words
 from dizuo.console.telling import number
 from dizuo.console.values import shown
@@ -72,12 +72,7 @@ def _figures(words: Words, preview: Preview) -> Markup:
     return tag(
         "div",
         *(
-            tag(
-                "div",
-                tag("p", words(f"data.{name}"), class_="name"),
-                tag("p", "–" if count is None else number(count), class_="value"),
-                class_="figure",
-            )
+            figure(words(f"data.{name}"), "–" if count is None else number(count))
             for name, count in counts
         ),
         class_="figures small",

@@ -14,7 +14,8 @@ from markupsafe import Markup
 from dizuo.artifacts.model import Level
 from dizuo.console.markup import join, tag
 from dizuo.console.messages import Words
-from dizuo.console.stack_states import States, num_sites, stack_address
+from dizuo.console.places import stack_address
+from dizuo.console.stack_states import States, num_sites
 from dizuo.stacks.browsing import Branch, StackCard
 
 _WIDTH, _HEIGHT, _GUTTER, _GAP, _HEAD = 216, 68, 36, 14, 30

@@ -63,6 +63,12 @@ def panel(title: str, *children: object) -> Markup:
     return tag("section", tag("h2", title), *children, class_="panel")
 
 
+def figure(name: object, value: object, *below: object) -> Markup:
+    """A figure large, with its name, and what may stand below it."""
+    named = (tag("p", name, class_="name"), tag("p", value, class_="value"))
+    return tag("div", *named, *below, class_="figure")
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """A table's column: its title, and whether figures stand in it."""

@@ -1,4 +1,4 @@
-"""Where in the console what the audit log and improvements name is shown."""
+"""Where in the console what has a page of its own is shown."""
 
 from __future__ import annotations
 
@@ -10,7 +10,17 @@ from markupsafe import Markup
 from dizuo.console.markup import link
 
 
-def stack_link(ref: str) -> Markup:
+def stack_address(name: str, version: int | str) -> str:
+    """The page of a stack version."""
+    return f"/stacks/{quote(name)}/{quote(str(version))}"
+
+
+def stack_link(name: str, version: int) -> Markup:
+    """A stack version, leading to its page."""
+    return link(f"{name}:{version}", stack_address(name, version))
+
+
+def stack_ref_link(ref: str) -> Markup:
     """A stack version, `name:version`, leading to its page."""
     return link(ref, _stack(ref))
 
@@ -54,7 +64,7 @@ def subject_address(subject: str) -> str:
 
 def _stack(ref: str) -> str:
     name, _, version = ref.partition(":")
-    return f"/stacks/{quote(name)}/{quote(version)}"
+    return stack_address(name, version)
 
 
 def _dataset(ref: str) -> str:

@@ -15,7 +15,7 @@ from dizuo.console.places import (
     improvement_address,
     rollout_address,
     run_address,
-    stack_link,
+    stack_ref_link,
 )
 from dizuo.console.telling import when
 from dizuo.improvements.model import Improvement, State
@@ -138,7 +138,7 @@ def _made(words: Words, improvement: Improvement, state: State) -> Iterator[Mark
         if improvement.tune_run_id:
             yield link(words("improvement.run"), run_address(improvement.tune_run_id))
         if improvement.stack:
-            yield stack_link(improvement.stack)
+            yield stack_ref_link(improvement.stack)
     elif state is State.GATING and improvement.gate_run_id:
         yield link(words("improvement.run"), run_address(improvement.gate_run_id))
     elif state is State.RELEASING and improvement.release_id:

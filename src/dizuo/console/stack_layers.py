@@ -10,7 +10,8 @@ from markupsafe import Markup
 from dizuo.artifacts.model import Level, StackIndex
 from dizuo.console.markup import Column, badge, join, table, tag
 from dizuo.console.messages import Words
-from dizuo.console.stack_states import level_word, stack_link
+from dizuo.console.places import stack_link
+from dizuo.console.stack_states import level_word
 from dizuo.console.telling import num_bytes
 from dizuo.stacks.browsing import StackCard
 

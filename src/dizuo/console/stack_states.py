@@ -9,7 +9,7 @@ from markupsafe import Markup
 from sqlalchemy.orm import Session
 
 from dizuo.artifacts.model import Level
-from dizuo.console.markup import badge, link, tag
+from dizuo.console.markup import badge, tag
 from dizuo.console.messages import Words
 from dizuo.console.telling import number
 from dizuo.gates import service as gates
@@ -69,13 +69,3 @@ def num_sites(words: Words, count: int) -> str:
 def level_word(words: Words, level: Level) -> Markup:
     """A level in its colour, with its name."""
     return tag("span", words(f"level.{level}"), class_=f"level level-{level}")
-
-
-def stack_link(name: str, version: int) -> Markup:
-    """To a version's page."""
-    return link(f"{name}:{version}", stack_address(name, version))
-
-
-def stack_address(name: str, version: int) -> str:
-    """Where a version's page is."""
-    return f"/stacks/{name}/{version}"

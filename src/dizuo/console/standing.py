@@ -9,8 +9,9 @@ from markupsafe import Markup
 
 from dizuo.console.figures import ONLINE_PERIODS
 from dizuo.console.history import MINUTE_MS
-from dizuo.console.markup import badge, link, tag
+from dizuo.console.markup import badge, tag
 from dizuo.console.messages import Words, catalogue
+from dizuo.console.places import stack_link
 from dizuo.console.telling import ago
 from dizuo.edge.wire import Direction, SiteError
 from dizuo.releases.model import ReleaseState
@@ -78,11 +79,6 @@ def release_state(words: Words, state: ReleaseState) -> Markup:
     """Where a release is."""
     tone = "good" if state is ReleaseState.SIGNED else "warn"
     return badge(words(f"release_state.{state.value}"), tone)
-
-
-def stack_link(name: str, version: int) -> Markup:
-    """A stack version, leading to its page."""
-    return link(f"{name}:{version}", f"/stacks/{name}/{version}")
 
 
 def direction(words: Words, one: Direction) -> Markup:

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from dizuo.console.evidence import NUM_SITES, Evidence, Learned
 from dizuo.console.markup import Column, badge, facts, join, table, tag
 from dizuo.console.messages import Words
-from dizuo.console.places import dataset_link, site_link, stack_link
+from dizuo.console.places import dataset_link, site_link, stack_ref_link
 from dizuo.console.standing import site_state
 from dizuo.console.telling import num_bytes, number
 from dizuo.gates.report import GateReport, RuleResult, Verdict
@@ -96,7 +96,7 @@ def _against_incumbent(words: Words, found: Evidence) -> Markup:
     if found.incumbent is None:
         return tag("p", words("evidence.no_incumbent"), class_="muted")
     before, after = words("evidence.incumbent", stack="\0").split("\0")
-    return tag("p", before, stack_link(found.incumbent.ref), after)
+    return tag("p", before, stack_ref_link(found.incumbent.ref), after)
 
 
 def _rule(words: Words, rule: RuleResult) -> tuple[object, ...]:
@@ -105,7 +105,7 @@ def _rule(words: Words, rule: RuleResult) -> tuple[object, ...]:
         join([rule.sentence, tag("br"), under]),
         "–" if rule.measured is None else f"{rule.measured:.4g}",
         _interval(words, rule),
-        stack_link(rule.against) if rule.against else "–",
+        stack_ref_link(rule.against) if rule.against else "–",
         badge(words(f"verdict.{rule.verdict.value}"), VERDICT_TONES[rule.verdict]),
     )
 
@@ -165,7 +165,7 @@ def _site(words: Words, name: str, site: ServingSite | None) -> tuple[object, ..
 
 
 def _running(words: Words, site: ServingSite) -> object:
-    running = stack_link(site.running) if site.running else words("sites.runs_nothing")
+    running = stack_ref_link(site.running) if site.running else words("sites.runs_nothing")
     if site.desired in ("", site.running):
         return running
-    return join([running, tag("span", " → ", class_="muted"), stack_link(site.desired)])
+    return join([running, tag("span", " → ", class_="muted"), stack_ref_link(site.desired)])

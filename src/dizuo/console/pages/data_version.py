@@ -16,7 +16,7 @@ from dizuo.console.data_marks import crumbs, how_made
 from dizuo.console.data_pictures import address_of
 from dizuo.console.frame import View, console_page, error_sentence
 from dizuo.console.lists import MAX_TYPED, Place, pager, search
-from dizuo.console.markup import EMPTY, Column, facts, join, link, panel, table, tag
+from dizuo.console.markup import EMPTY, Column, facts, figure, join, link, panel, table, tag
 from dizuo.console.messages import Words
 from dizuo.console.pictures import picture_type
 from dizuo.console.telling import number, when
@@ -278,15 +278,7 @@ def _diff(words: Words, compared: _Compared) -> Markup:
     found = compared.diff
     counts = [("added", found.num_added), ("removed", found.num_removed)]
     counts += [("relabelled", found.num_relabelled), ("unchanged", found.num_unchanged)]
-    figures = [
-        tag(
-            "div",
-            tag("p", words(f"data.{name}"), class_="name"),
-            tag("p", number(count), class_="value"),
-            class_="figure",
-        )
-        for name, count in counts
-    ]
+    figures = [figure(words(f"data.{name}"), number(count)) for name, count in counts]
     told = tag("p", words("data.from_to", before=found.before, after=found.after))
     examples = [
         _examples(words, compared, "added", found.num_added),

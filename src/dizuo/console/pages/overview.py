@@ -14,8 +14,9 @@ from dizuo.console import history
 from dizuo.console.charts import sparkline
 from dizuo.console.figures import ONLINE_PERIODS, Disk, Figures, disk_of, figures_of
 from dizuo.console.frame import View, console_page
-from dizuo.console.markup import EMPTY, Column, badge, join, link, panel, table, tag
+from dizuo.console.markup import EMPTY, Column, badge, figure, join, link, panel, table, tag
 from dizuo.console.messages import Words
+from dizuo.console.places import stack_ref_link
 from dizuo.console.telling import num_bytes, number, when
 from dizuo.core.clock import now_ms
 from dizuo.sites.rollout_model import EntryState
@@ -120,13 +121,7 @@ def _figure(
     title = words(f"overview.{name}")
     line = sparkline(histories.get(name, ()), words("overview.last_day", figure=title))
     named = link(title, href) if href else title
-    return tag(
-        "div",
-        tag("p", named, class_="name"),
-        tag("p", value, class_="value"),
-        line,
-        class_="figure",
-    )
+    return figure(named, value, line)
 
 
 def _rollouts(words: Words, figures: Figures) -> Markup:
@@ -158,7 +153,7 @@ def _verdicts(words: Words, figures: Figures) -> Markup:
         return _nothing(words, "verdicts")
     rows = [
         (
-            _stack_link(figures.refs.get(one.stack_digest)),
+            stack_ref_link(ref) if (ref := figures.refs.get(one.stack_digest)) else "–",
             _verdict(words, one.passed),
             when(words, one.created_ms, now_ms()),
         )
@@ -175,10 +170,3 @@ def _nothing(words: Words, name: str) -> Markup:
 
 def _verdict(words: Words, passed: bool) -> Markup:
     return badge(words("gate.passed"), "good") if passed else badge(words("gate.failed"), "bad")
-
-
-def _stack_link(ref: str | None) -> object:
-    if ref is None:
-        return "–"
-    name, _, version = ref.partition(":")
-    return link(ref, f"/stacks/{name}/{version}")

@@ -16,7 +16,8 @@ from dizuo.console.lists import PAGE_SIZE, Choice, Place, choices, pager, search
 from dizuo.console.markup import Column, address, facts, join, link, panel, table, tag
 from dizuo.console.messages import Words
 from dizuo.console.pages import rollouts
-from dizuo.console.standing import release_state, stack_link
+from dizuo.console.places import stack_link
+from dizuo.console.standing import release_state
 from dizuo.console.telling import when
 from dizuo.core.clock import now_ms
 from dizuo.core.digests import short

@@ -14,7 +14,18 @@ from dizuo.console.drawing import reason_of, short
 from dizuo.console.expected import CONFIDENCE, Expectation, Share, expect
 from dizuo.console.frame import View, console_page
 from dizuo.console.lists import Chosen, Place, Typed, narrowing, pager
-from dizuo.console.markup import EMPTY, Column, address, badge, join, link, panel, table, tag
+from dizuo.console.markup import (
+    EMPTY,
+    Column,
+    address,
+    badge,
+    figure,
+    join,
+    link,
+    panel,
+    table,
+    tag,
+)
 from dizuo.console.messages import Words
 from dizuo.console.telling import number, when
 from dizuo.core.clock import now_ms
@@ -133,22 +144,16 @@ def _top(view: View, figures: Figures) -> Markup:
 def _counts(view: View, figures: Figures) -> list[Markup]:
     words = view.words
     found = [
-        _figure(words("review.waiting"), number(figures.counts.get("returned", 0))),
-        _figure(words("review.held"), number(figures.num_held)),
-        _figure(words("review.reviewed"), number(figures.counts.get("reviewed", 0))),
-        _figure(words("review.used"), number(figures.counts.get("used", 0))),
-        _figure(words("review.unusable"), number(figures.counts.get("unusable", 0))),
+        figure(words("review.waiting"), number(figures.counts.get("returned", 0))),
+        figure(words("review.held"), number(figures.num_held)),
+        figure(words("review.reviewed"), number(figures.counts.get("reviewed", 0))),
+        figure(words("review.used"), number(figures.counts.get("used", 0))),
+        figure(words("review.unusable"), number(figures.counts.get("unusable", 0))),
     ]
     to_settle: object = number(figures.num_open)
     if figures.num_open and view.may(Role.RELEASER):
         to_settle = link(to_settle, "/review/label?work=settle")
-    return [*found, _figure(words("review.open"), to_settle)]
-
-
-def _figure(name: str, value: object) -> Markup:
-    return tag(
-        "div", tag("div", value, class_="value"), tag("div", name, class_="name"), class_="figure"
-    )
+    return [*found, figure(words("review.open"), to_settle)]
 
 
 def _expected(words: Words, expectation: Expectation) -> Markup:

@@ -15,7 +15,8 @@ from dizuo.console.frame import View, console_page
 from dizuo.console.lists import PAGE_SIZE, Choice, Place, choices, pager, search
 from dizuo.console.markup import Column, facts, join, link, panel, table, tag
 from dizuo.console.messages import Words
-from dizuo.console.standing import ROLLOUT_TONES, reason, rollout_state, stack_link
+from dizuo.console.places import stack_link
+from dizuo.console.standing import ROLLOUT_TONES, reason, rollout_state
 from dizuo.console.telling import number, when
 from dizuo.core.clock import now_ms
 from dizuo.sites import rollout_finding as finding

@@ -15,6 +15,7 @@ from dizuo.console.gate_panel import report_panel
 from dizuo.console.lists import Place, pager
 from dizuo.console.markup import EMPTY, Column, address, badge, facts, join, link, table, tag
 from dizuo.console.messages import Words
+from dizuo.console.places import stack_address, stack_link
 from dizuo.console.stack_diff import diff_panel
 from dizuo.console.stack_layers import layers_table, recipe_text
 from dizuo.console.stack_reading import PARENT, PREDECESSOR, Wanted, Whole, read_whole
@@ -24,8 +25,6 @@ from dizuo.console.stack_states import (
     level_word,
     num_sites,
     release_badge,
-    stack_address,
-    stack_link,
     states_of,
 )
 from dizuo.console.stack_trace import trace_chain

@@ -16,14 +16,8 @@ from dizuo.console.lineage import drawn
 from dizuo.console.lists import Chosen, Place, Typed, narrowing, pager
 from dizuo.console.markup import EMPTY, Column, badge, join, link, panel, table, tag
 from dizuo.console.messages import Words
-from dizuo.console.stack_states import (
-    States,
-    gates_badge,
-    level_word,
-    release_badge,
-    stack_link,
-    states_of,
-)
+from dizuo.console.places import stack_link
+from dizuo.console.stack_states import States, gates_badge, level_word, release_badge, states_of
 from dizuo.console.telling import num_bytes, number, when
 from dizuo.core.clock import now_ms
 from dizuo.stacks import browsing
