@@ -45,7 +45,7 @@ class Question:
 async def is_sure(view: View, question: Question) -> bool:
     """Ask; whoever closes the question or the page has said no. The keyboard begins at no, and goes
     back to where it was."""
-    with ui.dialog() as dialog, ui.element("div").classes("asked"):
+    with ui.dialog() as dialog, ui.element("div").classes("question"):
         dialog.props["aria-label"] = question.title
         said = [tag("h2", question.title), tag("p", question.meaning)]
         ui.html(join(said), sanitize=False).classes("rows")

@@ -23,7 +23,7 @@ class Deciding:
         self._chosen: Improvement | None = None
         self._dialog = ui.dialog()
         self._dialog.props["aria-label"] = view.words("deciding.reject_ask")
-        with self._dialog, ui.element("div").classes("asked"):
+        with self._dialog, ui.element("div").classes("question"):
             self._title = ui.html("", sanitize=False)
             self._reason = ui.textarea(view.words("deciding.reason"))
             self._reason.props("outlined autogrow no-error-icon").props["hint"] = view.words(

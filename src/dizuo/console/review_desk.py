@@ -141,7 +141,7 @@ def _buttons(words: Words, desk: Desk) -> Markup:
         data_do="save",
     )
     others = [_button(words, desk, one, "button") for one in _shortcuts(desk)]
-    return tag("div", save, *others, class_="actions")
+    return tag("div", save, *others, class_="buttons")
 
 
 def _shortcuts(desk: Desk) -> list[str]:

@@ -137,7 +137,7 @@ class _Page:
         with ui.element("section").classes("panel weighed"):
             ui.html(_card_head(words, improvement), sanitize=False)
             ui.html(evidence(words, one), sanitize=False).classes("evidence")
-            with ui.element("div").classes("decide"):
+            with ui.element("div").classes("buttons"):
                 self._deciding.buttons(improvement)
 
 

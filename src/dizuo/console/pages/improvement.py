@@ -53,7 +53,7 @@ class _Page:
         self._view = view
         self._deciding = Deciding(view)
         self._head = ui.html("", sanitize=False).classes("rows")
-        self._buttons = ui.element("div").classes("decide")
+        self._buttons = ui.element("div").classes("buttons")
         self._body = ui.html("", sanitize=False).classes("rows")
         self._drawn: Improvement | None = None
 

@@ -147,7 +147,7 @@ def _facts(words: Words, whole: Whole) -> Markup:
         (words("stack.targets"), ", ".join(found.targets)),
         (words("column.parent"), stack_link(parent.name, parent.version) if parent else "–"),
         (words("stack.children"), children or "–"),
-        (words("stack.data"), tag("ul", *datasets, class_="plainly") if datasets else "–"),
+        (words("stack.data"), tag("ul", *datasets, class_="plain-list") if datasets else "–"),
         (words("column.run"), link(found.run_id, f"/runs/{found.run_id}")),
         (words("column.made"), when(words, found.created_ms, now_ms())),
         (words("column.released"), _released(words, whole.release)),
