@@ -23,6 +23,11 @@ _AGREEMENT = "agreement_with_trained_at_least"
 _DIFFERENCES = ("not_worse_than", "drop_at_most")
 
 
+def verdict_badge(words: Words, verdict: Verdict) -> Markup:
+    """What came of one rule."""
+    return badge(words(f"verdict.{verdict.value}"), _TONES[verdict])
+
+
 def report_panel(words: Words, stored: StoredReport) -> Markup:
     """The report: its verdict, its rules, and where latency was measured."""
     report = stored.report
@@ -70,7 +75,7 @@ def _machine(words: Words, report: GateReport) -> Markup:
 
 
 def _row(words: Words, result: RuleResult) -> tuple[object, ...]:
-    verdict = badge(words(f"verdict.{result.verdict.value}"), _TONES[result.verdict])
+    verdict = verdict_badge(words, result.verdict)
     if result.verdict is Verdict.CANNOT_TELL or result.measured is None:
         verdict = join([verdict, tag("p", result.reason, class_="muted small")])
     asked = limit_of(result.rule)

@@ -7,16 +7,16 @@ from collections.abc import Iterator
 from markupsafe import Markup
 
 from dizuo.console.evidence import NUM_SITES, Evidence, Learned
+from dizuo.console.gate_panel import verdict_badge
 from dizuo.console.markup import Column, badge, facts, join, table, tag
 from dizuo.console.messages import Words
 from dizuo.console.places import dataset_link, site_link, stack_ref_link
 from dizuo.console.standing import site_state
 from dizuo.console.telling import num_bytes, number
-from dizuo.gates.report import GateReport, RuleResult, Verdict
+from dizuo.gates.report import GateReport, RuleResult
 from dizuo.sites.serving import ServingSite
 from dizuo.stacks.model import StackVersion
 
-VERDICT_TONES = {Verdict.PASS: "good", Verdict.FAIL: "bad", Verdict.CANNOT_TELL: "warn"}
 _KIND = "person:"
 
 
@@ -106,7 +106,7 @@ def _rule(words: Words, rule: RuleResult) -> tuple[object, ...]:
         "–" if rule.measured is None else f"{rule.measured:.4g}",
         _interval(words, rule),
         stack_ref_link(rule.against) if rule.against else "–",
-        badge(words(f"verdict.{rule.verdict.value}"), VERDICT_TONES[rule.verdict]),
+        verdict_badge(words, rule.verdict),
     )
 
 
