@@ -16,47 +16,44 @@ from nicegui import app as pages
 from nicegui import ui
 from starlette.staticfiles import StaticFiles
 
-from dizuo.console import (
-    data_pictures,
-    import_work,
-    preferences,
-    sample_pictures,
-    signing_in,
-    stack_pictures,
-)
+from dizuo.console import preferences, signing_in
+from dizuo.console.data import import_work
+from dizuo.console.data import pictures as data_pictures
+from dizuo.console.elements.pictures import SmallPictures
 from dizuo.console.gate import Gate
 from dizuo.console.live import Feeds
 from dizuo.console.parts import Parts
-from dizuo.console.pictures import SmallPictures
 from dizuo.console.plain import told
 from dizuo.console.presence import Presence
+from dizuo.console.review import pictures as sample_pictures
+from dizuo.console.stacks import pictures as stack_pictures
 from dizuo.console.work import Works
 
 _STATIC = Path(__file__).parent / "static"
 _PAGES = (
-    "overview",
-    "rollout_start",
-    "data_import",
-    "data",
-    "data_version",
-    "runs",
-    "run_new",
-    "run_compare",
-    "run",
-    "stacks",
-    "stack",
-    "review",
-    "labelling",
-    "releases",
-    "rollouts",
-    "sites",
-    "joining",
-    "site",
-    "approvals",
-    "improvement",
-    "audit",
-    "people",
-    "one_of_people",
+    "overview.page",
+    "releases.rollout_start",
+    "data.importing",
+    "data.listing",
+    "data.version",
+    "runs.listing",
+    "runs.new_run",
+    "runs.comparing",
+    "runs.run",
+    "stacks.listing",
+    "stacks.version",
+    "review.queue",
+    "review.labelling",
+    "releases.listing",
+    "releases.rollouts",
+    "sites.listing",
+    "sites.joining",
+    "sites.site",
+    "approvals.listing",
+    "approvals.improvement",
+    "audit.log",
+    "people.listing",
+    "people.person",
 )
 """In the order in which their addresses are tried: `/releases/rollouts/new` is no rollout's."""
 _RECONNECT_SECONDS = 30.0
@@ -103,7 +100,7 @@ def _console() -> FastAPI:
     pages.add_exception_handler(404, _no_page)
     pages.add_exception_handler(RequestValidationError, _no_page)
     for name in _PAGES:
-        import_module(f"dizuo.console.pages.{name}")
+        import_module(f"dizuo.console.{name}")
     ui.add_head_html(
         '<link rel="stylesheet" href="/console/static/console.css">'
         '<link rel="icon" href="/console/static/icon.svg">',

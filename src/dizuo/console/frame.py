@@ -19,9 +19,9 @@ from starlette.concurrency import run_in_threadpool
 from dizuo.access import sessions
 from dizuo.access.model import Person, Principal, Role
 from dizuo.access.sessions import SessionEnded
+from dizuo.console.elements.markup import EMPTY, join, link, tag
 from dizuo.console.gate import SESSION_COOKIE
 from dizuo.console.live import Feeds
-from dizuo.console.markup import EMPTY, join, link, tag
 from dizuo.console.messages import Language, Words
 from dizuo.console.parts import Parts
 from dizuo.console.presence import Presence, sign_in_address

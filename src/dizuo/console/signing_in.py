@@ -15,8 +15,8 @@ from starlette.concurrency import run_in_threadpool
 from dizuo.access import accounts, sessions
 from dizuo.access.sessions import SignInRefused
 from dizuo.access.throttle import TooManyTries
+from dizuo.console.elements.markup import EMPTY, link, tag
 from dizuo.console.gate import SESSION_COOKIE, SIGN_IN
-from dizuo.console.markup import EMPTY, link, tag
 from dizuo.console.messages import Language, Words
 from dizuo.console.parts import Parts
 from dizuo.console.plain import plain_page
