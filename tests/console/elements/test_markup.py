@@ -8,7 +8,18 @@ from hypothesis import strategies as st
 from markupsafe import Markup
 
 from dizuo.console.elements.charts import sparkline
-from dizuo.console.elements.markup import Column, badge, facts, join, link, panel, table, tag
+from dizuo.console.elements.markup import (
+    Column,
+    address,
+    badge,
+    facts,
+    figure,
+    join,
+    link,
+    panel,
+    table,
+    tag,
+)
 
 HOSTILE = '<script>alert("1")</script>&\'"'
 
@@ -38,6 +49,24 @@ def test_elements_are_written_as_they_are_meant() -> None:
     )
     assert tag("input", name="name", value=HOSTILE).count("<") == 1
     assert join(["a", None, Markup("<i>b</i>")], ", ") == "a, <i>b</i>"
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ({}, "/a"),
+        ({"q": "", "page": None, "before": 0, "on": False}, "/a"),
+        ({"q": "x & 中", "page": 2}, "/a?q=x+%26+%E4%B8%AD&page=2"),
+    ],
+)
+def test_an_address_says_only_what_is_asked(query: dict[str, object], found: str) -> None:
+    assert address("/a", **query) == found
+
+
+def test_a_figure_has_its_name_before_it() -> None:
+    assert figure("Sites", tag("b", 7), "below") == (
+        '<div class="figure"><p class="name">Sites</p><p class="value"><b>7</b></p>below</div>'
+    )
 
 
 def test_a_table_names_its_rows_and_scrolls_by_itself() -> None:
