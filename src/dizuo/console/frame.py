@@ -49,6 +49,9 @@ NEEDED = {"people": Role.ADMIN}
 """The role that it takes to look at a part; all others are for everybody who has signed in."""
 _PATIENCE_SECONDS = 0.4
 """How long a page waits for work that may be short, rather than show that it is under way."""
+_LONGEST_SECONDS = 60.0
+"""How late a page may come where the machine is busy, a training run beside the hub for one, before
+it is told as a failure."""
 _QUASAR: dict[Language, QuasarLanguage] = {Language.ENGLISH: "en-US", Language.CHINESE: "zh-CN"}
 
 
@@ -207,7 +210,7 @@ def console_page(
             if name != "view"
         ]
         built.__signature__ = inspect.Signature([asked, *others])  # type: ignore[attr-defined]
-        _Page(path)(built)
+        _Page(path, response_timeout=_LONGEST_SECONDS)(built)
         return built
 
     return declare

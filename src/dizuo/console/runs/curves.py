@@ -125,6 +125,7 @@ def _options(
         },
         "tooltip": {
             "trigger": "axis",
+            "confine": True,
             "backgroundColor": "var(--panel)",
             "borderColor": "var(--line)",
             "textStyle": {"color": "var(--ink)"},
