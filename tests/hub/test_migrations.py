@@ -14,7 +14,7 @@ from dizuo.access import accounts
 from dizuo.access import service as access
 from dizuo.access.model import Role, Surface
 from dizuo.access.passwords import HashedPassword
-from dizuo.console import history
+from dizuo.console.overview import history
 from dizuo.database.engine import Database, sqlite_url
 from dizuo.database.migrate import upgrade
 from dizuo.database.tables import Row

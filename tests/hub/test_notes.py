@@ -11,8 +11,8 @@ from tests.sites.fleet import Fleet
 
 from dizuo.access import accounts, passwords
 from dizuo.access.model import Principal, Role, Surface
-from dizuo.console import history
-from dizuo.console.history import MINUTE_MS
+from dizuo.console.overview import history
+from dizuo.console.overview.history import MINUTE_MS
 from dizuo.database.engine import Database
 from dizuo.hub import home as homes
 from dizuo.hub.app import running_hub

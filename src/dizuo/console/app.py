@@ -16,47 +16,44 @@ from nicegui import app as pages
 from nicegui import ui
 from starlette.staticfiles import StaticFiles
 
-from dizuo.console import (
-    import_work,
-    pictures,
-    preferences,
-    row_pictures,
-    sample_pictures,
-    signing_in,
-)
+from dizuo.console import preferences, signing_in
+from dizuo.console.data import import_work
+from dizuo.console.data import pictures as data_pictures
+from dizuo.console.elements.pictures import SmallPictures
 from dizuo.console.gate import Gate
 from dizuo.console.live import Feeds
 from dizuo.console.parts import Parts
 from dizuo.console.plain import told
 from dizuo.console.presence import Presence
-from dizuo.console.row_pictures import SmallPictures
+from dizuo.console.review import pictures as sample_pictures
+from dizuo.console.stacks import pictures as stack_pictures
 from dizuo.console.work import Works
 
 _STATIC = Path(__file__).parent / "static"
 _PAGES = (
-    "overview",
-    "rollout_start",
-    "data_import",
-    "data",
-    "data_version",
-    "runs",
-    "run_new",
-    "run_compare",
-    "run",
-    "stacks",
-    "stack",
-    "review",
-    "labelling",
-    "releases",
-    "rollouts",
-    "sites",
-    "joining",
-    "site",
-    "approvals",
-    "improvement",
-    "audit",
-    "people",
-    "one_of_people",
+    "overview.page",
+    "releases.rollout_start",
+    "data.importing",
+    "data.listing",
+    "data.version",
+    "runs.listing",
+    "runs.new_run",
+    "runs.comparing",
+    "runs.run",
+    "stacks.listing",
+    "stacks.version",
+    "review.queue",
+    "review.labelling",
+    "releases.listing",
+    "releases.rollouts",
+    "sites.listing",
+    "sites.joining",
+    "sites.site",
+    "approvals.listing",
+    "approvals.improvement",
+    "audit.log",
+    "people.listing",
+    "people.person",
 )
 """In the order in which their addresses are tried: `/releases/rollouts/new` is no rollout's."""
 _RECONNECT_SECONDS = 30.0
@@ -95,15 +92,15 @@ def _console() -> FastAPI:
     console = FastAPI(title="dizuo console", docs_url=None, redoc_url=None, openapi_url=None)
     console.include_router(signing_in.router)
     console.include_router(preferences.router)
-    console.include_router(row_pictures.router)
+    console.include_router(data_pictures.router)
     console.include_router(import_work.router)
-    console.include_router(pictures.router)
+    console.include_router(stack_pictures.router)
     console.include_router(sample_pictures.router)
     console.mount("/console/static", StaticFiles(directory=_STATIC))
     pages.add_exception_handler(404, _no_page)
     pages.add_exception_handler(RequestValidationError, _no_page)
     for name in _PAGES:
-        import_module(f"dizuo.console.pages.{name}")
+        import_module(f"dizuo.console.{name}")
     ui.add_head_html(
         '<link rel="stylesheet" href="/console/static/console.css">'
         '<link rel="icon" href="/console/static/icon.svg">',

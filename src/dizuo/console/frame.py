@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar, cast
-from urllib.parse import urlencode
 
 from fastapi import Request
 from nicegui import Client, ui
@@ -20,13 +19,13 @@ from starlette.concurrency import run_in_threadpool
 from dizuo.access import sessions
 from dizuo.access.model import Person, Principal, Role
 from dizuo.access.sessions import SessionEnded
+from dizuo.console.elements.markup import EMPTY, join, link, tag
 from dizuo.console.gate import SESSION_COOKIE
 from dizuo.console.live import Feeds
-from dizuo.console.markup import EMPTY, join, link, tag
 from dizuo.console.messages import Language, Words
 from dizuo.console.parts import Parts
 from dizuo.console.presence import Presence, sign_in_address
-from dizuo.console.visit import CURRENT, Theme, Visit
+from dizuo.console.visit import CURRENT, Theme, Visit, signed_in
 from dizuo.console.work import Standing, Work, Works
 from dizuo.core.errors import DizuoError
 
@@ -50,6 +49,9 @@ NEEDED = {"people": Role.ADMIN}
 """The role that it takes to look at a part; all others are for everybody who has signed in."""
 _PATIENCE_SECONDS = 0.4
 """How long a page waits for work that may be short, rather than show that it is under way."""
+_LONGEST_SECONDS = 60.0
+"""How late a page may come where the machine is busy, a training run beside the hub for one, before
+it is told as a failure."""
 _QUASAR: dict[Language, QuasarLanguage] = {Language.ENGLISH: "en-US", Language.CHINESE: "zh-CN"}
 
 
@@ -138,16 +140,18 @@ class View:
 
     def doing(self, act: Callable[P, Awaitable[None]]) -> Callable[P, Awaitable[None]]:
         """An event's handler that tells on the page what was refused; whose session has ended is
-        sent to sign in, and comes back to this page."""
+        sent to sign in, and comes back to this page. It goes on even where the button that began it
+        is drawn anew meanwhile."""
 
         @wraps(act)
         async def handled(*args: P.args, **kwargs: P.kwargs) -> None:
-            try:
-                await act(*args, **kwargs)
-            except SessionEnded:
-                self.client.open(sign_in_address(self.client.request))
-            except DizuoError as error:
-                self.tell(error)
+            with self.client:
+                try:
+                    await act(*args, **kwargs)
+                except SessionEnded:
+                    self.client.open(sign_in_address(self.client.request))
+                except DizuoError as error:
+                    self.tell(error)
 
         return handled
 
@@ -206,7 +210,7 @@ def console_page(
             if name != "view"
         ]
         built.__signature__ = inspect.Signature([asked, *others])  # type: ignore[attr-defined]
-        _Page(path)(built)
+        _Page(path, response_timeout=_LONGEST_SECONDS)(built)
         return built
 
     return declare
@@ -235,13 +239,12 @@ async def _build(
 
 def _view(request: Request) -> View:
     visit = CURRENT.get()
-    assert visit.person is not None, "the gate lets nobody else in"
     state = request.app.state
     secret = request.cookies[SESSION_COOKIE]
     cast(Presence, state.presence).enter(ui.context.client, secret)
     return View(
         visit,
-        visit.person,
+        signed_in(),
         cast(Parts, state.parts),
         cast(Feeds, state.feeds),
         cast(Works, state.works),
@@ -312,9 +315,3 @@ def _choices(view: View, path: str) -> object:
     who = tag("p", view.person.principal.name, " · ", words(f"role.{role.word}") if role else EMPTY)
     leave = tag("form", tag("button", words("frame.sign_out")), method="post", action="/logout")
     return join([prefer, who, leave])
-
-
-def address(path: str, **query: object) -> str:
-    """An address with those parts of its query that say something."""
-    said = {key: value for key, value in query.items() if value not in (None, "", 0, False)}
-    return f"{path}?{urlencode(said)}" if said else path

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi.responses import HTMLResponse
 from markupsafe import Markup
 
-from dizuo.console.markup import join, link, tag
+from dizuo.console.elements.markup import join, link, tag
 from dizuo.console.visit import CURRENT
 
 

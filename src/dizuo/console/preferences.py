@@ -12,7 +12,7 @@ from dizuo.access import accounts
 from dizuo.console.messages import Language
 from dizuo.console.parts import Parts
 from dizuo.console.signing_in import inside
-from dizuo.console.visit import CURRENT, Theme
+from dizuo.console.visit import CURRENT, Theme, signed_in
 
 router = APIRouter()
 
@@ -26,9 +26,7 @@ async def prefer(
 ) -> Response:
     """Keep what was chosen and show the page again."""
     parts: Parts = request.app.state.parts
-    person = CURRENT.get().person
-    assert person is not None, "the gate lets nobody else in"
-
+    person = signed_in()
     visit = CURRENT.get()
 
     def keep() -> None:

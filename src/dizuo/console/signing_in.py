@@ -15,12 +15,12 @@ from starlette.concurrency import run_in_threadpool
 from dizuo.access import accounts, sessions
 from dizuo.access.sessions import SignInRefused
 from dizuo.access.throttle import TooManyTries
+from dizuo.console.elements.markup import EMPTY, link, tag
 from dizuo.console.gate import SESSION_COOKIE, SIGN_IN
-from dizuo.console.markup import EMPTY, link, tag
 from dizuo.console.messages import Language, Words
 from dizuo.console.parts import Parts
 from dizuo.console.plain import plain_page
-from dizuo.console.visit import CURRENT, LANGUAGE_COOKIE
+from dizuo.console.visit import CURRENT, LANGUAGE_COOKIE, signed_in
 from dizuo.core.errors import DizuoError
 
 router = APIRouter()
@@ -79,8 +79,7 @@ async def sign_in(
 async def sign_out(request: Request) -> Response:
     """End the session."""
     parts: Parts = request.app.state.parts
-    person = CURRENT.get().person
-    assert person is not None, "the gate lets nobody else in"
+    person = signed_in()
 
     def end() -> None:
         with parts.database.transaction() as session:

@@ -40,6 +40,13 @@ CURRENT: ContextVar[Visit] = ContextVar("visit")
 """The visit that the current request belongs to; the gate sets it."""
 
 
+def signed_in() -> Person:
+    """Who makes the current request, behind the gate."""
+    person = CURRENT.get().person
+    assert person is not None, "the gate lets nobody else in"
+    return person
+
+
 def visit_of(person: Person | None, cookies: Mapping[str, str], accepted: str) -> Visit:
     """What an account prefers counts before the browser's cookies, and they before its language."""
     language = (person.language if person else "") or cookies.get(LANGUAGE_COOKIE, "")

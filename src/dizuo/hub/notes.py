@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from dizuo.access import accounts
-from dizuo.console import history
-from dizuo.console.figures import ONLINE_PERIODS, figures_of
+from dizuo.console.overview import history
+from dizuo.console.overview.figures import ONLINE_PERIODS, figures_of
 from dizuo.core.clock import Clock, now_ms
 from dizuo.database.engine import Database
 from dizuo.database.tables import DEFAULT_PROJECT

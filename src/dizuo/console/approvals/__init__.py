@@ -1,0 +1,1 @@
+"""Improvements that wait for a person, with the evidence beside the buttons."""

@@ -1,0 +1,1 @@
+"""The audit log: who did what, and whether the log is whole."""

@@ -1,0 +1,1 @@
+"""Datasets: their versions and rows, and the import of files."""

@@ -1,0 +1,1 @@
+"""The first page: a project in figures, with their histories."""

@@ -1,0 +1,1 @@
+"""Releases, and rollouts of them to sites."""

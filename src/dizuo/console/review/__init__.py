@@ -1,0 +1,1 @@
+"""Review: the queue of samples, and the desk at which they are labelled."""

@@ -1,0 +1,272 @@
+"""`/review/label`: one sample at a time, judged by keyboard alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from nicegui import ui
+from nicegui.events import GenericEventArguments
+from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
+
+from dizuo.access.model import Principal, Role
+from dizuo.console.elements.markup import address, link, tag
+from dizuo.console.frame import View, console_page, error_sentence
+from dizuo.console.review import jsonform
+from dizuo.console.review.asked import asked_of
+from dizuo.console.review.desk import Before, Desk, desk_of
+from dizuo.console.review.drawing import short
+from dizuo.console.review.entries import LABEL, Asking, Entry, entry_for, read_entry
+from dizuo.console.review.jsonform import Form
+from dizuo.core.errors import Conflict, InvalidInput
+from dizuo.datasets import desk, opinions, samples
+from dizuo.datasets.desk import Held, Look, Reviewer
+from dizuo.datasets.errors import ClaimLost, SampleDamaged
+from dizuo.datasets.samples import MACHINE, SampleFilter
+
+_RENEW_SECONDS = 60.0
+_SETTLE = "settle"
+
+
+@console_page("/review/label", "desk.title", "review")
+async def labelling(
+    view: View, site: str = "", stack: str = "", reason: str = "", work: str = ""
+) -> None:
+    """The desk. `work=settle` is for samples about which two reviewers disagree."""
+    role = Role.RELEASER if work == _SETTLE else Role.BUILDER
+    view.person.principal.require(role)
+    wanted = SampleFilter(site=site, served_as=stack, reason=reason, project_id=view.project_id)
+    ui.add_head_html('<script src="/console/static/desk.js" defer></script>')
+    title = view.words("desk.settle_title" if work == _SETTLE else "desk.title")
+    back = link(view.words("desk.back"), address("/review", site=site, stack=stack, reason=reason))
+    ui.html(tag("div", tag("h1", title), back, class_="head"), sanitize=False)
+    told = ui.html("", sanitize=False).props('role="status"').classes("told")
+    place = _Place(view, role, wanted, told, ui.html("", sanitize=False))
+    await place.go_on()
+    ui.on("desk", view.doing(place.hear))
+    ui.timer(_RENEW_SECONDS, view.doing(place.renew))
+    view.client.on_delete(place.leave)
+
+
+@dataclass
+class _Place:
+    """One page of one reviewer."""
+
+    view: View
+    role: Role
+    wanted: SampleFilter
+    told: ui.html
+    shown: ui.html
+    before: Before | None = None
+    entry: Entry = field(default_factory=lambda: Entry({}))
+    num_done: int = 0
+    num_waiting: int = 0
+    num_drawn: int = 0
+
+    @property
+    def _desk(self) -> Desk:
+        return Desk(
+            self.before,
+            self.entry,
+            is_settling=self.role is Role.RELEASER,
+            num_done=self.num_done,
+            num_waiting=self.num_waiting,
+            num_drawn=self.num_drawn,
+        )
+
+    @property
+    def looks(self) -> Sequence[Look]:
+        """What this page is for."""
+        return (Look.THIRD,) if self.role is Role.RELEASER else desk.LABELLING
+
+    def reviewer(self, principal: Principal) -> Reviewer:
+        """This person at the desk."""
+        share = self.view.parts.second_share
+        return Reviewer(principal.actor, principal.project_id, share)
+
+    async def go_on(self) -> None:
+        """Show the next sample."""
+        self.put(await self.view.act(self.role, self._next))
+
+    def _next(self, session: Session, principal: Principal) -> Before | None:
+        held = desk.take(session, self.wanted, self.reviewer(principal), looks=self.looks)
+        self._count(session)
+        return self._look(session, held) if held is not None else None
+
+    def _look(self, session: Session, held: Held) -> Before:
+        try:
+            row = samples.read_row(self.view.parts.home, held.sample.digest)
+        except SampleDamaged:
+            row = None
+        return Before(held, row, asked_of(session, held.sample))
+
+    def _count(self, session: Session) -> None:
+        if self.role is Role.RELEASER:
+            self.num_waiting = opinions.num_open(session, self.view.project_id)
+            return
+        wanted = replace(self.wanted, state=MACHINE.initial)
+        self.num_waiting = sum(samples.count(session, wanted).values())
+
+    def put(self, before: Before | None, said: Any = None) -> None:
+        """Let a sample be what the page shows; `said` stands in the fields instead of the
+        model's answer."""
+        self.before = before
+        if before is not None:
+            answer = said if said is not None else _to_begin_with(before.held)
+            self.entry = entry_for(before.asked, answer)
+        self.draw()
+
+    def draw(self) -> None:
+        """Draw what there is."""
+        self.num_drawn += 1
+        self.shown.set_content(desk_of(self.view.words, self._desk))
+
+    async def hear(self, event: GenericEventArguments) -> None:
+        """Do what a key or a button of the page asks for, if it is about what is shown now."""
+        asked = Asking.of(event.args)
+        if asked is None or asked.drawn != str(self.num_drawn):
+            return
+        if self.before is not None:
+            self.entry = replace(self.entry, given=asked.given, faults={}, focus=None)
+        act = {
+            "save": self._save,
+            "skip": self._skip,
+            "unusable": self._unusable,
+            "undo": self._undo,
+            "raw": self._raw,
+            "add": self._add,
+            "remove": self._remove,
+        }.get(asked.what)
+        if act is None or (self.before is None and asked.what != "undo"):
+            return
+        try:
+            await act(asked)
+        except Conflict as error:
+            await self._lost(error)
+        finally:
+            if self.num_drawn == int(asked.drawn):
+                self.draw()  # whatever was refused: the page takes keys again
+
+    async def _lost(self, error: Conflict) -> None:
+        """Somebody was quicker, or there is nothing to take back: say so, and go on."""
+        sentence = error_sentence(self.view.words, error)
+        if isinstance(error, ClaimLost):
+            sentence = self.view.words("desk.lost")
+        self.tell(sentence)
+        await self.go_on()
+
+    def tell(self, sentence: str) -> None:
+        """Say what came of the last key."""
+        self.told.set_content(tag("p", sentence))
+
+    async def _save(self, _asked: Asking) -> None:
+        label, faults = read_entry(self.entry)
+        if faults:
+            self.entry = replace(self.entry, faults=faults)
+            return
+        await self._decide(label, self.view.words("desk.saved", label=short(label)))
+
+    async def _unusable(self, _asked: Asking) -> None:
+        await self._decide(None, self.view.words("desk.marked_unusable"))
+
+    async def _decide(self, label: Any, sentence: str) -> None:
+        assert self.before is not None
+        home, token = self.view.parts.home, self.before.held.token
+
+        def deciding(session: Session, principal: Principal) -> Before | None:
+            desk.decide(session, home, token, label)
+            session.flush()
+            return self._next(session, principal)
+
+        try:
+            following = await self.view.act(self.role, deciding)
+        except InvalidInput as error:
+            place = LABEL if self.entry.form is None else ""
+            told = {"fault": error_sentence(self.view.words, error)}
+            self.entry = replace(self.entry, faults={place: ("form.refused", told)})
+            return
+        self.num_done += 1
+        self.tell(sentence)
+        self.put(following)
+
+    async def _skip(self, _asked: Asking) -> None:
+        assert self.before is not None
+        token = self.before.held.token
+
+        def skipping(session: Session, principal: Principal) -> Before | None:
+            desk.skip(session, token)
+            return self._next(session, principal)
+
+        following = await self.view.act(self.role, skipping)
+        self.tell(self.view.words("desk.skipped"))
+        self.put(following)
+
+    async def _undo(self, _asked: Asking) -> None:
+        def undoing(session: Session, principal: Principal) -> tuple[Before, Any]:
+            held, said = desk.undo(session, self.reviewer(principal))
+            self._count(session)
+            return self._look(session, held), said
+
+        before, said = await self.view.act(self.role, undoing)
+        self.num_done = max(0, self.num_done - 1)
+        self.tell(self.view.words("desk.undone"))
+        self.put(before, said)
+
+    async def _raw(self, _asked: Asking) -> None:
+        """Between fields and JSON: what stands in the one goes into the other, if it is a value."""
+        form = self.entry.form
+        if form is None or not form.schema:
+            return
+        reading = jsonform.read(form, self.entry.given)
+        if form.is_raw and any(key == "form.not_json" for key, _ in reading.faults.values()):
+            self.entry = replace(self.entry, faults=reading.faults)
+            return
+        other = Form(form.schema, is_raw=not form.is_raw)
+        self.entry = replace(self.entry, form=other, given=jsonform.spread(other, reading.value))
+
+    async def _add(self, asked: Asking) -> None:
+        given = jsonform.with_item(self.entry.given, asked.path)
+        last = jsonform.num_items(given, asked.path) - 1
+        self.entry = replace(self.entry, given=given, focus=f"{asked.path}/{last}")
+
+    async def _remove(self, asked: Asking) -> None:
+        path, _, item = asked.path.rpartition("/")
+        if item.isdigit():
+            given = jsonform.without_item(self.entry.given, path, int(item))
+            self.entry = replace(self.entry, given=given, focus=path)
+
+    async def renew(self) -> None:
+        """Keep what is shown before this person."""
+        if self.before is None:
+            return
+        token = self.before.held.token
+        try:
+            await self.view.act(self.role, lambda session, _: desk.renew(session, token))
+        except ClaimLost as error:
+            await self._lost(error)
+
+    def leave(self) -> None:
+        """The page is closed: others may have the sample."""
+        if self.before is not None:
+            token = self.before.held.token
+            _LEAVING.add(task := asyncio.create_task(run_in_threadpool(self._release, token)))
+            task.add_done_callback(_LEAVING.discard)
+
+    def _release(self, token: str) -> None:
+        with self.view.parts.database.transaction() as session:
+            desk.release(session, token)
+
+
+_LEAVING: set[asyncio.Task[None]] = set()
+"""Kept, so that none of them is dropped before it is done."""
+
+
+def _to_begin_with(held: Held) -> Any:
+    """The model's answer, so that to confirm it is one key; between two reviewers nobody's word
+    stands there first, but JSON is not to be typed anew."""
+    if held.look is not Look.THIRD:
+        return held.sample.answer
+    return next((one for one in held.said if isinstance(one, dict | list)), "")

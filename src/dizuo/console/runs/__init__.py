@@ -1,0 +1,1 @@
+"""Runs: what runs and has run, and starting a recipe."""

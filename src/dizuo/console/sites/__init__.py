@@ -1,0 +1,1 @@
+"""Sites: how each of them fares, and how a new one joins."""

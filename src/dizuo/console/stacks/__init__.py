@@ -1,0 +1,1 @@
+"""Stacks: their lineage, and all that is known of one version."""

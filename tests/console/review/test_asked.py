@@ -1,0 +1,112 @@
+"""What the answers behind a sample look like, and what waiting samples are expected to be worth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.console.review import review_scene as scene
+from tests.datasets.scene import png
+
+from dizuo.console.review.asked import Asked, asked_of
+from dizuo.console.review.entries import LABEL, Asking, Entry, entry_for, read_entry
+from dizuo.console.review.expected import expect
+from dizuo.database.engine import Database
+from dizuo.datasets import samples
+from dizuo.datasets.adding import Warehouse, add_version
+from dizuo.datasets.model import Candidate, Draft
+from dizuo.datasets.samples import Tally
+from dizuo.datasets.service import root_of
+from dizuo.stacks.model import DatasetUse, UsedDataset
+
+
+def asked(database: Database, home: Path, stack: str, *, family: str = "vision") -> Asked:
+    send = scene.send_digits if family == "vision" else scene.send_calls
+    [key] = send(database, home, 1, stack)
+    with database.reading() as session:
+        return asked_of(session, samples.find(session, key))
+
+
+def test_labels_of_the_recipe_count(database: Database, tmp_path: Path) -> None:
+    recipe = scene.vision_recipe("digits", scene.DIGITS)
+    stack = scene.add_stack(database, "digits", "vision", recipe)
+    assert asked(database, tmp_path, stack) == Asked(labels=scene.DIGITS)
+
+
+def test_without_them_those_of_the_data_count(database: Database, tmp_path: Path) -> None:
+    warehouse = Warehouse(database, root_of(tmp_path))
+    rows = [
+        Candidate(f"{seed}", {"image": png(seed), "label": label})
+        for seed, label in enumerate(["ore", "belt", "ore", "coal"])
+    ]
+    version = add_version(warehouse, Draft("rocks", "vision", "here"), rows, "operator:ann").version
+    used = UsedDataset.of(DatasetUse.TRAIN, version.pin)
+    recipe = scene.vision_recipe("rocks", ["a", "b"]).replace(', labels: ["a", "b"]', "")
+    stack = scene.add_stack(database, "rocks", "vision", recipe, datasets=(used,))
+    assert asked(database, tmp_path, stack).labels == ("belt", "coal", "ore")
+
+
+def test_without_either_those_of_the_parent_count(database: Database, tmp_path: Path) -> None:
+    parent = scene.add_stack(database, "p", "vision", scene.vision_recipe("p", ["x", "y"]))
+    stack = scene.add_stack(database, "child", "vision", "", parent_digest=parent)
+    assert asked(database, tmp_path, stack).labels == ("x", "y")
+
+
+def test_the_schema_of_the_recipe_counts(database: Database, tmp_path: Path) -> None:
+    stack = scene.add_stack(database, "hotline", "text", scene.text_recipe())
+    assert asked(database, tmp_path, stack, family="text").schema == scene.TICKET
+
+
+@pytest.mark.parametrize("recipe", ["", "name: [", "name: x"])
+def test_a_stack_that_says_nothing_is_asked_for_text(
+    database: Database, tmp_path: Path, recipe: str
+) -> None:
+    stack = scene.add_stack(database, "hotline", "text", recipe)
+    assert asked(database, tmp_path, stack, family="text") == Asked()
+
+
+def test_a_stack_of_another_project_tells_nothing(database: Database, tmp_path: Path) -> None:
+    recipe = scene.vision_recipe("secret", ["hidden", "names"])
+    stack = scene.add_stack(database, "secret", "vision", recipe, project="other")
+    assert asked(database, tmp_path, stack) == Asked()
+    assert asked(database, tmp_path, "sha256:" + "0" * 64) == Asked()
+
+
+def test_fields_begin_with_the_answer_and_make_the_label() -> None:
+    assert read_entry(entry_for(Asked(labels=("1", "2")), 2)) == ("2", {})
+    assert read_entry(entry_for(Asked(labels=("1", "2")), "7"))[1] == {LABEL: ("form.no_label", {})}
+    assert read_entry(entry_for(Asked(labels=("1", "2")), ""))[1] == {LABEL: ("form.choose", {})}
+    assert read_entry(entry_for(Asked(), "a text")) == ("a text", {})
+    assert read_entry(entry_for(Asked(), None))[1] == {LABEL: ("form.needed", {})}
+    assert read_entry(entry_for(Asked(), {"a": [1]})) == ({"a": [1]}, {})
+    assert read_entry(Entry({})) == (None, {LABEL: ("form.needed", {})})
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [None, [], "save", {}, {"what": "save"}, {"what": 1, "path": "", "drawn": "1", "given": {}}],
+)
+def test_what_no_page_of_ours_sends_is_nothing(sent: object) -> None:
+    assert Asking.of(sent) is None
+
+
+def test_what_is_too_much_is_nothing() -> None:
+    good = {"what": "save", "path": "", "drawn": "1", "given": {"a": "b", "c": 7}}
+    read = Asking.of([good])
+    assert read is not None
+    assert read.given == {"a": "b"}
+    assert Asking.of(good | {"given": {"a": "x" * 2_000_001}}) is None
+
+
+def test_corrections_are_expected_by_reason() -> None:
+    found = expect([Tally("control", 100, 0, 0), Tally("uncertain", 200, 50, 10)])
+    assert found.num_unknown == 100
+    assert found.corrections is not None
+    low, about, high = found.corrections
+    assert about == pytest.approx(40)
+    assert (round(low), round(high)) == (22, 66)  # Wilson: 0.112 to 0.330
+    both = expect([Tally("control", 100, 50, 1), Tally("uncertain", 200, 50, 10)]).corrections
+    assert both is not None
+    assert both[1] == pytest.approx(42)
+    assert expect([Tally("control", 5, 0, 0)]).corrections is None
+    assert expect([]).corrections is None
