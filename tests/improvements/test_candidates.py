@@ -29,6 +29,7 @@ def filled(any_database: Database) -> Database:
             built(session, "spare", version)
         join(session, "one", direction(first.digest), direction(base.digest, "base"))
         join(session, "two", direction(first.digest), direction(second.digest, "night"))
+        join(session, "three", direction(first.digest, "a-night"))
         join(session, "foreign", direction(theirs.digest), project_id="other")
     return any_database
 
@@ -36,10 +37,13 @@ def filled(any_database: Database) -> Database:
 def test_what_sites_serve_comes_by_the_name_it_is_served_under(filled: Database) -> None:
     with filled.reading() as session:
         assert candidates.served(session, limit=9) == [
+            Served("a-night", "digits", 1, 1),
             Served("meter", "digits", 1, 2),
             Served("night", "digits", 2, 1),
         ]
-        assert [one.ref for one in candidates.served(session, "ight", limit=9)] == ["digits:2"]
+        found = candidates.served(session, "night", limit=9)
+        assert [one.served_as for one in found] == ["night", "a-night"]
+        assert [one.ref for one in candidates.served(session, "mete", limit=9)] == ["digits:1"]
         assert [one.ref for one in candidates.served(session, "igit", limit=1)] == ["digits:1"]
         assert candidates.served(session, "%", limit=9) == []
         theirs = candidates.served(session, limit=9, project_id="other")

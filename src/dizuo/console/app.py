@@ -53,6 +53,7 @@ _PAGES = (
     "joining",
     "site",
     "approvals",
+    "improvement_start",
     "improvement",
     "audit",
     "people",

@@ -34,7 +34,8 @@ def served(
     session: Session, text: str = "", *, limit: int, project_id: str = DEFAULT_PROJECT
 ) -> list[Served]:
     """What sites say that they serve and that has a recipe, by the name it is served under; only
-    that whose name, or the one it is served under, holds a text."""
+    that whose name, or the one it is served under, holds a text. What is served under just that
+    text comes first."""
     each, digest, served_as = taken_apart(session, "digest", "served_as")
     query = (
         select(served_as, StackRow.name, StackRow.version, func.count())
@@ -48,7 +49,7 @@ def served(
             or_(*(name.contains(text, autoescape=True) for name in (served_as, StackRow.name))),
         )
         .group_by(served_as, StackRow.name, StackRow.version)
-        .order_by(served_as, StackRow.name, StackRow.version.desc())
+        .order_by(served_as != text, served_as, StackRow.name, StackRow.version.desc())
     )
     return [Served(*row) for row in session.execute(query.limit(limit))]
 

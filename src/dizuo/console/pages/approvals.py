@@ -14,6 +14,7 @@ from dizuo.console.acting import Question, is_sure
 from dizuo.console.deciding import Deciding, lasting
 from dizuo.console.evidence import Evidence, evidence_of
 from dizuo.console.frame import View, address, console_page
+from dizuo.console.improvement_links import start_button
 from dizuo.console.markup import EMPTY, Column, badge, join, link, panel, table, tag
 from dizuo.console.messages import Words
 from dizuo.console.places import improvement_address
@@ -70,7 +71,8 @@ async def approvals(
 ) -> None:
     """What waits comes first, with its evidence and the buttons."""
     asked = Asked(max(1, waiting), max(1, under_way), max(1, ended), max(0, before))
-    ui.html(tag("h1", view.words("nav.approvals")), sanitize=False)
+    title = tag("h1", view.words("nav.approvals"))
+    ui.html(tag("div", title, start_button(view), class_="head"), sanitize=False)
     page = _Page(view, asked)
 
     def look(session: Session) -> Seen:

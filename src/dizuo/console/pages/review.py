@@ -11,6 +11,7 @@ from nicegui import ui
 from sqlalchemy.orm import Session
 
 from dizuo.access.model import Role
+from dizuo.console import improvement_links
 from dizuo.console.expected import CONFIDENCE, Expectation, Share, expect
 from dizuo.console.frame import View, address, console_page
 from dizuo.console.markup import EMPTY, Column, badge, join, link, panel, table, tag
@@ -77,7 +78,8 @@ async def review(
     ui.html(_queue(words, listed, total, here, number_of_page), sanitize=False).classes("rows")
 
     def show(found: Figures) -> None:
-        shown.set_content(_top(view, found))
+        way = improvement_links.of_reviewed(view, wanted, found.counts)
+        shown.set_content(join([way, _top(view, found)]))
 
     show(figures)
     key = f"review:{wanted.site}\n{wanted.served_as}\n{wanted.reason}"
