@@ -61,7 +61,7 @@ def test_a_stack_is_chosen_and_every_fault_stands_at_its_field(
     page.get_by_label("Only samples of one site").fill("mine-9")
     page.get_by_label("Held out for the gates").fill("ninety")
     page.get_by_label("Samples it waits for").fill("ten")
-    page.get_by_label("Sites that I pick").check()
+    page.get_by_role("radio", name="Sites that I pick").click()
     page.get_by_role("button", name="Start", exact=True).click()
     for sentence in (
         "Begin and end with a lower-case letter",
@@ -79,7 +79,7 @@ def test_a_stack_is_chosen_and_every_fault_stands_at_its_field(
     page.get_by_label("Only samples of one site").fill(SITES[0])
     page.get_by_label("Held out for the gates").fill("25 %")
     page.get_by_label("Samples it waits for").fill("40")
-    page.get_by_label(SITES[1], exact=True).check()
+    page.get_by_role("checkbox", name=SITES[1], exact=True).click()
     page.get_by_role("button", name="Start", exact=True).click()
     request = request_of(place, visitor)
     assert (request["recipe"], request["dataset"]) == (scene.digits.recipe, "digits")
@@ -95,7 +95,9 @@ def test_the_sites_that_serve_it_get_it_unless_others_are_picked(
         builder.sign_in("bo", PASSWORD)
         builder.open(f"{FORM}&min_samples=50", "Improve digits:1")
         expect(builder.page.get_by_text("a person must approve it")).to_be_visible()
-        expect(builder.page.get_by_label("All that serve this name now (2)")).to_be_checked()
+        expect(
+            builder.page.get_by_role("radio", name="All that serve this name now (2)")
+        ).to_be_checked()
         builder.page.get_by_role("button", name="Start", exact=True).focus()
         builder.page.keyboard.press("Enter")
         assert request_of(place, builder)["sites"] == list(SITES)
@@ -118,7 +120,7 @@ def test_what_it_would_learn_from_is_live(scene: Scene, visitor: Visitor) -> Non
     page.locator("h2", has_text=f"Samples of digits from {SITES[1]}").wait_for()
     expect(figures(visitor)).to_have_text(["0", "3", "0"])
     page.get_by_label("Served as").fill("nothing")
-    expect(page.get_by_label("All that serve this name now (0)")).to_be_visible()
+    expect(page.get_by_role("radio", name="All that serve this name now (0)")).to_be_visible()
     expect(figures(visitor)).to_have_text(["0", "0", "0"])
 
 
@@ -127,11 +129,11 @@ def test_its_address_carries_all_that_is_typed(
 ) -> None:
     page = visitor.page
     visitor.open("/approvals/new?stack=spare:1", "Improve spare:1")
-    expect(page.get_by_label("Sites that I pick")).to_be_checked()  # no site serves it
+    expect(page.get_by_role("radio", name="Sites that I pick")).to_be_checked()  # no site serves it
     page.get_by_label("Only samples of one site").fill(SITES[0])
     page.get_by_label("Held out for the gates").fill("5 %")
     page.get_by_label("Samples it waits for").fill("7")
-    page.get_by_label(SITES[0], exact=True).check()
+    page.get_by_role("checkbox", name=SITES[0], exact=True).click()
     page.wait_for_url(f"**min_samples=7&sites={SITES[0]}")
     with visiting(browser, place.url) as other:
         other.sign_in("lin", PASSWORD)
@@ -140,9 +142,9 @@ def test_its_address_carries_all_that_is_typed(
         assert other.page.get_by_label("Only samples of one site").input_value() == SITES[0]
         assert other.page.get_by_label("Held out for the gates").input_value() == "5 %"
         assert other.page.get_by_label("Samples it waits for").input_value() == "7"
-        expect(other.page.get_by_label(SITES[0], exact=True)).to_be_checked()
+        expect(other.page.get_by_role("checkbox", name=SITES[0], exact=True)).to_be_checked()
         other.page.get_by_role("button", name=f"Leave {SITES[0]} out").click()
-        expect(other.page.get_by_label(SITES[0], exact=True)).not_to_be_checked()
+        expect(other.page.get_by_role("checkbox", name=SITES[0], exact=True)).not_to_be_checked()
         assert other.faults == []
 
 
