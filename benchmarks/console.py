@@ -131,6 +131,7 @@ def addresses(filled: Filled) -> list[str]:
         "/sites?q=site-09",
         f"/sites/{filled.site}",
         "/approvals",
+        "/approvals/new",
         "/audit",
         "/people",
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import partial
 
 from nicegui import ui
 from pydantic import ValidationError
@@ -22,11 +23,11 @@ from dizuo.console.site_picking import SitePicker
 from dizuo.console.telling import number
 from dizuo.datasets import samples
 from dizuo.datasets.samples import SampleFilter
+from dizuo.improvements.model import Improvement
 from dizuo.sites import finding, running
 from dizuo.sites.errors import SiteNotFound
 
 _SERVING, _PICKED = "serving", "picked"
-_NUM_SUGGESTED = 50
 
 
 class ImprovementForm:
@@ -98,14 +99,7 @@ class ImprovementForm:
         )
 
     def _asked(self) -> SampleFilter:
-        """The samples that it would learn from."""
-        wish = self._wish
-        return SampleFilter(
-            site=wish.from_site,
-            served_as=wish.served_as or self._basis.recipe.name,
-            family=self._basis.recipe.family,
-            project_id=self._view.project_id,
-        )
+        return self._wish.asked(self._basis)
 
     def look(self, session: Session) -> Outlook:
         """What it would find, as the fields stand there now."""
@@ -135,33 +129,34 @@ class ImprovementForm:
         if self._is_starting:
             return
         self._is_starting = True
+        started = None
         try:
-            await self._ask()
+            started = await self._started()
         finally:
-            self._is_starting = False
+            self._is_starting = started is not None
+        if started is not None:
+            ui.navigate.to(improvement_address(started.id))
 
-    async def _ask(self) -> None:
+    async def _started(self) -> Improvement | None:
+        """The improvement; None where a field is wrong, which is said there."""
         view, wish = self._view, self._wish
         sites, wrong = await view.read(self._sites)
         try:
             body = wish.body(self._basis, sites)
         except ValidationError as error:
             self._tell({**faults(error), **wrong})
-            return
+            return None
         self._tell(wrong)
         if wrong:
-            return
+            return None
         # The role is read anew, as for every action of a page.
         caller: Principal = await view.act(Role.BUILDER, lambda _session, caller: caller)
-        improver, name = view.parts.improver, body.source_name
+        start = partial(view.parts.improver.start, source_name=body.source_name)
         try:
-            started = await run_in_threadpool(
-                improver.start, body.request, caller, source_name=name
-            )
+            return await run_in_threadpool(start, body.request, caller)
         except SiteNotFound:
             self._tell({"sites": "improving.site_gone"})
-            return
-        ui.navigate.to(improvement_address(started.id))
+            return None
 
     def _sites(self, session: Session) -> tuple[list[str], dict[str, str]]:
         """The sites that shall get the result, and what is wrong with them or with the one to learn
@@ -193,8 +188,3 @@ class ImprovementForm:
         if "sites" in wrong:
             told = tag("p", words(wrong["sites"]), class_="field-error", role="alert")
         self._complaint.set_content(told)
-
-
-def suggested_sites(session: Session, project_id: str) -> list[str]:
-    """Names of sites that have returned samples."""
-    return samples.known(session, "site", project_id, _NUM_SUGGESTED)

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from dizuo.console.frame import address
 from dizuo.datasets.names import parse_ref
+from dizuo.datasets.samples import SampleFilter
 from dizuo.improvements.bodies import ImprovementBody
 from dizuo.stacks.model import StackVersion
 from dizuo.stacks.recipe import Recipe, parse_recipe
@@ -66,6 +67,15 @@ class Wish:
         """How many reviewed samples it waits for, where that is a number."""
         is_number = self.min_samples.isdecimal() and len(self.min_samples) <= _MAX_DIGITS
         return int(self.min_samples) if is_number else None
+
+    def asked(self, basis: Basis) -> SampleFilter:
+        """The samples that it would learn from."""
+        return SampleFilter(
+            site=self.from_site,
+            served_as=self.served_as or basis.recipe.name,
+            family=basis.recipe.family,
+            project_id=basis.stack.project_id,
+        )
 
     def body(self, basis: Basis, sites: Sequence[str]) -> ImprovementBody:
         """What is asked for.

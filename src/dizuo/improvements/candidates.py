@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import func, or_, select, true
+from sqlalchemy import Subquery, func, or_, select, true
 from sqlalchemy.orm import Session
 
 from dizuo.database.tables import DEFAULT_PROJECT
@@ -36,20 +36,17 @@ def served(
     """What sites say that they serve and that has a recipe, by the name it is served under; only
     that whose name, or the one it is served under, holds a text. What is served under just that
     text comes first."""
-    each, digest, served_as = taken_apart(session, "digest", "served_as")
+    said = _said(session, project_id)
+    names = (said.c.served_as, StackRow.name)
     query = (
-        select(served_as, StackRow.name, StackRow.version, func.count())
-        .select_from(SiteRow)
-        .join(each, true())
-        .join(StackRow, StackRow.digest == digest)
+        select(*names, StackRow.version, said.c.num_sites)
+        .join(said, StackRow.digest == said.c.digest)
         .where(
-            SiteRow.project_id == project_id,
             StackRow.project_id == project_id,
             StackRow.recipe != "",
-            or_(*(name.contains(text, autoescape=True) for name in (served_as, StackRow.name))),
+            or_(*(name.contains(text, autoescape=True) for name in names)),
         )
-        .group_by(served_as, StackRow.name, StackRow.version)
-        .order_by(served_as != text, served_as, StackRow.name, StackRow.version.desc())
+        .order_by(said.c.served_as != text, *names, StackRow.version.desc())
     )
     return [Served(*row) for row in session.execute(query.limit(limit))]
 
@@ -59,19 +56,23 @@ def others(
 ) -> Sequence[str]:
     """`name:version` of the newest version with a recipe of each name that holds a text and that
     no site serves any version of, by name."""
-    each, digest = taken_apart(session, "digest")
-    there = (
-        select(StackRow.name)
-        .select_from(SiteRow)
-        .join(each, true())
-        .join(StackRow, StackRow.digest == digest)
-        .where(SiteRow.project_id == project_id, StackRow.project_id == project_id)
-    )
+    said = _said(session, project_id)
+    there = select(StackRow.name).join(said, StackRow.digest == said.c.digest)
     query = select(StackRow.name, func.max(StackRow.version)).where(
         StackRow.project_id == project_id,
         StackRow.recipe != "",
         StackRow.name.contains(text, autoescape=True),
-        StackRow.name.not_in(there),
+        StackRow.name.not_in(there.where(StackRow.project_id == project_id)),
     )
     rows = session.execute(query.group_by(StackRow.name).order_by(StackRow.name).limit(limit))
     return [f"{name}:{version}" for name, version in rows]
+
+
+def _said(session: Session, project_id: str) -> Subquery:
+    """What sites say that they serve: each digest under each name, and by how many. Put together
+    before it is joined with stacks, so that what each site says is taken apart once."""
+    each, digest, served_as = taken_apart(session, "digest", "served_as")
+    columns = (served_as.label("served_as"), digest.label("digest"))
+    query = select(*columns, func.count().label("num_sites")).select_from(SiteRow)
+    query = query.join(each, true()).where(SiteRow.project_id == project_id)
+    return query.group_by(served_as, digest).subquery()

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from dizuo.access.model import Role
 from dizuo.console.frame import View, address, console_page
-from dizuo.console.improvement_form import ImprovementForm, suggested_sites
+from dizuo.console.improvement_form import ImprovementForm
 from dizuo.console.improvement_outlook import Outlook, look
 from dizuo.console.improvement_wish import START, Basis, Wish
 from dizuo.console.markup import Column, facts, join, link, panel, table, tag
@@ -19,7 +19,6 @@ from dizuo.console.messages import Words
 from dizuo.console.places import stack_link
 from dizuo.console.telling import number
 from dizuo.datasets import samples
-from dizuo.datasets.samples import SampleFilter
 from dizuo.improvements import candidates
 from dizuo.improvements.candidates import Served
 from dizuo.stacks.model import StackVersion
@@ -151,27 +150,26 @@ def _without_recipe(words: Words, stack: StackVersion) -> Markup:
 
 async def _offer(view: View, basis: Basis, served_as: str, said: Mapping[str, str]) -> None:
     wish = Wish(served_as or basis.recipe.name, **said)
-    project = view.project_id
-    asked = SampleFilter(
-        site=wish.from_site,
-        served_as=wish.served_as,
-        family=basis.recipe.family,
-        project_id=project,
-    )
+    asked, project = wish.asked(basis), view.project_id
 
     def begin(session: Session) -> tuple[Outlook, list[str], bool]:
+        known = samples.known(session, "site", project, _NUM_ROWS)
         policy = view.parts.improver.policy(session, project)
-        return look(session, asked), suggested_sites(session, project), policy.require_approval
+        return look(session, asked), known, policy.require_approval
 
     found, known, asks = await view.read(begin)
     needs_approval = asks or not view.may(Role.RELEASER)
-    ui.html(_head(view.words, basis, needs_approval), sanitize=False).classes("rows")
-    options = tag("datalist", *(tag("option", value=one) for one in known), id="known-sites")
-    ui.html(options, sanitize=False)
+    head = [_head(view.words, basis, needs_approval), _suggested(known)]
+    ui.html(join(head), sanitize=False).classes("rows")
     form = ImprovementForm(view, basis, wish, found)
     await form.picker.offer()
     # The key is this page's own: nobody else has the same fields before them.
-    view.follow(f"improving {view.client.id}", form.look, form.show)
+    view.follow(f"improving {view.client.id}", form.look, form.show, seconds=5.0)
+
+
+def _suggested(sites: Sequence[str]) -> Markup:
+    """Sites that have returned samples, for the field that names one."""
+    return tag("datalist", *(tag("option", value=one) for one in sites), id="known-sites")
 
 
 def _head(words: Words, basis: Basis, needs_approval: bool) -> Markup:
