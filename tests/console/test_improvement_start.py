@@ -50,7 +50,12 @@ def test_a_stack_is_chosen_and_every_fault_stands_at_its_field(
     page.wait_for_url("**/approvals/new")
     visitor.settle()
     assert page.locator("tbody th").all_inner_texts() == ["digits"]
-    assert page.locator("tbody td").all_inner_texts() == ["digits:1", "2", "4", "2"]
+    assert page.locator("tbody td").all_inner_texts() == [
+        "digits:1",
+        "2",
+        "4",
+        "2",
+    ]  # reviewed, waiting, sites
     fits(visitor)
     page.get_by_role("link", name="digits", exact=True).click()
     page.locator("h1", has_text="Improve digits:1").wait_for()

@@ -88,7 +88,7 @@ def _chosen_from(words: Words, choice: _Choice, said: Mapping[str, str]) -> Mark
     if not choice.served and not choice.others:
         key = "list.none" if choice.search else "improving.nothing"
         way = link(words("new_run.title"), "/runs/new")
-        parts.append(tag("p", words(key), " ", way, class_="notice"))
+        parts.append(_notice(words(key), way))
     if choice.served:
         parts.append(panel(words("improving.served"), _served(words, choice, said)))
     if choice.others:
@@ -116,9 +116,9 @@ def _served(words: Words, choice: _Choice, said: Mapping[str, str]) -> Markup:
     columns = [
         Column(words("rollouts.served_as")),
         Column(words("column.stack")),
-        Column(words("improvement.num_sites"), is_number=True),
+        Column(words("improving.reviewed"), is_number=True),
         Column(words("review.waiting"), is_number=True),
-        Column(words("review.reviewed"), is_number=True),
+        Column(words("improvement.num_sites"), is_number=True),
     ]
     rows = [_row(one, choice.counts.get(one.served_as, {}), said) for one in choice.served]
     return table(columns, rows, words("improving.served"))
@@ -129,15 +129,15 @@ def _row(one: Served, counts: Mapping[str, int], said: Mapping[str, str]) -> Seq
     return (
         link(one.served_as, there),
         one.ref,
-        number(one.num_sites),
-        number(counts.get("returned", 0)),
         number(counts.get("reviewed", 0)),
+        number(counts.get("returned", 0)),
+        number(one.num_sites),
     )
 
 
 def _others(others: Sequence[str], said: Mapping[str, str]) -> Markup:
     lines = (tag("li", link(ref, address(START, stack=ref, **said))) for ref in others)
-    return tag("ul", *lines, class_="plain-list")
+    return tag("div", tag("ul", *lines, class_="plain-list"))
 
 
 def _without_recipe(words: Words, stack: StackVersion) -> Markup:
@@ -145,7 +145,11 @@ def _without_recipe(words: Words, stack: StackVersion) -> Markup:
     told = words("improving.without_recipe", stack=stack.ref)
     way = link(words("new_run.title"), address("/runs/new", **{"from": stack.ref}))
     title = tag("h1", words("improving.title"))
-    return join([title, tag("p", told, " ", way, class_="notice")])
+    return join([title, _notice(told, way)])
+
+
+def _notice(told: str, way: Markup) -> Markup:
+    return tag("div", tag("p", told), tag("p", way), class_="notice")
 
 
 async def _offer(view: View, basis: Basis, served_as: str, said: Mapping[str, str]) -> None:
