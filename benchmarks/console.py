@@ -123,6 +123,7 @@ def addresses(filled: Filled) -> list[str]:
         "/sites?q=site-09",
         f"/sites/{filled.site}",
         "/approvals",
+        "/approvals/new",
         "/audit",
         "/people",
     ]

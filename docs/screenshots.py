@@ -108,7 +108,7 @@ def _settle(page: Page) -> None:
 
 
 def _take(context: BrowserContext, page: Page, url: str, shot: Shot, out: Path) -> None:
-    preferred = {"language": shot.language, "theme": shot.theme}
+    preferred: dict[str, str | float | bool] = {"language": shot.language, "theme": shot.theme}
     context.request.post(f"{url}/preferences", form=preferred, headers={"Origin": url})
     page.set_viewport_size({"width": shot.width, "height": _HEIGHT})
     page.goto(url + shot.address)

@@ -64,6 +64,18 @@ class Visitor:
         self.page.locator("form button[type=submit]").click()
         self.settle()
 
+    def another_window(self, address: str) -> Visitor:
+        """A second window of the same person, open at a page; its faults are theirs."""
+        other = Visitor(self.url, self.context, self.context.new_page(), self.faults)
+        other.watch()
+        other.open(address)
+        return other
+
+    def watch(self) -> None:
+        """Note what the page complains of from now on."""
+        self.page.on("console", lambda message: _note(self, message))
+        self.page.on("pageerror", lambda error: self.faults.append(str(error)))
+
     def overflow(self) -> list[str]:
         """What sticks out of the page to the right, at each of WIDTHS."""
         found = []
@@ -96,10 +108,8 @@ def visiting(browser: Browser, url: str, *, dark: bool = False) -> Iterator[Visi
     context = browser.new_context(
         locale="en-GB", color_scheme="dark" if dark else "light", reduced_motion="reduce"
     )
-    page = context.new_page()
-    visitor = Visitor(url, context, page)
-    page.on("console", lambda message: _note(visitor, message))
-    page.on("pageerror", lambda error: visitor.faults.append(str(error)))
+    visitor = Visitor(url, context, context.new_page())
+    visitor.watch()
     try:
         yield visitor
     finally:

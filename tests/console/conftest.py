@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,15 +51,15 @@ def browser() -> Iterator[Browser]:
         yield opened
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    """A fresh hub with PEOPLE, all of whom have the same password."""
-    folder = tmp_path_factory.mktemp("console")
+@contextmanager
+def running_hub(folder: Path, settings: dict[str, str]) -> Iterator[Place]:
+    """A fresh hub with PEOPLE, all of whom have the same password; `settings` are its own, as its
+    environment has them."""
     home, port = folder / "home", free_port()
     ok("--home", str(home), "keys", "init")
     with Fleet(folder / "logs") as fleet:
         url = f"http://127.0.0.1:{port}"
-        process = fleet.start("hub", ["up", "--home", str(home), "--port", str(port)], {})
+        process = fleet.start("hub", ["up", "--home", str(home), "--port", str(port)], settings)
         wait_until_answers(process, f"{url}/api/v1/health")
         known = find_credentials(ClientSettings.load(home=home))
         database = Database(sqlite_url(home / "hub.db"))
@@ -69,6 +70,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
                 yield Place(home, url, client, database)
         finally:
             database.close()
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """One for all tests of a file."""
+    with running_hub(tmp_path_factory.mktemp("console"), {}) as running:
+        yield running
 
 
 @pytest.fixture

@@ -377,6 +377,16 @@ def test_the_hub_knows_how_often_a_label_was_new(room: Room) -> None:
     assert found == [Tally("control", 1, 1, 0), Tally("uncertain", 0, 3, 1)]
 
 
+def test_samples_are_counted_by_the_name_they_came_under(room: Room) -> None:
+    room.receive(3, served_as="meter")
+    room.receive(2, served_as="night")
+    room.receive(1, served_as="other")
+    with room.database.reading() as session:
+        found = samples.count_by_name(session, ["meter", "night", "nothing"])
+        assert samples.count_by_name(session, ["meter"], project_id="other") == {}
+    assert found == {"meter": {"returned": 3}, "night": {"returned": 2}}
+
+
 def test_known_values_are_those_of_the_project(room: Room) -> None:
     room.receive(1, served_as="b")
     room.receive(1, served_as="a")

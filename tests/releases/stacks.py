@@ -43,6 +43,7 @@ def register(
     *,
     targets: tuple[str, ...] = ("safetensors", "onnx"),
     project_id: str = "default",
+    recipe: str = "",
 ) -> StackVersion:
     """A stack version in the database, as `stacks.service.register` leaves it."""
     stack = StackVersion(
@@ -58,7 +59,7 @@ def register(
         parent_digest=None,
         input_digest=digest_of(f"inputs of {project_id}/{name}:{version}"),
         run_id=new_id(),
-        recipe="",
+        recipe=recipe,
         datasets=(),
         bytes_total=10,
         bytes_added=10,

@@ -76,3 +76,14 @@ def test_sites_come_by_name_in_pages(any_database: Database) -> None:
         assert [one.name for one in running.sites(session, A, limit=1, offset=1)] == ["two"]
         assert [one.name for one in running.sites(session, A, project_id="other")] == ["foreign"]
         assert running.sites(session, C) == []
+
+
+def test_sites_that_serve_something_under_a_name_come_by_name(any_database: Database) -> None:
+    fill(any_database)
+    with any_database.reading() as session:
+        assert running.serving(session, "meter") == ["one", "two"]
+        assert running.serving(session, "second") == ["two"]
+        assert running.serving(session, "meter", project_id="other") == ["foreign"]
+        assert running.serving(session, "nothing") == []
+        assert running.num_serving(session, "meter") == 2
+        assert running.num_serving(session, "nothing") == 0

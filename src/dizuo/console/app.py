@@ -50,6 +50,7 @@ _PAGES = (
     "sites.joining",
     "sites.site",
     "approvals.listing",
+    "approvals.improvement_start",
     "approvals.improvement",
     "audit.log",
     "people.listing",

@@ -260,6 +260,19 @@ def count(session: Session, wanted: SampleFilter) -> dict[str, int]:
     return dict(iter(session.execute(query)))
 
 
+def count_by_name(
+    session: Session, names: Collection[str], *, project_id: str = DEFAULT_PROJECT
+) -> dict[str, dict[str, int]]:
+    """How many samples of what is served under each of these names there are, by state."""
+    query = _select(SampleFilter(project_id=project_id), SampleRow.served_as, SampleRow.state)
+    query = query.add_columns(func.count()).where(SampleRow.served_as.in_(names))
+    query = query.group_by(SampleRow.served_as, SampleRow.state)
+    found: dict[str, dict[str, int]] = {}
+    for name, state, number in session.execute(query):
+        found.setdefault(name, {})[state] = number
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Tally:
     """Samples that were taken for one reason: how many wait, how many have a label, and how many

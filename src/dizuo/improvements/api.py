@@ -9,33 +9,15 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from dizuo.access.http import Admin, Builder, DatabaseDep, Reader, Releaser
-from dizuo.edge.wire import NameText
 from dizuo.improvements import policy as policies
 from dizuo.improvements import service, store
+from dizuo.improvements.bodies import ImprovementBody
 from dizuo.improvements.improver import Improver
-from dizuo.improvements.model import Improvement, ImprovementRequest
-from dizuo.stacks.recipe import DEFAULT_SOURCE_NAME, SourceName
+from dizuo.improvements.model import Improvement
 
 router = APIRouter(prefix="/api/v1/improvements", tags=["improvements"])
 
 Limit = Annotated[int, Query(ge=1, le=1000)]
-
-
-class ImprovementBody(BaseModel):
-    """What starts an improvement; see `ImprovementRequest`. Without `family` it is the recipe's."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    recipe: Annotated[str, Field(max_length=262_144)]
-    source_name: SourceName = DEFAULT_SOURCE_NAME
-    dataset: NameText
-    family: NameText | None = None
-    sites: Annotated[list[NameText], Field(min_length=1)]
-    served_as: NameText | None = None
-    from_site: NameText | None = None
-    holdout: Annotated[float, Field(gt=0, le=0.5)] = 0.2
-    no_cache: bool = False
-    min_samples: Annotated[int, Field(ge=0, le=1_000_000)] = 1
 
 
 class PolicyBody(BaseModel):
@@ -66,18 +48,8 @@ def as_json(improvement: Improvement) -> dict[str, Any]:
 @router.post("", status_code=201)
 def start(body: ImprovementBody, request: Request, caller: Builder) -> dict[str, Any]:
     """Start the loop: it begins as soon as enough samples are reviewed."""
-    wanted = ImprovementRequest(
-        recipe=body.recipe,
-        dataset=body.dataset,
-        family=body.family or "",
-        sites=tuple(body.sites),
-        served_as=body.served_as or "",
-        from_site=body.from_site or "",
-        holdout=body.holdout,
-        no_cache=body.no_cache,
-        min_samples=body.min_samples,
-    )
-    return as_json(_improver(request).start(wanted, caller, source_name=body.source_name))
+    started = _improver(request).start(body.request, caller, source_name=body.source_name)
+    return as_json(started)
 
 
 @router.get("")

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, select, true
+from sqlalchemy import Select, String, func, select, true, type_coerce
 from sqlalchemy.orm import Session
 
 from dizuo.database.tables import DEFAULT_PROJECT
@@ -28,7 +28,7 @@ def num_sites(
     session: Session, digests: Collection[str], *, project_id: str = DEFAULT_PROJECT
 ) -> dict[str, int]:
     """How many sites run each of these versions; those that no site runs are left out."""
-    each, digest = _each(session)
+    each, digest = taken_apart(session, "digest")
     query = (
         select(digest, func.count(SiteRow.id.distinct()))
         .select_from(SiteRow)
@@ -63,20 +63,39 @@ def sites(
     ]
 
 
+def serving(session: Session, served_as: str, *, project_id: str = DEFAULT_PROJECT) -> list[str]:
+    """The names of the sites that serve something under a name, in their order."""
+    query = _serving(session, served_as, project_id, SiteRow.name)
+    return list(session.scalars(query.order_by(SiteRow.name)))
+
+
+def num_serving(session: Session, served_as: str, *, project_id: str = DEFAULT_PROJECT) -> int:
+    """How many sites serve something under a name."""
+    return session.scalar(_serving(session, served_as, project_id, func.count())) or 0
+
+
+def _serving(session: Session, served_as: str, project_id: str, column: Any) -> Select[Any]:
+    """No site serves two under one name, so each is there once."""
+    each, name = taken_apart(session, "served_as")
+    query = select(column).select_from(SiteRow).join(each, true())
+    return query.where(SiteRow.project_id == project_id, name == served_as)
+
+
 def _served_as(stacks: list[dict[str, Any]], digest: str) -> tuple[str, ...]:
     return tuple(one["served_as"] for one in stacks if one["digest"] == digest)
 
 
 def _running(session: Session, digest: str) -> Select[Any]:
-    each, of_one = _each(session)
+    each, of_one = taken_apart(session, "digest")
     return select(SiteRow.id).select_from(SiteRow).join(each, true()).where(of_one == digest)
 
 
-def _each(session: Session) -> tuple[Any, ColumnElement[str]]:
-    """What a site runs, one row for each, and the digest of such a row: JSON is taken apart in
-    each database's own way."""
+def taken_apart(session: Session, *keys: str) -> tuple[Any, ...]:
+    """What a site runs, one row for each, to join with sites; then what such a row has under each
+    of these keys, as text: JSON is taken apart in each database's own way."""
     if session.get_bind().dialect.name == "postgresql":
         each = func.json_array_elements(SiteRow.running_stacks).table_valued("value")
-        return each, each.c.value.op("->>")("digest")
+        return each, *(type_coerce(each.c.value.op("->>")(key), String) for key in keys)
     each = func.json_each(SiteRow.running_stacks).table_valued("value")
-    return each, func.json_extract(each.c.value, "$.digest")
+    texts = (func.json_extract(each.c.value, f"$.{key}") for key in keys)
+    return each, *(type_coerce(text, String) for text in texts)

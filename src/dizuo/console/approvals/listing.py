@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from dizuo.access.model import Principal, Role
 from dizuo.console.approvals.deciding import Deciding
 from dizuo.console.approvals.evidence import Evidence, evidence_of
+from dizuo.console.approvals.improvement_links import start_button
 from dizuo.console.approvals.progressing import named, place_of, state_badge
 from dizuo.console.approvals.weighing import evidence, who
 from dizuo.console.elements.buttons import Question, is_sure
@@ -72,7 +73,8 @@ async def approvals(
 ) -> None:
     """What waits comes first, with its evidence and the buttons."""
     asked = Asked(max(1, waiting), max(1, under_way), max(1, ended), max(0, before))
-    ui.html(tag("h1", view.words("nav.approvals")), sanitize=False)
+    title = tag("h1", view.words("nav.approvals"))
+    ui.html(tag("div", title, start_button(view), class_="head"), sanitize=False)
     page = _Page(view, asked)
 
     def look(session: Session) -> Seen:

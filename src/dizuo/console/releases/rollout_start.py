@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Literal
 
 from nicegui import ui
@@ -11,10 +10,11 @@ from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.orm import Session
 
 from dizuo.access.model import Principal, Role
-from dizuo.console.elements.buttons import Act, Question, button, is_sure, text_field
+from dizuo.console.elements.buttons import Question, button, is_sure, text_field
 from dizuo.console.elements.markup import tag
 from dizuo.console.elements.telling import number
 from dizuo.console.frame import View, console_page
+from dizuo.console.sites.site_picking import SitePicker
 from dizuo.edge.wire import ServedAs
 from dizuo.releases import service as releases
 from dizuo.releases.model import Release
@@ -22,7 +22,6 @@ from dizuo.sites import finding, rollouts
 from dizuo.sites.finding import SiteFilter
 from dizuo.sites.rollout_model import Rollout
 
-_NUM_OFFERED = 24
 _EVERY, _SOME = "every", "some"
 
 
@@ -43,19 +42,14 @@ async def rollout_start(view: View, release: str, site: str = "") -> None:
         told = tag("p", view.words("sites.none"), class_="notice")
         ui.html(told, sanitize=False)
         return
-    form = _Form(view, found, num_sites)
-    if site:
-        form.pick(site)
-    await form.offer()
+    await _Form(view, found, num_sites, site).picker.offer()
 
 
 class _Form:
-    """Sites are searched for in the database and picked one by one; what was picked stays while
-    the search goes on."""
+    """Which sites, under which name, and the button that starts it."""
 
-    def __init__(self, view: View, release: Release, num_sites: int) -> None:
+    def __init__(self, view: View, release: Release, num_sites: int, site: str) -> None:
         self._view, self._release, self._num_sites = view, release, num_sites
-        self._picked: dict[str, None] = {}
         words = view.words
         with ui.element("section").classes("panel form"):
             self._served_as = text_field(
@@ -69,86 +63,19 @@ class _Form:
                 on_change=self._choose,
             )
             self._which.props["aria-label"] = words("rollouts.which")
-            with ui.element("div").classes("form") as self._choosing:
-                self._draw_picker()
+            self.picker = SitePicker(view, [site] if site else [])
             self._complaint = ui.html("", sanitize=False)
             with ui.element("div").classes("buttons"):
                 button(words("rollouts.begin"), view.doing(self._begin), "primary")
 
     def _choose(self, event: ValueChangeEventArguments[str]) -> None:
-        self._choosing.set_visibility(event.value == _SOME)
-
-    def _draw_picker(self) -> None:
-        words = self._view.words
-        self._search = text_field(words("rollouts.pick"))
-        self._search.on_value_change(self._view.doing(self.offer)).props("debounce=250")
-        self._offered = ui.element("div").classes("picks")
-        self._more = ui.html("", sanitize=False)
-        self._num_picked = ui.html("", sanitize=False)
-        self._picks = ui.element("div").classes("picked")
-        self._show_picked()
-
-    async def offer(self) -> None:
-        """Show sites that fit what is searched for."""
-        wanted = SiteFilter(self._search.value.strip(), project_id=self._view.project_id)
-
-        def read(session: Session) -> tuple[Sequence[str], int]:
-            found = finding.find(session, wanted, limit=_NUM_OFFERED)
-            return [one.name for one in found], finding.count(session, wanted)
-
-        names, num_found = await self._view.read(read)
-        words = self._view.words
-        self._offered.clear()
-        with self._offered:
-            for name in names:
-                self._offer_one(name)
-        told = ""
-        if not names:
-            told = words("list.none")
-        elif num_found > len(names):
-            told = words("rollouts.more_fit", number=number(num_found - len(names)))
-        self._more.set_content(tag("p", told, class_="muted"))
-
-    def _offer_one(self, name: str) -> None:
-        def change(event: ValueChangeEventArguments[bool | None]) -> None:
-            if event.value:
-                self.pick(name)
-            else:
-                self._unpick(name)
-
-        ui.checkbox(name, value=name in self._picked, on_change=change).props("dense")
-
-    def pick(self, name: str) -> None:
-        """Have a site among those that are meant."""
-        self._picked[name] = None
-        self._show_picked()
-
-    def _unpick(self, name: str) -> None:
-        self._picked.pop(name, None)
-        self._show_picked()
-
-    def _show_picked(self) -> None:
-        words = self._view.words
-        told = words("rollouts.picked", number=number(len(self._picked)))
-        self._num_picked.set_content(tag("p", told, role="status"))
-        self._picks.clear()
-        with self._picks:
-            for name in self._picked:
-                label = words("rollouts.unpick", site=name)
-                button(f"{name} ×", self._leaving_out(name), label=label)
-
-    def _leaving_out(self, name: str) -> Act:
-        async def leave_out() -> None:
-            self._unpick(name)
-            await self.offer()
-
-        return leave_out
+        self.picker.set_visibility(event.value == _SOME)
 
     async def _begin(self) -> None:
         words, release = self._view.words, self._release
         name = self._served_as.value.strip()
         self._served_as.error = None if _can_be_served_as(name) else words("rollouts.served_as_bad")
-        sites: list[str] | Literal["all"] = list(self._picked)
+        sites: list[str] | Literal["all"] = self.picker.names
         if self._which.value == _EVERY:
             sites = "all"
         self._complaint.set_content(

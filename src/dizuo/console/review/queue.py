@@ -10,6 +10,7 @@ from nicegui import ui
 from sqlalchemy.orm import Session
 
 from dizuo.access.model import Role
+from dizuo.console.approvals import improvement_links
 from dizuo.console.elements.lists import Chosen, Place, Typed, narrowing, pager
 from dizuo.console.elements.markup import (
     EMPTY,
@@ -87,7 +88,8 @@ async def review(
     ui.html(_queue(words, listed, total, place), sanitize=False).classes("rows")
 
     def show(found: Figures) -> None:
-        shown.set_content(_top(view, found))
+        way = improvement_links.of_reviewed(view, wanted, found.counts)
+        shown.set_content(join([way, _top(view, found)]))
 
     show(figures)
     key = f"review:{wanted.site}\n{wanted.served_as}\n{wanted.reason}"

@@ -9,6 +9,7 @@ from nicegui import ui
 from sqlalchemy.orm import Session
 
 from dizuo.artifacts.reference import Reference
+from dizuo.console.approvals import improvement_links
 from dizuo.console.elements.lists import Place, pager
 from dizuo.console.elements.markup import (
     EMPTY,
@@ -64,7 +65,8 @@ async def stack(
     whole = await view.read(lambda session: read_whole(session, layout, wanted))
     words = view.words
     ui.page_title(f"{whole.stack.ref} · dizuo")
-    ui.html(_head(words, whole), sanitize=False).classes("rows")
+    head = join([_head(words, whole), improvement_links.of_stack(view, whole.stack)])
+    ui.html(head, sanitize=False).classes("rows")
     state = ui.html("", sanitize=False)
 
     def show(seen: tuple[States, Release | None]) -> None:
