@@ -4,8 +4,9 @@ VENV := .venv
 STAMP := $(VENV)/.installed
 BIN := $(VENV)/bin
 STORY := both
-# Two files of tests at once: many wait for the processes that they start.
-TWO := -n 2 --dist loadfile
+# Two files of tests at once: many wait for the processes that they start. A worker that dies ends the
+# session: one that takes its place would be waited for, for ever.
+TWO := -n 2 --dist loadfile --max-worker-restart 0
 
 .PHONY: demo test test-all check bench screenshots lock clean
 
