@@ -188,6 +188,12 @@ def test_what_cannot_run_again_is_told(scene: Scene, visitor: Visitor) -> None:
     expect(visitor.page.locator(".notice")).to_be_visible()
     visitor.open("/approvals/new?search=SPAR", "Start an improvement")
     assert visitor.page.locator("#main .panel a").all_inner_texts() == ["spare:1"]
+    visitor.open("/approvals/new?search=nothing&holdout=30")
+    visitor.page.get_by_label("Stack or served name").fill("spar")
+    visitor.page.keyboard.press("Enter")
+    visitor.page.wait_for_url("**/approvals/new?holdout=30&search=spar")
+    kept = visitor.page.locator("#main .panel a").get_attribute("href")
+    assert kept == "/approvals/new?stack=spare%3A1&holdout=30"
 
 
 def test_a_reader_sees_no_way_to_it(scene: Scene, place: Place, browser: Browser) -> None:

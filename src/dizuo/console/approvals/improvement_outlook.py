@@ -9,7 +9,7 @@ from markupsafe import Markup
 from sqlalchemy.orm import Session
 
 from dizuo.console.approvals.improvement_wish import Wish
-from dizuo.console.elements.markup import EMPTY, address, join, link, tag
+from dizuo.console.elements.markup import EMPTY, address, figure, join, link, tag
 from dizuo.console.elements.telling import number
 from dizuo.console.messages import Words
 from dizuo.console.review.expected import Expectation, expect
@@ -46,7 +46,7 @@ def outlook(words: Words, found: Outlook, wish: Wish) -> Markup:
     if asked.site:
         title = words("improving.samples_from", name=asked.served_as, site=asked.site)
     figures = [
-        _figure(words(f"review.{key}"), found.counts.get(state, 0))
+        figure(words(f"review.{key}"), number(found.counts.get(state, 0)))
         for key, state in (("waiting", "returned"), ("reviewed", "reviewed"), ("used", "used"))
     ]
     desk = address("/review/label", stack=asked.served_as, site=asked.site)
@@ -59,11 +59,6 @@ def outlook(words: Words, found: Outlook, wish: Wish) -> Markup:
             tag("p", link(words("review.start"), desk)) if found.counts.get("returned") else EMPTY,
         ]
     )
-
-
-def _figure(name: str, count: int) -> Markup:
-    value = tag("div", number(count), class_="value")
-    return tag("div", value, tag("div", name, class_="name"), class_="figure")
 
 
 def _beginning(words: Words, num_reviewed: int, wish: Wish) -> str:

@@ -13,6 +13,7 @@ from dizuo.access.model import Role
 from dizuo.console.approvals.improvement_form import ImprovementForm
 from dizuo.console.approvals.improvement_outlook import Outlook, look
 from dizuo.console.approvals.improvement_wish import START, Basis, Wish
+from dizuo.console.elements.lists import Place, search
 from dizuo.console.elements.markup import Column, address, facts, join, link, panel, table, tag
 from dizuo.console.elements.places import stack_ref_link
 from dizuo.console.elements.telling import number
@@ -84,7 +85,8 @@ def _choice(session: Session, project_id: str, search: str) -> _Choice:
 def _chosen_from(words: Words, choice: _Choice, said: Mapping[str, str]) -> Markup:
     parts = [tag("h1", words("improving.title")), tag("p", words("improving.which"))]
     if choice.served or choice.others or choice.search:
-        parts.append(_search(words, choice.search))
+        place = Place(START, query={**said, "search": choice.search})
+        parts.append(search(words, place, words("improving.search"), "search"))
     if not choice.served and not choice.others:
         key = "list.none" if choice.search else "improving.nothing"
         way = link(words("runs.new"), "/runs/new")
@@ -94,22 +96,6 @@ def _chosen_from(words: Words, choice: _Choice, said: Mapping[str, str]) -> Mark
     if choice.others:
         parts.append(panel(words("improving.others"), _others(choice.others, said)))
     return join(parts)
-
-
-def _search(words: Words, search: str) -> Markup:
-    label = tag("label", words("improving.search"), for_="search")
-    field = tag("input", id="search", name="search", value=search, maxlength="63")
-    button = tag("button", words("list.search"), class_="button")
-    return tag(
-        "form",
-        tag("div", label, field),
-        button,
-        link(words("list.everything"), START) if search else None,
-        method="get",
-        action=START,
-        class_="filters",
-        role="search",
-    )
 
 
 def _served(words: Words, choice: _Choice, said: Mapping[str, str]) -> Markup:
