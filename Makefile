@@ -5,8 +5,9 @@ STAMP := $(VENV)/.installed
 BIN := $(VENV)/bin
 STORY := both
 # Two files of tests at once: many wait for the processes that they start. A worker that dies ends the
-# session: one that takes its place would be waited for, for ever.
-TWO := -n 2 --dist loadfile --max-worker-restart 0
+# session: one that takes its place would be waited for, for ever. In the order of folders, whose files
+# share hubs and sites that a worker sets up once if it comes to them one after the other.
+TWO := -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 .PHONY: demo test test-all check bench screenshots lock clean
 

@@ -6,8 +6,8 @@ once all of them stand, and another with how many messages came when its standar
 
 from __future__ import annotations
 
+import ast
 import asyncio
-import json
 import re
 import subprocess
 import sys
@@ -19,7 +19,7 @@ from urllib.parse import urlencode
 import httpx2
 import socketio
 
-_QUERY = re.compile(r"query: (\{.*?\}),\n")
+_QUERY = re.compile(r"query: (\{.*?\}),\n")  # written as Python writes it
 
 
 @contextmanager
@@ -45,7 +45,7 @@ async def _look(url: str, cookie: str, path: str, counted: list[int]) -> socketi
         page = (await client.get(path)).raise_for_status().text
     found = _QUERY.search(page)
     assert found is not None, "the page names the socket's parameters"
-    query = {**json.loads(found.group(1)), "implicit_handshake": "true"}
+    query = {**ast.literal_eval(found.group(1)), "implicit_handshake": "true"}
     query |= {"document_id": str(uuid.uuid4()), "tab_id": str(uuid.uuid4())}
     socket = socketio.AsyncClient(reconnection=False)
 

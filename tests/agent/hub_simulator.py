@@ -85,6 +85,8 @@ class Faults:
     """Path pattern to the status answered instead."""
     pages: dict[str, tuple[int, bytes]] = field(default_factory=dict)
     """Path pattern to the status and body that somebody else, a proxy say, answers instead."""
+    is_gone: bool = False
+    """Whether the hub is: what was held back until then gets no byte of an answer."""
 
 
 class FaultyLine:
@@ -110,7 +112,8 @@ class FaultyLine:
         if page is not None:
             await Response(page[1], status_code=page[0])(scope, receive, send)
             return
-        change, cut = _match(self._faults.changes, path), _match(self._faults.cuts, path)
+        change = _match(self._faults.changes, path)
+        cut = 0 if self._faults.is_gone else _match(self._faults.cuts, path)
         if change is None and cut is None:
             await self._app(scope, receive, send)
         else:
@@ -201,6 +204,7 @@ class HubSimulator:
 
     def start(self) -> None:
         """Answer from now on."""
+        self.faults.is_gone = False
         listener = socket.socket()
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", self._port))
@@ -220,6 +224,7 @@ class HubSimulator:
         """Be gone: connections are refused until `start`."""
         if self._server is None or self._thread is None:
             return
+        self.faults.is_gone = True
         for hold in self.faults.holds:
             hold.release()
         self._server.should_exit = True

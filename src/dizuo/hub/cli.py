@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 import uvicorn
+from fastapi import FastAPI
 
 from dizuo.cli.options import JsonFlag
 from dizuo.cli.output import print_fields, print_json, say
@@ -34,12 +35,24 @@ def up(settings: HubSettings, as_json: JsonFlag = False) -> None:
     Example: dizuo up --home ~/.dizuo --port 8420
     """
     with closing(listen(settings)) as listening:
-        homes.make_folders(settings.home)
-        with homes.exclusive(settings):
-            is_first = homes.prepare(settings)
-            _announce(settings, is_first=is_first, as_json=as_json)
-            with _until_told():
-                _serve(settings, listening)
+        app = create_app(settings)
+        server = _server(settings, app)
+        with _ended_when_told(server):
+            homes.make_folders(settings.home)
+            with homes.exclusive(settings):
+                is_first = homes.prepare(settings)
+                _announce(settings, is_first=is_first, as_json=as_json)
+                _open_and_serve(settings, app, server, listening)
+
+
+def _open_and_serve(
+    settings: HubSettings, app: FastAPI, server: uvicorn.Server, listening: socket.socket
+) -> None:
+    with running_hub(settings) as hub:
+        attach(app, hub)
+        console.mount(app, _parts(hub))
+        if not server.should_exit:
+            server.run(sockets=[listening])
 
 
 def _announce(settings: HubSettings, *, is_first: bool, as_json: bool) -> None:
@@ -66,17 +79,27 @@ def _announce(settings: HubSettings, *, is_first: bool, as_json: bool) -> None:
 
 
 @contextmanager
-def _until_told() -> Iterator[None]:
-    """End the block in good order on Ctrl-C and SIGTERM, wherever in it they come."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+def _ended_when_told(server: uvicorn.Server) -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM end the hub in good order, also while it starts.
+
+    They are a wish that the server keeps until it looks: an exception wherever they come would
+    leave parts half open, or get lost in code that lets none out. A second one breaks off.
+    """
+
+    def tell(_number: int, _frame: object) -> None:
+        if server.should_exit:
+            raise KeyboardInterrupt
+        server.should_exit = True
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, tell)
     with suppress(KeyboardInterrupt):
         yield
 
 
-def _serve(settings: HubSettings, listening: socket.socket) -> None:
+def _server(settings: HubSettings, app: FastAPI) -> uvicorn.Server:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    app = create_app(settings)
     config = uvicorn.Config(
         app,
         ssl_certfile=settings.tls_certificate,
@@ -86,10 +109,7 @@ def _serve(settings: HubSettings, listening: socket.socket) -> None:
         lifespan="on",
         timeout_graceful_shutdown=_DRAIN_SECONDS,
     )
-    with running_hub(settings) as hub:
-        attach(app, hub)
-        console.mount(app, _parts(hub))
-        uvicorn.Server(config).run(sockets=[listening])
+    return uvicorn.Server(config)
 
 
 def _parts(hub: Hub) -> Parts:

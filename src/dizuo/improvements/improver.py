@@ -88,7 +88,8 @@ class Improver:
     def close(self) -> None:
         """Stop, after `interrupt` and after the supervisor; the next launch goes on."""
         self.interrupt()
-        self._keeper.join()
+        if self._keeper.ident is not None:  # else the launch did not get that far
+            self._keeper.join()
         self._workflows.shut_down(_STOP_SECONDS)
 
     def start(
