@@ -35,14 +35,13 @@ def up(settings: HubSettings, as_json: JsonFlag = False) -> None:
     Example: dizuo up --home ~/.dizuo --port 8420
     """
     with closing(listen(settings)) as listening:
+        homes.make_folders(settings.home)
         app = create_app(settings)
         server = _server(settings, app)
-        with _ended_when_told(server):
-            homes.make_folders(settings.home)
-            with homes.exclusive(settings):
-                is_first = homes.prepare(settings)
-                _announce(settings, is_first=is_first, as_json=as_json)
-                _open_and_serve(settings, app, server, listening)
+        with _ended_when_told(server), homes.exclusive(settings):
+            is_first = homes.prepare(settings)
+            _announce(settings, is_first=is_first, as_json=as_json)
+            _open_and_serve(settings, app, server, listening)
 
 
 def _open_and_serve(
