@@ -143,8 +143,10 @@ def open_pages(url: str, cookie: str, paths: Sequence[str], repeats: int) -> dic
         NoBrowser: there is none.
     """
     name, _, value = cookie.partition("=")
-    with chromium() as browser:
-        context = browser.new_context(viewport={"width": 1440, "height": 900})
+    with (
+        chromium() as browser,
+        browser.visit(viewport={"width": 1440, "height": 900}) as context,
+    ):
         context.add_cookies([{"name": name, "value": value, "url": url}])
         page = context.new_page()
         opened: dict[str, list[float]] = {}

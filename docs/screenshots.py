@@ -67,8 +67,8 @@ def main(
         HubClient(known.url, known.token) as hub,
         _account(hub) as password,
         chromium() as browser,
+        browser.visit(reduced_motion="reduce") as context,
     ):
-        context = browser.new_context(reduced_motion="reduce")
         page = context.new_page()
         page.set_default_timeout(_PATIENCE_MS)
         _sign_in(page, hub.url, password)

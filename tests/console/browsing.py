@@ -9,8 +9,8 @@ from pathlib import Path
 
 from axe_playwright_python.sync_playwright import Axe
 from benchmarks.rig import browser
+from benchmarks.rig.browser import Chromium
 from playwright.sync_api import (
-    Browser,
     BrowserContext,
     ConsoleMessage,
     Page,
@@ -27,7 +27,7 @@ _STICKING_OUT = """width => [...document.querySelectorAll('body *')]
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
+def chromium() -> Iterator[Chromium]:
     """The browser, for tests that have patience with it."""
     require_program("chromium")
     expect.set_options(timeout=_PATIENCE_MS)
@@ -103,17 +103,14 @@ class Visitor:
 
 
 @contextmanager
-def visiting(browser: Browser, url: str, *, dark: bool = False) -> Iterator[Visitor]:
+def visiting(browser: Chromium, url: str, *, dark: bool = False) -> Iterator[Visitor]:
     """A person with a browser of their own, who reads English."""
-    context = browser.new_context(
+    with browser.visit(
         locale="en-GB", color_scheme="dark" if dark else "light", reduced_motion="reduce"
-    )
-    visitor = Visitor(url, context, context.new_page())
-    visitor.watch()
-    try:
+    ) as context:
+        visitor = Visitor(url, context, context.new_page())
+        visitor.watch()
         yield visitor
-    finally:
-        context.close()
 
 
 def _note(visitor: Visitor, message: ConsoleMessage) -> None:

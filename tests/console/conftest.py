@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
+from benchmarks.rig.browser import Chromium
 from tests.cli.door import ok
 from tests.console.browsing import Visitor, chromium, visiting
 
@@ -44,7 +44,7 @@ def _nothing_from_outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+def browser() -> Iterator[Chromium]:
     """Debian's browser. Its event loop runs in this thread as long as it is open, so it is not left
     open for the tests of other files."""
     with chromium() as opened:
@@ -80,7 +80,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 
 @pytest.fixture
-def visitor(place: Place, browser: Browser) -> Iterator[Visitor]:
+def visitor(place: Place, browser: Chromium) -> Iterator[Visitor]:
     """An admin who has signed in; no page may have complained when the test ends."""
     with visiting(browser, place.url) as one:
         one.sign_in("mei", PASSWORD)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import httpx2
 import pytest
-from playwright.sync_api import Browser
+from benchmarks.rig.browser import Chromium
 from tests.console.browsing import Visitor, visiting
 from tests.console.conftest import PASSWORD, PEOPLE, Place
 
 
 def test_a_stranger_is_asked_to_sign_in_and_comes_to_the_page_that_was_asked_for(
-    place: Place, browser: Browser
+    place: Place, browser: Chromium
 ) -> None:
     with visiting(browser, place.url) as visitor:
         visitor.page.goto(f"{place.url}/?from=somewhere")
@@ -25,7 +25,7 @@ def test_a_stranger_is_asked_to_sign_in_and_comes_to_the_page_that_was_asked_for
         assert visitor.faults == []
 
 
-def test_a_wrong_password_keeps_the_name_and_says_so(place: Place, browser: Browser) -> None:
+def test_a_wrong_password_keeps_the_name_and_says_so(place: Place, browser: Chromium) -> None:
     with visiting(browser, place.url) as visitor:
         visitor.page.goto(f"{place.url}/login")
         visitor.page.locator("#name").fill("bo")
@@ -59,7 +59,7 @@ def test_signing_in_leads_nowhere_else(place: Place, next_page: str) -> None:
 
 
 def test_language_and_colours_are_remembered_with_the_account(
-    visitor: Visitor, place: Place, browser: Browser
+    visitor: Visitor, place: Place, browser: Chromium
 ) -> None:
     visitor.open("/", "Overview")
     visitor.page.locator(".foot button[name=language]").click()
@@ -79,7 +79,7 @@ def test_language_and_colours_are_remembered_with_the_account(
 
 
 def test_an_open_page_of_a_session_that_has_ended_asks_to_sign_in(
-    place: Place, browser: Browser
+    place: Place, browser: Chromium
 ) -> None:
     with visiting(browser, place.url) as visitor:
         visitor.sign_in("lin", PASSWORD)
@@ -90,7 +90,7 @@ def test_an_open_page_of_a_session_that_has_ended_asks_to_sign_in(
         visitor.page.wait_for_url("**/login?next=/", timeout=30_000)
 
 
-def test_an_account_that_is_disabled_is_out_at_once(place: Place, browser: Browser) -> None:
+def test_an_account_that_is_disabled_is_out_at_once(place: Place, browser: Chromium) -> None:
     place.client.create_account("guest", "reader", PASSWORD)
     with visiting(browser, place.url) as visitor:
         visitor.sign_in("guest", PASSWORD)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import httpx2
 import pytest
-from playwright.sync_api import Browser
+from benchmarks.rig.browser import Chromium
 from tests.console.approvals import decisions_scene
 from tests.console.approvals.decisions_scene import BOSS, NAME, OTHER, SITES, Scene
 from tests.console.browsing import visiting
@@ -71,7 +71,7 @@ def role(request: pytest.FixtureRequest) -> Role:
 
 
 def test_each_role_finds_its_own_actions_and_no_others(
-    scene: Scene, place: Place, browser: Browser, role: Role
+    scene: Scene, place: Place, browser: Chromium, role: Role
 ) -> None:
     with visiting(browser, place.url) as one:
         one.sign_in(ROLES[role], PASSWORD)

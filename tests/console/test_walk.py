@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from benchmarks.rig.browser import Chromium
+from playwright.sync_api import Locator, Page, expect
 from tests.console.browsing import Visitor, visiting
 from tests.console.conftest import PASSWORD, Place, running_hub
 from tests.console.data.test_data_import import drop
@@ -92,7 +93,7 @@ class Walker:
 
 
 @pytest.fixture(params=list(Language), ids=lambda language: language.value)
-def walker(request: pytest.FixtureRequest, fresh: Place, browser: Browser) -> Iterator[Walker]:
+def walker(request: pytest.FixtureRequest, fresh: Place, browser: Chromium) -> Iterator[Walker]:
     """Somebody who has just signed in, and chosen the language; no page may have complained."""
     words = Words(request.param)
     with visiting(browser, fresh.url) as visitor:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, expect
+from benchmarks.rig.browser import Chromium
+from playwright.sync_api import expect
 from tests.console.approvals import decisions_scene
 from tests.console.approvals.decisions_scene import SITES, Scene
 from tests.console.browsing import Visitor, visiting
@@ -22,7 +23,7 @@ def scene(place: Place) -> Scene:
 
 
 @pytest.fixture
-def releaser(place: Place, browser: Browser) -> Iterator[Visitor]:
+def releaser(place: Place, browser: Chromium) -> Iterator[Visitor]:
     """A releaser who has signed in."""
     with visiting(browser, place.url) as one:
         one.sign_in("lin", PASSWORD)
@@ -145,7 +146,7 @@ def test_an_admin_switches_the_policy(scene: Scene, visitor: Visitor, place: Pla
 
 
 def test_a_role_that_was_taken_away_counts_at_once(
-    scene: Scene, place: Place, browser: Browser
+    scene: Scene, place: Place, browser: Chromium
 ) -> None:
     place.client.create_account("ann", "releaser", PASSWORD)
     with visiting(browser, place.url) as one:
@@ -161,7 +162,7 @@ def test_a_role_that_was_taken_away_counts_at_once(
         assert one.faults == []
 
 
-def test_in_chinese_too(scene: Scene, place: Place, browser: Browser) -> None:
+def test_in_chinese_too(scene: Scene, place: Place, browser: Chromium) -> None:
     with visiting(browser, place.url) as one:
         one.sign_in("rui", PASSWORD)
         one.page.locator(".foot button[name=language]").click()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.sync_api import Browser, Locator, expect
+from benchmarks.rig.browser import Chromium
+from playwright.sync_api import Locator, expect
 from tests.console.approvals import improving_scene
 from tests.console.approvals.improving_scene import OTHER, SITES, Scene
 from tests.console.browsing import Visitor, visiting
@@ -94,7 +95,7 @@ def test_a_stack_is_chosen_and_every_fault_stands_at_its_field(
 
 
 def test_the_sites_that_serve_it_get_it_unless_others_are_picked(
-    scene: Scene, place: Place, browser: Browser
+    scene: Scene, place: Place, browser: Chromium
 ) -> None:
     with visiting(browser, place.url) as builder:
         builder.sign_in("bo", PASSWORD)
@@ -130,7 +131,7 @@ def test_what_it_would_learn_from_is_live(scene: Scene, visitor: Visitor) -> Non
 
 
 def test_its_address_carries_all_that_is_typed(
-    scene: Scene, visitor: Visitor, place: Place, browser: Browser
+    scene: Scene, visitor: Visitor, place: Place, browser: Chromium
 ) -> None:
     page = visitor.page
     visitor.open("/approvals/new?stack=spare:1", "Improve spare:1")
@@ -196,7 +197,7 @@ def test_what_cannot_run_again_is_told(scene: Scene, visitor: Visitor) -> None:
     assert kept == "/approvals/new?stack=spare%3A1&holdout=30"
 
 
-def test_a_reader_sees_no_way_to_it(scene: Scene, place: Place, browser: Browser) -> None:
+def test_a_reader_sees_no_way_to_it(scene: Scene, place: Place, browser: Chromium) -> None:
     with visiting(browser, place.url) as reader:
         reader.sign_in("rui", PASSWORD)
         for address in ("/approvals", "/review", "/stacks/digits/1"):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from playwright.sync_api import Browser
+from benchmarks.rig.browser import Chromium
 from tests.console.browsing import Visitor, visiting
 from tests.console.conftest import PASSWORD, Place
 from tests.console.data.data_scene import add, pictures, ticket
@@ -212,7 +212,7 @@ def test_what_is_not_there_is_said(visitor: Visitor, tickets: DatasetPin, addres
     visitor.faults.clear()  # the browser itself notes the 404
 
 
-def test_a_reader_is_offered_no_import(place: Place, browser: Browser) -> None:
+def test_a_reader_is_offered_no_import(place: Place, browser: Chromium) -> None:
     with visiting(browser, place.url) as reader:
         reader.sign_in("rui", PASSWORD)
         reader.open("/data", "Data")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.sync_api import Browser, expect
+from benchmarks.rig.browser import Chromium
+from playwright.sync_api import expect
 from tests.console.approvals import decisions_scene
 from tests.console.approvals.decisions_scene import BOSS, OTHER, Scene
 from tests.console.browsing import Visitor, visiting
@@ -69,7 +70,7 @@ def test_a_role_is_changed_after_it_was_asked_about(visitor: Visitor, place: Pla
 
 
 def test_a_new_password_ends_sessions_and_lets_in(
-    visitor: Visitor, place: Place, browser: Browser
+    visitor: Visitor, place: Place, browser: Chromium
 ) -> None:
     page = visitor.page
     with visiting(browser, place.url) as bo:
@@ -118,7 +119,7 @@ def test_ones_own_account_is_named_as_such(visitor: Visitor, place: Place) -> No
 
 
 def test_the_last_admin_stays_and_the_page_says_why(
-    scene: Scene, place: Place, browser: Browser
+    scene: Scene, place: Place, browser: Chromium
 ) -> None:
     with visiting(browser, place.url) as boss:
         boss.sign_in(BOSS, decisions_scene.PASSWORD)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from playwright.sync_api import Browser
+from benchmarks.rig.browser import Chromium
 from tests.console.browsing import Visitor, visiting
 from tests.console.conftest import PASSWORD, Place
 from tests.console.sites.site_scene import BROKEN, Scene, fill
@@ -59,7 +59,7 @@ def test_releases_are_searched_and_filtered_by_address(scene: Scene, visitor: Vi
 
 
 def test_what_passed_is_released_and_taken_back_by_a_releaser(
-    scene: Scene, place: Place, browser: Browser
+    scene: Scene, place: Place, browser: Chromium
 ) -> None:
     with place.database.transaction() as session:
         gated(session, "fresh", 1)
@@ -83,7 +83,7 @@ def test_what_passed_is_released_and_taken_back_by_a_releaser(
 
 
 def test_who_may_only_look_sees_no_buttons_and_no_form(
-    scene: Scene, place: Place, browser: Browser
+    scene: Scene, place: Place, browser: Chromium
 ) -> None:
     with visiting(browser, place.url) as visitor:
         visitor.sign_in("rui", PASSWORD)

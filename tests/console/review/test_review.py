@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import httpx2
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from benchmarks.rig.browser import Chromium
+from playwright.sync_api import Page, expect
 from tests.console.browsing import Visitor, visiting
 from tests.console.conftest import PASSWORD, Place
 from tests.console.review import review_scene as scene
@@ -180,7 +181,7 @@ def test_what_is_wrong_is_told_at_its_field_and_nothing_typed_is_lost(
 
 
 def test_two_people_never_have_the_same_sample_and_a_closed_page_lets_go(
-    visitor: Visitor, place: Place, browser: Browser, stacks: dict[str, str]
+    visitor: Visitor, place: Place, browser: Chromium, stacks: dict[str, str]
 ) -> None:
     scene.send_digits(place.database, place.home, 2, stacks["digits"], served_as="pair")
     page = open_desk(visitor, "stack=pair")
@@ -195,7 +196,7 @@ def test_two_people_never_have_the_same_sample_and_a_closed_page_lets_go(
 
 
 def test_readers_see_the_queue_and_no_desk(
-    place: Place, browser: Browser, stacks: dict[str, str]
+    place: Place, browser: Chromium, stacks: dict[str, str]
 ) -> None:
     with visiting(browser, place.url) as reader:
         reader.sign_in("rui", PASSWORD)
@@ -244,7 +245,7 @@ def test_the_queue_is_filtered_and_paged_by_its_address(
 
 
 def test_a_disagreement_is_told_and_settled(
-    visitor: Visitor, place: Place, browser: Browser, stacks: dict[str, str]
+    visitor: Visitor, place: Place, browser: Chromium, stacks: dict[str, str]
 ) -> None:
     [key] = scene.send_digits(place.database, place.home, 1, stacks["digits"], served_as="split")
     with place.database.transaction() as session:

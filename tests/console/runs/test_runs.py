@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from benchmarks.rig.browser import Chromium
+from playwright.sync_api import Page, expect
 from tests.console.browsing import Visitor, visiting
 from tests.console.conftest import PASSWORD, Place
 from tests.console.runs.runs_scene import add_bars, add_run, recipe
@@ -39,7 +40,7 @@ def failed_run(place: Place) -> str:
 
 
 @pytest.fixture
-def visitor(place: Place, browser: Browser) -> Iterator[Visitor]:
+def visitor(place: Place, browser: Chromium) -> Iterator[Visitor]:
     """A builder who has signed in and is patient."""
     with visiting(browser, place.url) as one:
         one.page.set_default_timeout(PATIENCE_MS)
@@ -192,7 +193,7 @@ def test_a_failed_run_s_recipe_is_where_a_new_one_begins(visitor: Visitor, faile
     expect(visitor.page.locator("#field-name")).to_have_value("broken")
 
 
-def test_a_reader_sees_runs_and_starts_none(place: Place, browser: Browser, old_run: str) -> None:
+def test_a_reader_sees_runs_and_starts_none(place: Place, browser: Chromium, old_run: str) -> None:
     with visiting(browser, place.url) as reader:
         reader.sign_in("rui", PASSWORD)
         reader.open("/runs", "Runs")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from playwright.sync_api import Browser
+from benchmarks.rig.browser import Chromium
 from tests.console.browsing import Visitor, visiting
 from tests.console.conftest import PASSWORD, Place
 from tests.console.sites.site_scene import (
@@ -165,7 +165,7 @@ def test_removing_a_site_asks_first_and_says_what_it_means(scene: Scene, visitor
 
 
 def test_who_is_no_admin_lets_nobody_in_or_out(
-    scene: Scene, place: Place, browser: Browser
+    scene: Scene, place: Place, browser: Chromium
 ) -> None:
     with visiting(browser, place.url) as visitor:
         visitor.sign_in("lin", PASSWORD)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import httpx2
 import pytest
-from playwright.sync_api import Browser
+from benchmarks.rig.browser import Chromium
 from tests.console.browsing import Visitor, visiting
 from tests.console.conftest import PASSWORD, Place
 from tests.console.stacks import stacks_scene
@@ -265,7 +265,7 @@ def test_a_picture_is_given_to_people_of_its_project_and_only_if_a_report_shows_
 
 
 def test_another_projects_stacks_are_not_there(
-    place: Place, browser: Browser, shelf: Shelf
+    place: Place, browser: Chromium, shelf: Shelf
 ) -> None:
     foreign = StackScene(place.home, place.database, project_id="secret")
     base = foreign.build("hidden-base", Level.L0)
