@@ -71,6 +71,10 @@ class Town:
         self.add(name, role)
         return self.sign_in(name)
 
+    def change_password(self, secret: str, password: str, chosen: str) -> None:
+        kept = hashed(self.recognise(secret).principal.name, chosen)
+        sessions.change_password(self.database, secret, password, kept, clock=self.clock)
+
     def recognise(self, secret: str) -> Person:
         with self.database.reading() as session:
             return sessions.recognise(session, secret, clock=self.clock)

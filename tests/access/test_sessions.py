@@ -18,8 +18,8 @@ from dizuo.access import passwords, service, sessions
 from dizuo.access.account_store import AccountRow
 from dizuo.access.model import CredentialRefused, Role, Surface
 from dizuo.access.session_store import ConsoleSessionRow
-from dizuo.access.sessions import SessionEnded, SignInRefused
-from dizuo.access.throttle import TooManyTries
+from dizuo.access.sessions import SessionEnded, SignInRefused, WrongPassword
+from dizuo.access.throttle import NUM_TRIES, TooManyTries
 from dizuo.core.digests import sha256_bytes
 from dizuo.core.errors import DizuoError
 from dizuo.database.engine import Database
@@ -316,6 +316,63 @@ def test_all_sessions_of_one_are_ended_at_once(any_town: Town) -> None:
             town.recognise(secret)
     assert town.recognise(of_bob).principal.name == "bob"
     assert town.said()[-1] == ("person:ann", "session.ended", "account:ann", {"num_sessions": 2})
+
+
+def test_somebody_changes_their_own_password_and_their_other_sessions_end(
+    any_town: Town,
+) -> None:
+    town = any_town
+    here, elsewhere = town.signed_up("ann"), town.sign_in("ann")
+    beside = town.signed_up("bob")
+    begun = len(town.log())
+    town.change_password(here, PASSWORD, OTHER)
+    assert town.said(after=begun) == [
+        ("person:ann", "session.ended", "account:ann", {"num_sessions": 1}),
+        ("person:ann", "account.password_changed", "account:ann", {}),
+    ]
+    assert town.recognise(here).principal.name == "ann"
+    assert town.recognise(beside).principal.name == "bob"
+    with pytest.raises(SessionEnded):
+        town.recognise(elsewhere)
+    assert isinstance(_refused(town, "ann", PASSWORD), SignInRefused)
+    assert town.sign_in("ann", OTHER)
+
+
+def test_a_wrong_present_password_changes_nothing_and_counts_as_a_try(any_town: Town) -> None:
+    town = any_town
+    here = town.signed_up("ann")
+    begun = len(town.log())
+    for _ in range(NUM_TRIES):
+        with pytest.raises(WrongPassword):
+            town.change_password(here, WRONG, OTHER)
+    with pytest.raises(TooManyTries):
+        town.change_password(here, PASSWORD, OTHER)
+    assert isinstance(_refused(town, "ann", PASSWORD), TooManyTries)
+    failed = [(one.actor, one.action, one.subject) for one in town.log()[begun:][:NUM_TRIES]]
+    assert failed == [("person:ann", "account.password_failed", "account:ann")] * NUM_TRIES
+    town.now += HOUR
+    assert town.sign_in("ann", PASSWORD)
+    town.change_password(here, PASSWORD, OTHER)
+    assert town.sign_in("ann", OTHER)
+
+
+def test_a_password_that_an_admin_sets_meanwhile_counts(
+    any_town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    town = any_town
+    here = town.signed_up("ann")
+    is_right = passwords.is_right
+
+    def set_meanwhile(kept: str | None, password: str) -> bool:
+        monkeypatch.undo()
+        right = is_right(kept, password)
+        town.set_password("ann", "set by an admin")
+        return right
+
+    monkeypatch.setattr(passwords, "is_right", set_meanwhile)
+    with pytest.raises(SessionEnded):
+        town.change_password(here, PASSWORD, OTHER)
+    assert town.sign_in("ann", "set by an admin")
 
 
 def test_no_credential_is_a_session_and_no_session_a_credential(any_town: Town) -> None:

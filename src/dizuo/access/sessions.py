@@ -16,10 +16,11 @@ from dizuo.access import account_store, passwords, throttle
 from dizuo.access import session_store as store
 from dizuo.access.account_store import AccountRow
 from dizuo.access.model import NAME_PATTERN, Account, Person, Principal, Role, Surface
+from dizuo.access.passwords import HashedPassword
 from dizuo.audit import service as audit
 from dizuo.core.clock import Clock, now_ms
 from dizuo.core.digests import sha256_bytes
-from dizuo.core.errors import Unauthenticated
+from dizuo.core.errors import InvalidInput, Unauthenticated
 from dizuo.core.ids import new_id
 from dizuo.database.engine import Database
 from dizuo.database.tables import DEFAULT_PROJECT
@@ -37,6 +38,12 @@ class SignInRefused(Unauthenticated):
     """The name or the password is wrong, or the account is disabled; it is not said which."""
 
     code = "sign_in_refused"
+
+
+class WrongPassword(InvalidInput):
+    """What was given as somebody's present password is not."""
+
+    code = "password_wrong"
 
 
 class SessionEnded(Unauthenticated):
@@ -78,6 +85,44 @@ def sign_in(
         "The name or the password is wrong, or the account is disabled.",
         next_step="Try again, or ask an admin for a new password.",
     )
+
+
+def change_password(
+    database: Database,
+    secret: str,
+    password: str,
+    chosen: HashedPassword,
+    *,
+    clock: Clock = now_ms,
+) -> None:
+    """Give whose session `secret` is another password, if they know the one they have; all of their
+    other sessions end.
+
+    Wrong ones count as tries at signing in do, so that who finds a screen left open cannot guess.
+
+    Raises:
+        SessionEnded: sign in again.
+        WrongPassword: they have another one; nothing was changed.
+        TooManyTries: wrong ones were tried too often, here or at signing in.
+    """
+    with database.transaction() as session:
+        person = recognise(session, secret, clock=clock)
+        found = account_store.get(session, person.account_id)
+        verdict = throttle.count_try(session, found.name, clock())
+    verdict.require()
+    kept = _kept(found, password)
+    with database.transaction() as session:
+        actor = recognise(session, secret, clock=clock).principal.actor
+        row = account_store.get(session, found.id)
+        account = account_store.to_account(row)
+        if kept and _is_as_found(row, found):
+            row.password_hash, row.password_ms = chosen.encoded, clock()
+            throttle.forgive(session, row.name)
+            end_all(session, actor, account, keep=person.session_id, clock=clock)
+            _record_account(session, actor, "account.password_changed", account)
+            return
+        _record_account(session, actor, "account.password_failed", account)
+    raise WrongPassword("This is not the password you have.", next_step="Type it again.")
 
 
 def _kept(found: AccountRow | None, password: str) -> str:
@@ -177,12 +222,20 @@ def sign_out(session: Session, person: Person, *, clock: Clock = now_ms) -> None
         )
 
 
-def end_all(session: Session, actor: str, account: Account, *, clock: Clock = now_ms) -> int:
-    """End every session of an account; returns how many there were."""
-    num_ended = store.end(session, store.ConsoleSessionRow.account_id == account.id, clock())
+def end_all(
+    session: Session, actor: str, account: Account, *, keep: str = "", clock: Clock = now_ms
+) -> int:
+    """End every session of an account but the one with the id `keep`; returns how many."""
+    of_account = store.ConsoleSessionRow.account_id == account.id
+    num_ended = store.end(session, of_account & (store.ConsoleSessionRow.id != keep), clock())
     if num_ended:
         _record_end(session, actor, account, {"num_sessions": num_ended})
     return num_ended
+
+
+def _record_account(session: Session, actor: str, action: str, account: Account) -> None:
+    subject = f"account:{account.name}"
+    audit.record(session, actor, action, subject, project_id=account.project_id)
 
 
 def _record_end(

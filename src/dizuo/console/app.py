@@ -55,6 +55,7 @@ _PAGES = (
     "audit.log",
     "people.listing",
     "people.person",
+    "people.own_account",
 )
 """In the order in which their addresses are tried: `/releases/rollouts/new` is no rollout's."""
 _RECONNECT_SECONDS = 30.0

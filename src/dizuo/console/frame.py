@@ -45,6 +45,8 @@ NAVIGATION = (
     ("people", "/people"),
 )
 """Keys of the catalogue's `nav.`, and addresses, in their order."""
+OWN_ACCOUNT = "/account"
+"""Where somebody finds their own account; it is no entry of the navigation."""
 NEEDED = {"people": Role.ADMIN}
 """The role that it takes to look at a part; all others are for everybody who has signed in."""
 _PATIENCE_SECONDS = 0.4
@@ -312,6 +314,7 @@ def _choices(view: View, path: str) -> object:
         class_="prefer",
     )
     role = view.person.principal.role
-    who = tag("p", view.person.principal.name, " · ", words(f"role.{role.word}") if role else EMPTY)
+    own = link(view.person.principal.name, OWN_ACCOUNT, title=words("account.title"))
+    who = tag("p", own, " · ", words(f"role.{role.word}") if role else EMPTY)
     leave = tag("form", tag("button", words("frame.sign_out")), method="post", action="/logout")
     return join([prefer, who, leave])

@@ -145,3 +145,44 @@ def test_accounts_of_other_projects_are_not_there(
     assert answer is not None
     assert answer.status == 404
     visitor.faults.clear()  # the browser itself notes the 404
+
+
+def test_somebody_changes_their_own_password_and_every_fault_stands_at_its_field(
+    place: Place, browser: Chromium
+) -> None:
+    place.client.create_account("self", "reader", PASSWORD)
+    with visiting(browser, place.url) as here, visiting(browser, place.url) as elsewhere:
+        for one in (here, elsewhere):
+            one.sign_in("self", PASSWORD)
+        page = here.page
+        page.get_by_role("link", name="self").click()
+        expect(page.locator("h1")).to_have_text("Your account")
+        expect(page.locator("tbody tr")).to_have_count(2)
+        present = page.get_by_label("Present password", exact=True)
+        chosen = page.get_by_label("New password", exact=True)
+        again = page.get_by_label("New password again", exact=True)
+        change = page.get_by_role("button", name="Change your password")
+        present.fill("guessed by somebody")
+        chosen.fill("short")
+        again.fill("shorter")
+        change.click()
+        expect(page.get_by_text("A password has at least 10 characters.")).to_be_visible()
+        expect(page.get_by_text("This is not the same as above.")).to_be_visible()
+        chosen.fill("another battery staple")
+        again.fill("another battery staple")
+        change.click()
+        expect(page.get_by_text("This is not the password you have.")).to_be_visible()
+        typed = (present.input_value(), chosen.input_value(), again.input_value())
+        assert typed == ("guessed by somebody", *["another battery staple"] * 2)
+        assert here.unfit() == []
+        assert here.overflow() == []
+        present.fill(PASSWORD)
+        change.click()
+        expect(page.get_by_text("Your password is changed.")).to_be_visible()
+        expect(page.locator("tbody tr")).to_have_count(1)
+        expect(present).to_have_value("")
+        assert here.faults == []
+        elsewhere.page.goto(place.url + "/account")
+        expect(elsewhere.page.locator("#name")).to_be_visible()
+        elsewhere.sign_in("self", "another battery staple")
+        assert elsewhere.page.locator("h1").inner_text() == "Overview"

@@ -110,11 +110,12 @@ def role_choice(words: Words, chosen: Role) -> ui.select:
     return made.props("outlined dense options-dense").classes("field")
 
 
-def password_field(words: Words) -> ui.input:
-    """A field for a password that somebody else shall sign in with."""
-    made = ui.input(words("people.password"), password=True, password_toggle_button=False)
-    made.props("outlined dense no-error-icon autocomplete=new-password")
-    made.props["hint"] = words("people.password_hint")
+def password_field(label: str, hint: str = "", kind: str = "new-password") -> ui.input:
+    """A field for a password; `kind` tells the browser whether it knows it, as HTML's
+    `autocomplete` does."""
+    made = ui.input(label, password=True, password_toggle_button=False)
+    made.props(f"outlined dense no-error-icon autocomplete={kind}")
+    made.props["hint"] = hint
     return made.classes("field")
 
 
@@ -128,7 +129,9 @@ class _Form:
             with ui.element("div").classes("form"):
                 self._name = text_field(words("people.name"), hint=words("people.name_hint"))
                 self._role = role_choice(words, Role.READER)
-                self._password = password_field(words)
+                self._password = password_field(
+                    words("people.password"), words("people.password_hint")
+                )
                 with ui.element("div").classes("buttons"):
                     button(words("people.create"), view.doing(self._create), "primary")
 

@@ -22,7 +22,7 @@ from dizuo.console.messages import Words
 from dizuo.console.people.listing import account_state, password_field, role_choice
 from dizuo.core.clock import now_ms
 
-_NUM_SESSIONS = 20
+NUM_SESSIONS = 20
 _Change = Callable[[Session, Principal], Account]
 
 
@@ -41,7 +41,7 @@ async def person(view: View, name: str) -> None:
 
     def look(session: Session) -> Seen:
         account = people.show(session, view.project_id, name)
-        found = people.open_sessions(session, account, limit=_NUM_SESSIONS)
+        found = people.open_sessions(session, account, limit=NUM_SESSIONS)
         is_last = account.name == accounts.last_admin(session, view.project_id)
         return Seen(account, found, is_last)
 
@@ -49,7 +49,7 @@ async def person(view: View, name: str) -> None:
     words = view.words
     ui.html(_head(words, seen), sanitize=False).classes("rows")
     _Acting(view, seen)
-    ui.html(_sessions(words, seen.sessions), sanitize=False)
+    ui.html(sessions_panel(words, seen.sessions), sanitize=False)
 
 
 def _head(words: Words, seen: Seen) -> Markup:
@@ -72,7 +72,8 @@ def _head(words: Words, seen: Seen) -> Markup:
     return join(parts)
 
 
-def _sessions(words: Words, found: Sequence[OpenSession]) -> Markup:
+def sessions_panel(words: Words, found: Sequence[OpenSession]) -> Markup:
+    """The sessions that an account has open."""
     title = words("people.sessions")
     if not found:
         return panel(title, tag("p", words("people.no_session"), class_="muted"))
@@ -108,7 +109,9 @@ class _Acting:
         with ui.element("section").classes("panel form-panel"):
             ui.html(tag("h2", words("people.new_password")), sanitize=False)
             with ui.element("div").classes("form"):
-                self._password = password_field(words)
+                self._password = password_field(
+                    words("people.password"), words("people.password_hint")
+                )
                 button(words("people.set_password"), self._view.doing(self._set_password))
 
     def _draw_entry(self) -> None:

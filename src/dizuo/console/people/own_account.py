@@ -1,0 +1,109 @@
+"""`/account`: one's own account, its open sessions, and another password for it. For everybody."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from markupsafe import Markup
+from nicegui import ui
+from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
+
+from dizuo.access import people, sessions
+from dizuo.access.model import Account
+from dizuo.access.passwords import HashedPassword, PasswordRefused, hashed
+from dizuo.access.people import OpenSession
+from dizuo.access.sessions import WrongPassword
+from dizuo.access.throttle import TooManyTries
+from dizuo.console.elements.buttons import button
+from dizuo.console.elements.markup import facts, join, panel, tag
+from dizuo.console.elements.telling import when
+from dizuo.console.frame import OWN_ACCOUNT, View, console_page, error_sentence
+from dizuo.console.messages import Words
+from dizuo.console.people.listing import password_field
+from dizuo.console.people.person import NUM_SESSIONS, sessions_panel
+from dizuo.core.clock import now_ms
+
+
+@console_page(OWN_ACCOUNT, "account.title", "account")
+async def own_account(view: View) -> None:
+    """Who one is here, where else one is signed in, and the form."""
+
+    account, found = await view.read(partial(_look, view))
+    ui.html(_head(view.words, account), sanitize=False).classes("rows")
+    with ui.element("div").classes("grid"):
+        form = _Form(view)
+    form.draw_sessions(found)
+
+
+def _look(view: View, session: Session) -> tuple[Account, Sequence[OpenSession]]:
+    account = people.show(session, view.project_id, view.person.principal.name)
+    return account, people.open_sessions(session, account, limit=NUM_SESSIONS)
+
+
+def _head(words: Words, account: Account) -> Markup:
+    about = [
+        (words("people.name"), account.name),
+        (words("people.role"), words(f"people.role_{account.role.word}")),
+        (words("people.created"), when(words, account.created_ms, now_ms())),
+    ]
+    title = tag("h1", words("account.title"))
+    return join([title, panel(words("people.about"), facts(about))])
+
+
+class _Form:
+    """Changes the password. What is wrong stands at its field, and what was typed stays; below it
+    stand the sessions that are open then."""
+
+    def __init__(self, view: View) -> None:
+        self._view, words = view, view.words
+        with ui.element("section").classes("panel form-panel"):
+            means = tag("p", words("account.change_means"), class_="muted")
+            ui.html(join([tag("h2", words("account.change")), means]), sanitize=False)
+            with ui.element("div").classes("form"):
+                self._present = password_field(words("account.present"), kind="current-password")
+                self._chosen = password_field(
+                    words("account.chosen"), words("people.password_hint")
+                )
+                self._again = password_field(words("account.again"))
+                with ui.element("div").classes("buttons"):
+                    button(words("account.change"), view.doing(self._change), "primary")
+
+    def draw_sessions(self, found: Sequence[OpenSession]) -> None:
+        """Show the sessions that are open."""
+        self._sessions = ui.html(sessions_panel(self._view.words, found), sanitize=False)
+
+    async def _change(self) -> None:
+        view, present = self._view, self._present.value
+        self._present.error = None
+        chosen = await self._checked()
+        if chosen is None:
+            return
+
+        def change() -> None:
+            sessions.change_password(view.parts.database, view.secret, present, chosen)
+
+        try:
+            await run_in_threadpool(change)
+        except (WrongPassword, TooManyTries) as error:
+            self._present.error = error_sentence(view.words, error)
+            return
+        for field in (self._present, self._chosen, self._again):
+            field.value = ""
+        _, found = await view.read(partial(_look, view))
+        self._sessions.content = sessions_panel(view.words, found)
+        view.done(view.words("account.changed"))
+
+    async def _checked(self) -> HashedPassword | None:
+        """The password to keep; None where it cannot be, or was not typed the same way twice."""
+        words, name = self._view.words, self._view.person.principal.name
+        self._chosen.error = None
+        alike = self._again.value == self._chosen.value
+        self._again.error = None if alike else words("account.not_alike")
+        try:
+            chosen = await run_in_threadpool(hashed, name, self._chosen.value)
+        except PasswordRefused as error:
+            self._chosen.error = error_sentence(words, error)
+            return None
+        return chosen if alike else None
