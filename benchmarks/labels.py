@@ -31,6 +31,7 @@ from benchmarks.rig.result import Result, publish, run
 from benchmarks.rig.reviewing import Desk
 from dizuo.cli.output import say
 from dizuo.core.errors import InvalidInput
+from dizuo.core.files import open_atomic
 from dizuo.datasets.content import input_digest
 from dizuo.families.base import Row
 from dizuo.families.text.lessons import MIN_ROWS
@@ -69,6 +70,28 @@ class Curve:
     changed: Right
     learned: Mapping[str, Right]
     num_returned: tuple[int, ...] = ()
+
+    def write(self, path: Path) -> None:
+        """Keep it in a NumPy archive."""
+        about = ("family", "drift", "sizes", "num_returned", "usual", "changed")
+        held: dict[str, Any] = {name: getattr(self, name) for name in about}
+        held |= {f"learned_{side}": right for side, right in self.learned.items()}
+        with open_atomic(path) as stream:
+            np.savez(stream, allow_pickle=False, **held)
+
+    @classmethod
+    def read(cls, path: Path) -> Curve:
+        """What `write` kept."""
+        with np.load(path, allow_pickle=False) as held:
+            return cls(
+                str(held["family"]),
+                str(held["drift"]),
+                tuple(int(size) for size in held["sizes"]),
+                held["usual"],
+                held["changed"],
+                {side: held[f"learned_{side}"] for side in SIDES},
+                tuple(int(num) for num in held["num_returned"]),
+            )
 
     def resampled(self, random: np.random.Generator) -> Curve:
         """With seeds drawn anew, and held-out rows within each; the same ones for both sides."""
@@ -195,8 +218,18 @@ def main(
     seeds: Annotated[int, typer.Option(min=1, help="Shuffles of everything.")] = 3,
     drift: Annotated[list[str] | None, typer.Option(help="Only these drifts.")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Seeds at the same time, a core each.")] = 1,
+    *,
+    keep: Annotated[
+        Path | None,
+        typer.Option(
+            help="Keep here what each drift and seed gave, and go on from what is there. What is"
+            " measured must not have changed since."
+        ),
+    ] = None,
 ) -> None:
     """Labels needed to regain 95% of what a drift took: the sampler's choice against random.
+
+    All of it takes about two hours on two cores; with --keep it can be broken off.
 
     Example: python -m benchmarks.labels --family vision --seeds 2
     """
@@ -205,7 +238,7 @@ def main(
     about = machine()
     sizes = tuple(sorted(set(size or SIZES)))
     families = (family,) if family else tuple(FAMILIES)
-    plan = Plan(families, sizes, range(1, seeds + 1), frozenset(drift or ()), jobs)
+    plan = Plan(families, sizes, range(1, seeds + 1), frozenset(drift or ()), jobs, keep)
     with tempfile.TemporaryDirectory(prefix="dizuo-labels-") as scratch:
         curves = measure(plan, Path(scratch))
     result = conclude(curves, {"families": families, "seeds": seeds, "machine": about})
@@ -224,13 +257,14 @@ def main(
 @dataclass(frozen=True, slots=True)
 class Plan:
     """Whose drifts, how many labels, which shuffles, how many of them at the same time; `drifts`
-    names the only ones, if any."""
+    names the only ones, if any. What has been measured is kept in the folder `keep`."""
 
     families: Sequence[str]
     sizes: tuple[int, ...]
     seeds: Sequence[int]
     drifts: Set[str]
     jobs: int
+    keep: Path | None = None
 
 
 def measure(plan: Plan, scratch: Path) -> list[Curve]:
@@ -259,10 +293,25 @@ def curves_of(family: str, seed: int, plan: Plan, scratch: Path) -> list[Curve]:
     say(f"Building what serves before the drifts of {family}, seed {seed} ...")
     folder = scratch / f"{family}-{seed}"
     return [
-        Trial(family, drift, plan.sizes, seed, folder / f"trial-{drift.name}").curve()
+        _curve(Trial(family, drift, plan.sizes, seed, folder / f"trial-{drift.name}"), plan.keep)
         for drift in FAMILIES[family](seed, folder)
         if not plan.drifts or drift.name in plan.drifts
     ]
+
+
+def _curve(trial: Trial, keep: Path | None) -> Curve:
+    """What a trial gives, or gave before."""
+    if keep is None:
+        return trial.curve()
+    sizes = "-".join(str(size) for size in trial.sizes)
+    path = keep / f"{trial.family}-{trial.seed}-{trial.drift.name}-{sizes}.npz"
+    if path.exists():
+        say(f"{path.stem}: measured before")
+        return Curve.read(path)
+    curve = trial.curve()
+    keep.mkdir(parents=True, exist_ok=True)
+    curve.write(path)
+    return curve
 
 
 def _together(curves: Sequence[Curve]) -> Curve:

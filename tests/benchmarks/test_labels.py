@@ -60,6 +60,14 @@ def test_a_dip_is_taken_for_chance() -> None:
     assert found.needed("sampler") == pytest.approx(100 * 0.7 / 0.85)
 
 
+def test_what_was_measured_is_kept_whole(tmp_path: Path) -> None:
+    made = replace(curve(sampler=(0.9, 0.8), random=(0.5, 0.7)), num_returned=(37,))
+    made.write(tmp_path / "kept.npz")
+    found = Curve.read(tmp_path / "kept.npz")
+    assert found.as_dict() == made.as_dict()
+    assert (found.sizes, found.num_returned) == ((100, 200), (37,))
+
+
 def test_where_random_misses_the_aim_the_most_it_reached_is_asked_for() -> None:
     found = curve(sampler=(0.8, 0.9), random=(0.4, 0.8))
     assert found.goal == pytest.approx(0.8)
