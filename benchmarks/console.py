@@ -7,6 +7,7 @@ sites check in with and without people at a live page, in turn.
 
 from __future__ import annotations
 
+import json
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -29,6 +30,7 @@ from benchmarks.rig.machine import machine
 from benchmarks.rig.open_loop import Call, Load, generate_apart
 from benchmarks.rig.result import Result, publish, run
 from dizuo.cli.output import say
+from dizuo.client.hub import HubClient
 from dizuo.demo.processes import Fleet
 from dizuo.demo.town import Town, running_town
 
@@ -38,6 +40,7 @@ AIM_SLOWER = 1.1
 AIM_LOOKERS = 20
 NAME, PASSWORD = "ann", "correct horse battery"
 
+_NUM_ROWS = 5_000
 _NUM_CALLERS = 100
 _CALLS_PER_SECOND = 50.0
 _SEED = 1
@@ -99,14 +102,29 @@ def measure(plan: Plan, scratch: Path) -> tuple[dict[str, list[float]], list[Tur
         )
         fleet.settle(scratch / "hub")
         filled = fill(scratch / "hub", plan.crowd)
+        dataset = _add_tickets(town.hub, scratch)
         cookie = sign_in(town.hub.url)
-        opened = open_pages(town.hub.url, cookie, addresses(filled), plan.repeats)
+        opened = open_pages(town.hub.url, cookie, addresses(filled, dataset), plan.repeats)
         credentials = [reply.edge_credential for reply in callers]
         turns = [_turn(plan, town, cookie, credentials, turn) for turn in range(plan.turns)]
     return opened, turns
 
 
-def addresses(filled: Filled) -> list[str]:
+def _add_tickets(hub: HubClient, scratch: Path) -> str:
+    """A dataset for the pages about data: the address's part that names its version."""
+    rows = [
+        {"prompt": f"Ticket {number}: water on the road.", "label": "abcd"[number % 4]}
+        for number in range(_NUM_ROWS)
+    ]
+    path = scratch / "tickets.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    upload = hub.upload(path)["digest"]
+    shape = {"upload": upload, "format": "jsonl", "family": "text", "mode": "replace"}
+    made = hub.add_dataset_version("tickets", shape)["versions"][0]
+    return f"{made['name']}/{made['version']}"
+
+
+def addresses(filled: Filled, dataset: str) -> list[str]:
     """Every page, and of those that are about one thing one."""
     return [
         "/",
@@ -114,18 +132,28 @@ def addresses(filled: Filled) -> list[str]:
         "/stacks?q=scenario-02",
         f"/stacks/{filled.stack}",
         "/data",
+        f"/data/{dataset}",
+        "/data/import",
         "/runs",
         f"/runs/{filled.run_id}",
+        f"/runs/new?run={filled.run_id}",
         "/review",
         "/review/label",
         "/releases",
+        f"/releases/{filled.release_id}",
+        "/releases/rollouts",
+        f"/releases/rollouts/{filled.rollout_id}",
+        f"/releases/rollouts/new?release={filled.release_id}",
         "/sites",
         "/sites?q=site-09",
         f"/sites/{filled.site}",
+        "/join",
         "/approvals",
         "/approvals/new",
         "/audit",
         "/people",
+        f"/people/{NAME}",
+        "/account",
     ]
 
 

@@ -164,8 +164,10 @@ def _shots(hub: HubClient) -> list[Shot]:
         Shot("join", "/join"),
         Shot("approvals", "/approvals"),
         Shot("improvement", f"/approvals/{improvement['id']}"),
+        Shot("improvement-start", "/approvals/new"),
         Shot("audit", "/audit"),
         Shot("people", "/people"),
+        Shot("account", "/account"),
     ]
 
 

@@ -23,11 +23,15 @@ from dizuo.gates.report import GateReport, RuleResult, Verdict
 from dizuo.gates.store import GateReportRow
 from dizuo.releases.store import ReleaseRow
 from dizuo.runs.store import RunRow
+from dizuo.sites.rollout_store import RolloutRow, RolloutSiteRow
 from dizuo.sites.store import SiteRow
 from dizuo.stacks.store import StackRow
 
 NUM_BASES = 10
 NUM_INDUSTRIES = 90
+NUM_ROLLOUTS = 200
+NUM_SITES_EACH = 20
+"""Sites of each rollout but the last, which goes to all."""
 _ROWS_AT_ONCE = 2000
 _MINUTE_MS = 60_000
 _SCHEMA = "{type: object, required: [kind], properties: {kind: {enum: [a, b, c, d]}}}"
@@ -44,11 +48,13 @@ class Crowd:
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """Names to open pages by."""
+    """Names to open pages by; the rollout is the one to all sites."""
 
     site: str
     stack: str
     run_id: str
+    release_id: str
+    rollout_id: str
 
 
 def fill(home: Path, crowd: Crowd, seed: int = 1) -> Filled:
@@ -61,12 +67,28 @@ def fill(home: Path, crowd: Crowd, seed: int = 1) -> Filled:
     _write(database, StackRow, stacks)
     _write(database, RunRow, runs)
     _write(database, GateReportRow, [_report(stack, draw) for stack in stacks])
-    _write(database, ReleaseRow, [_release(stack) for stack in stacks if stack["released_ms"]])
+    releases = [_release(stack) for stack in stacks if stack["released_ms"]]
+    _write(database, ReleaseRow, releases)
     _write(database, SiteRow, sites)
+    rollouts = [_rollout(one, f"site-{n}") for n, one in enumerate(releases[:NUM_ROLLOUTS])]
+    rollouts.append(_rollout(releases[-1], "everywhere"))
+    _write(database, RolloutRow, rollouts)
+    for rollout in rollouts[:-1]:
+        some = draw.sample(sites, min(NUM_SITES_EACH, len(sites)))
+        _write(database, RolloutSiteRow, [_entry(rollout, site, "done") for site in some])
+    states = ("done", "done", "done", "progressing", "failed")
+    everywhere = [_entry(rollouts[-1], site, draw.choice(states)) for site in sites]
+    _write(database, RolloutSiteRow, everywhere)
     _write(database, SampleRow, list(_samples(home, crowd.num_samples, sites, stacks, draw)))
     database.close()
     newest = stacks[-1]
-    return Filled(sites[0]["name"], f"{newest['name']}/{newest['version']}", runs[-1]["id"])
+    return Filled(
+        site=sites[0]["name"],
+        stack=f"{newest['name']}/{newest['version']}",
+        run_id=runs[-1]["id"],
+        release_id=releases[-1]["id"],
+        rollout_id=rollouts[-1]["id"],
+    )
 
 
 def _write(database: Database, table: type[Row], rows: Sequence[dict[str, Any]]) -> None:
@@ -188,18 +210,51 @@ def _release(stack: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _rollout(release: dict[str, Any], served_as: str) -> dict[str, Any]:
+    return {
+        "id": new_id(),
+        "project_id": DEFAULT_PROJECT,
+        "key": None,
+        "release_id": release["id"],
+        "direction": _direction(release, served_as),
+        "wanted": {},
+        "state": "progressing",
+        "reason": "",
+        "actor": "operator:benchmark",
+        "created_ms": release["created_ms"] + 1000,
+        "updated_ms": release["created_ms"] + 2000,
+    }
+
+
+def _entry(rollout: dict[str, Any], site: dict[str, Any], state: str) -> dict[str, Any]:
+    return {
+        "id": new_id(),
+        "project_id": DEFAULT_PROJECT,
+        "rollout_id": rollout["id"],
+        "site_id": site["id"],
+        "site_name": site["name"],
+        "generation": 1,
+        "previous": None,
+        "state": state,
+        "reason": "the probe failed: It misread." if state == "failed" else "",
+        "updated_ms": rollout["updated_ms"],
+    }
+
+
+def _direction(stack: dict[str, Any], served_as: str) -> dict[str, Any]:
+    return {
+        "served_as": served_as,
+        "name": stack["name"],
+        "version": stack["version"],
+        "digest": stack["digest"],
+        "family": "text",
+        "target": "gguf-q4_0",
+    }
+
+
 def _site(number: int, stacks: Sequence[dict[str, Any]], draw: random.Random) -> dict[str, Any]:
     stack = draw.choice(stacks)
-    served = [
-        {
-            "served_as": stack["name"],
-            "name": stack["name"],
-            "version": stack["version"],
-            "digest": stack["digest"],
-            "family": "text",
-            "target": "gguf-q4_0",
-        }
-    ]
+    served = [_direction(stack, stack["name"])]
     now = now_ms()
     return {
         "id": new_id(),

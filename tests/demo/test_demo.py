@@ -216,6 +216,9 @@ def assert_kept(said: str, pids: list[int], sites: Sequence[str] = SITES) -> Non
     for name, address, _ in told:
         path = "api/v1/health" if name == "hub" else "v2/health/ready"
         assert httpx2.get(f"{address.rstrip('/')}/{path}", timeout=60).status_code == 200, name
+    command = re.search(r"^  dizuo (--home \S+) account create NAME", said, re.MULTILINE)
+    assert command, said
+    run(Path.cwd(), *DIZUO, *command[1].split(), "account", "ls")
 
 
 @contextmanager

@@ -174,5 +174,7 @@ def _show(screen: Screen, report: DemoReport, *, as_json: bool) -> None:
 def _say_where(screen: Screen, town: Town, fleet: Fleet) -> None:
     for name, address in town.addresses.items():
         screen.say(f"{name:6} {address}  (process {fleet.processes[name].popen.pid})")
+    screen.say("To sign in at the hub's address, make an account:")
+    screen.say(f"dizuo --home {town.home} account create NAME --role admin")
     pids = " ".join(str(process.popen.pid) for process in fleet.processes.values())
     screen.say(f"End them with: kill {pids}")

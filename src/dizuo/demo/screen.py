@@ -66,7 +66,7 @@ class Screen:
 
     def say(self, sentence: str) -> None:
         """One line of the story."""
-        self.console.print(f"  {sentence}")
+        self.console.print(f"  {sentence}", soft_wrap=True)
 
     @property
     def seconds(self) -> float:

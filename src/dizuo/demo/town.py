@@ -36,8 +36,9 @@ _LOOK_SECONDS = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Town:
-    """A running hub and its sites' inference addresses."""
+    """A running hub, its home folder, and its sites' inference addresses."""
 
+    home: Path
     hub: HubClient
     hub_process: Process
     sites: dict[str, httpx2.Client]
@@ -75,7 +76,7 @@ def running_town(
             told = {**own, "DIZUO_AGENT_SAMPLER_SEED": str(sampler_seed)}
             site_client = _start_site(home, fleet, client, name, told)
             sites[name] = cleanup.enter_context(site_client)
-        yield Town(client, process, sites)
+        yield Town(home / "hub", client, process, sites)
 
 
 def _require_free(home: Path) -> None:
