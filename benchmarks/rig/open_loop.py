@@ -23,7 +23,8 @@ _HEAD_START_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One POST of a JSON body, due `due_seconds` after the start, by the holder of `credential`."""
+    """A JSON body to send, or none to ask with; due `due_seconds` after the start, by the holder of
+    `credential`."""
 
     due_seconds: float
     credential: str
@@ -115,7 +116,7 @@ def _send(connection: http.client.HTTPConnection, path: str, call: Call) -> str:
     """Send one call and read the answer; what went wrong, or an empty string."""
     headers = {"Authorization": f"Bearer {call.credential}", "Content-Type": "application/json"}
     try:
-        connection.request("POST", path, call.body, headers)
+        connection.request("POST" if call.body else "GET", path, call.body, headers)
         response = connection.getresponse()
         response.read()
     except (OSError, http.client.HTTPException) as error:
