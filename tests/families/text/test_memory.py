@@ -70,6 +70,15 @@ def test_activations_grow_with_the_tokens_and_shrink_with_checkpointing() -> Non
     assert halved.weights == one.weights * 1.5
 
 
+def test_few_attention_scores_are_kept_and_counted() -> None:
+    few = workload(num_sequences=2, length=64)
+    packed = replace(few, packed=True)
+    scores = few.architecture.num_layers * few.architecture.num_heads * 2 * 64**2
+    assert estimate(few).activations - estimate(packed).activations == 4 * scores
+    many = workload(num_sequences=64, length=4096)
+    assert estimate(many) == estimate(replace(many, packed=True))
+
+
 def test_the_logits_of_a_long_batch_are_bounded() -> None:
     """Whole ones where few enough of its tokens are learned, else tiles, which are less here."""
     longest = estimate(workload(num_sequences=4096)).logits

@@ -19,6 +19,7 @@ from dizuo.families.text.network import Model, adapter_of, lora_config, merged_m
 from dizuo.families.text.recipe import LoraMethod, parse_method
 from dizuo.families.text.teaching import (
     Course,
+    attention_for,
     computes_in_half,
     teach,
     teach_preferences,
@@ -84,6 +85,35 @@ def test_the_loss_is_trls(taught: Taught, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(teaching, "MOST_LOGITS", 0)
     theirs = [taught(batch_size=4), taught(packing=True, max_length=16, batch_size=2)]
     assert max(map(far, ours, theirs)) < 1e-2
+
+
+def test_scores_that_are_kept_teach_what_the_fused_kernel_teaches(
+    taught: Taught, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs = [Pair([5, 6], [7, 8], [9, 10])] * 8
+    kept = [taught(batch_size=4), taught(pairs, kind="dpo", batch_size=4)]
+    monkeypatch.setattr(teaching, "MOST_SCORES", 0)
+    fused = [taught(batch_size=4), taught(pairs, kind="dpo", batch_size=4)]
+    assert max(map(far, kept, fused)) < 1e-2
+
+
+@pytest.mark.parametrize(
+    ("num_sequences", "length", "on_gpu", "used"),
+    [(4, 100, False, "eager"), (4, 100, True, "sdpa"), (64, 4000, False, "sdpa")],
+)
+def test_few_scores_are_kept_on_a_processor(  # noqa: PLR0917  a table
+    base: StackFiles,
+    monkeypatch: pytest.MonkeyPatch,
+    num_sequences: int,
+    length: int,
+    on_gpu: bool,
+    used: str,
+) -> None:
+    model, _ = merged_model(base)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: on_gpu)
+    with attention_for(model, num_sequences, length):
+        assert model.config._attn_implementation == used
+    assert model.config._attn_implementation == "sdpa"
 
 
 def test_packed_sequences_do_not_see_each_other(taught: Taught) -> None:

@@ -8,9 +8,9 @@ checkpointing only each block's input is kept, and one block at a time is comput
 goes over the vocabulary in tiles (TRL's fused output layer), or where there are at most
 `teaching.MOST_LOGITS` of them, over whole logits; the larger of the two is counted.
 
-Assumed: attention that keeps no square of the length (PyTorch's fused kernels), every sequence as
-long as the longest. Under bfloat16 autocast half of the activations' bytes go, and the weights have
-a second copy of half the size.
+Assumed: every sequence is as long as the longest, and attention keeps no square of the length
+(PyTorch's fused kernels) unless that is small; see `teaching.holds_scores`. Under bfloat16 autocast
+half of the activations' bytes go, and the weights have a second copy of half the size.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import torch
 from dizuo.core import memory
 from dizuo.core.errors import InvalidInput
 from dizuo.families.text.gguf_architecture import Architecture
-from dizuo.families.text.teaching import MOST_LOGITS
+from dizuo.families.text.teaching import MOST_LOGITS, holds_scores
 
 _NUMBER_BYTES = 4
 _TILE_TOKENS = 4096
@@ -47,6 +47,7 @@ class Workload:
         length: tokens of the longest of them.
         checkpointing: whether activations are computed again.
         half: whether under bfloat16 autocast.
+        packed: whether rows lie behind each other in one sequence.
     """
 
     architecture: Architecture
@@ -56,6 +57,7 @@ class Workload:
     length: int
     checkpointing: bool
     half: bool
+    packed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ def estimate(workload: Workload) -> Estimate:
         weights=int(_NUMBER_BYTES * weights * (1.5 if workload.half else 1.0)),
         gradients=_NUMBER_BYTES * learning,
         optimizer=2 * _NUMBER_BYTES * learning,
-        activations=int(_NUMBER_BYTES * numbers * share) + _mask_bytes(workload),
+        activations=int(_NUMBER_BYTES * numbers * share) + _square_bytes(workload),
         logits=_NUMBER_BYTES * max(_TILE_COPIES * tile, copies * whole),
     )
 
@@ -117,8 +119,16 @@ def _block_numbers(architecture: Architecture, rank: int) -> int:
     return norms + 5 * queries + 4 * inner + 7 * rank
 
 
-def _mask_bytes(workload: Workload) -> int:
-    return workload.num_sequences * workload.length**2
+def _square_bytes(workload: Workload) -> int:
+    """What is the square of the length: the mask, and attention scores where they are kept, under
+    autocast in half the precision too."""
+    one, square = workload.architecture, workload.num_sequences * workload.length**2
+    shape = (one.num_layers, one.num_heads, workload.num_sequences, workload.length)
+    if workload.packed or not holds_scores(*shape):
+        return square
+    kept = 1 if workload.checkpointing else one.num_layers
+    copies = 1.5 if workload.half else 1.0
+    return square + int(_NUMBER_BYTES * copies * kept * one.num_heads * square)
 
 
 def free_bytes() -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,9 @@ _PRETRAIN_BETA2 = 0.98
 """Training from scratch forgets the first, large gradients sooner (Vaswani et al. 2017, 5.3)."""
 MOST_LOGITS = 1 << 27
 """Above this TRL's tiles keep memory bounded."""
+MOST_SCORES = 1 << 25
+"""Attention scores of a step, over all layers, up to which a processor computes them whole
+(docs/decisions/0311)."""
 _SMALL_WORK = 8 * 10**9
 """Parameters times tokens of a step below which one thread computes (docs/decisions/0309)."""
 
@@ -162,6 +165,29 @@ def threads_for(model: Model, num_tokens: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def holds_scores(num_layers: int, num_heads: int, num_sequences: int, length: int) -> bool:
+    """Whether a step keeps all of its attention scores: where they are few, and on a processor.
+
+    PyTorch's fused kernel, which keeps none, computes in small tiles there, and takes longer for
+    rows of a hundred tokens than all the rest of the attention.
+    """
+    few = num_layers * num_heads * num_sequences * length**2 <= MOST_SCORES
+    return few and not torch.cuda.is_available()
+
+
+@contextmanager
+def attention_for(model: Model, num_sequences: int, length: int) -> Iterator[None]:
+    """Attention that suits steps of so many sequences of up to `length` tokens."""
+    whole = model.get_base_model() if isinstance(model, PeftModel) else model
+    config, before = whole.config, whole.config._attn_implementation
+    if holds_scores(config.num_hidden_layers, config.num_attention_heads, num_sequences, length):
+        whole.set_attn_implementation("eager")
+    try:
+        yield
+    finally:
+        whole.set_attn_implementation(before)
+
+
 def teach(
     model: Model,
     tokens: Tokens,
@@ -259,10 +285,13 @@ def _run(trainer: Any, course: Course, lengths: Sequence[int]) -> Model:
     """Train; `lengths` are the tokens of each row."""
     if course.method.group_by_length:
         trainer.lengths = lengths
-    num_tokens = max(lengths) * trainer.args.per_device_train_batch_size
-    with threads_for(trainer.model, num_tokens):
+    trained, longest = trainer.model, max(lengths)
+    at_once = trainer.args.per_device_train_batch_size
+    with ExitStack() as around:
+        around.enter_context(threads_for(trained, longest * at_once))
+        if not course.method.packing:
+            around.enter_context(attention_for(trained, at_once, longest))
         train(trainer, course.work)
-    trained = trainer.model
     trained.eval()
     return trained
 

@@ -294,6 +294,7 @@ def _check_memory(method: Method, architecture: Architecture, longest: int) -> m
             length=method.max_length if method.packing else longest,
             checkpointing=method.gradient_checkpointing,
             half=computes_in_half(method.precision),
+            packed=method.packing,
         )
     )
     memory.require(needed, memory.free_bytes(), checkpointing=method.gradient_checkpointing)
