@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,9 @@ from dizuo.datasets.store import SampleRow
 from dizuo.edge import wire
 from dizuo.gates.report import GateReport, RuleResult, Verdict
 from dizuo.gates.store import GateReportRow
+from dizuo.improvements.model import ImprovementRequest, State
+from dizuo.improvements.store import ImprovementRow
+from dizuo.releases.model import ReleaseState
 from dizuo.releases.store import ReleaseRow
 from dizuo.runs.store import RunRow
 from dizuo.sites.rollout_store import RolloutRow, RolloutSiteRow
@@ -32,6 +35,7 @@ NUM_INDUSTRIES = 90
 NUM_ROLLOUTS = 200
 NUM_SITES_EACH = 20
 """Sites of each rollout but the last, which goes to all."""
+NUM_IMPROVEMENTS = 300
 _ROWS_AT_ONCE = 2000
 _MINUTE_MS = 60_000
 _SCHEMA = "{type: object, required: [kind], properties: {kind: {enum: [a, b, c, d]}}}"
@@ -52,9 +56,12 @@ class Filled:
 
     site: str
     stack: str
+    stack_name: str
     run_id: str
+    other_run_id: str
     release_id: str
     rollout_id: str
+    improvement_id: str
 
 
 def fill(home: Path, crowd: Crowd, seed: int = 1) -> Filled:
@@ -80,14 +87,19 @@ def fill(home: Path, crowd: Crowd, seed: int = 1) -> Filled:
     everywhere = [_entry(rollouts[-1], site, draw.choice(states)) for site in sites]
     _write(database, RolloutSiteRow, everywhere)
     _write(database, SampleRow, list(_samples(home, crowd.num_samples, sites, stacks, draw)))
+    improvements = [_improvement(one, rollouts[-1]) for one in releases[:NUM_IMPROVEMENTS]]
+    _write(database, ImprovementRow, improvements)
     database.close()
     newest = stacks[-1]
     return Filled(
         site=sites[0]["name"],
         stack=f"{newest['name']}/{newest['version']}",
+        stack_name=newest["name"],
         run_id=runs[-1]["id"],
+        other_run_id=runs[-2]["id"],
         release_id=releases[-1]["id"],
         rollout_id=rollouts[-1]["id"],
+        improvement_id=improvements[-1]["id"],
     )
 
 
@@ -203,10 +215,31 @@ def _release(stack: dict[str, Any]) -> dict[str, Any]:
         **{name: stack[name] for name in kept},
         "id": new_id(),
         "size_bytes": stack["index_size_bytes"],
-        "state": "released",
+        "state": ReleaseState.SIGNED.value,
         "actor": "operator:benchmark",
         "created_ms": stack["released_ms"],
         "withdrawn_ms": None,
+    }
+
+
+def _improvement(release: dict[str, Any], rollout: dict[str, Any]) -> dict[str, Any]:
+    recipe = f"name: {release['name']}\nlevel: {release['level']}\nfamily: text\n"
+    asked = ImprovementRequest(recipe, "tickets", "text", ("site-00001",), release["name"])
+    return {
+        "id": new_id(),
+        "project_id": DEFAULT_PROJECT,
+        "state": State.DONE.value,
+        "request": asdict(asked),
+        "needs_approval": False,
+        "actor": "operator:benchmark",
+        "created_ms": release["created_ms"] - 60_000,
+        "updated_ms": release["created_ms"],
+        "made": {
+            "stack": f"{release['name']}:{release['version']}",
+            "release_id": release["id"],
+            "rollout_id": rollout["id"],
+        },
+        "reason": "",
     }
 
 
@@ -324,6 +357,7 @@ def _sample_row(sample: wire.Sample, site: str, state: str) -> dict[str, Any]:
         "received_ms": sample.taken_ms + 1000,
         "state": state,
         "label": sample.answer if reviewed else None,
+        "changed": len(site) % 2 == 0 if reviewed else None,
         "reviewer": "person:ann" if reviewed else "",
         "reviewed_ms": sample.taken_ms + 2000 if reviewed else None,
         "dataset_version_id": None,

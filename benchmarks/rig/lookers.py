@@ -1,6 +1,6 @@
 """People who look at live pages, without their browsers: a page fetched, and its socket held open.
 
-`python -m benchmarks.rig.lookers URL COOKIE PATH NUMBER` holds NUMBER pages open, prints a line
+`python -m benchmarks.rig.lookers URL COOKIE PATH ...` holds a page open at each path, prints a line
 once all of them stand, and another with how many messages came when its standard input ends.
 """
 
@@ -12,7 +12,7 @@ import re
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from urllib.parse import urlencode
 
@@ -23,10 +23,10 @@ _QUERY = re.compile(r"query: (\{.*?\}),\n")  # written as Python writes it
 
 
 @contextmanager
-def looking(url: str, cookie: str, path: str, number: int) -> Iterator[list[int]]:
-    """So many people at one page, in a process of their own, while the block runs; afterwards the
-    list holds how many messages they got."""
-    command = [sys.executable, "-m", "benchmarks.rig.lookers", url, cookie, path, str(number)]
+def looking(url: str, cookie: str, paths: Sequence[str]) -> Iterator[list[int]]:
+    """Somebody at each of the pages, in a process of their own, while the block runs; afterwards
+    the list holds how many messages they got."""
+    command = [sys.executable, "-m", "benchmarks.rig.lookers", url, cookie, *paths]
     messages: list[int] = []
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -62,9 +62,9 @@ async def _look(url: str, cookie: str, path: str, counted: list[int]) -> socketi
     return socket
 
 
-async def _hold(url: str, cookie: str, path: str, number: int) -> None:
+async def _hold(url: str, cookie: str, paths: Sequence[str]) -> None:
     counted = [0]
-    sockets = [await _look(url, cookie, path, counted) for _ in range(number)]
+    sockets = [await _look(url, cookie, path, counted) for path in paths]
     print("looking", flush=True)
     await asyncio.to_thread(sys.stdin.read)
     print(counted[0], flush=True)
@@ -73,4 +73,4 @@ async def _hold(url: str, cookie: str, path: str, number: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_hold(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])))
+    asyncio.run(_hold(sys.argv[1], sys.argv[2], sys.argv[3:]))

@@ -58,6 +58,24 @@ def test_signing_in_leads_nowhere_else(place: Place, next_page: str) -> None:
     assert "SameSite=lax" in cookie
 
 
+@pytest.mark.parametrize(
+    ("length", "leads_to"), [(7_000, "/" + "a" * 6_999), (9_000, "/"), (100_000, "/")]
+)
+def test_signing_in_follows_addresses_that_fit_a_header(
+    place: Place, length: int, leads_to: str
+) -> None:
+    form = {"name": "lin", "password": PASSWORD, "next": "/" + "a" * (length - 1)}
+    answer = httpx2.post(f"{place.url}/login", data=form, headers={"Origin": place.url})
+    assert (answer.status_code, answer.headers["location"]) == (303, leads_to)
+
+
+def test_whatever_is_typed_at_signing_in_is_answered_by_the_page(place: Place) -> None:
+    for form in ({}, {"name": "n" * 5_000, "password": "p" * 50_000}):
+        answer = httpx2.post(f"{place.url}/login", data=form, headers={"Origin": place.url})
+        assert answer.status_code == 401
+        assert "<form" in answer.text
+
+
 def test_language_and_colours_are_remembered_with_the_account(
     visitor: Visitor, place: Place, browser: Chromium
 ) -> None:
@@ -76,6 +94,17 @@ def test_language_and_colours_are_remembered_with_the_account(
         elsewhere.page.locator("h1", has_text="Overview").wait_for()
         elsewhere.page.locator(".foot button[value=auto]").click()
         elsewhere.page.locator("html[data-theme=auto]").wait_for(state="attached")
+
+
+def test_the_language_changes_where_somebody_is(visitor: Visitor) -> None:
+    visitor.open("/stacks?search=nothing")
+    visitor.page.evaluate("history.replaceState(history.state, '', '/stacks?search=typed')")
+    visitor.page.locator(".foot button[name=language]").click()
+    visitor.page.locator("h1", has_text="模型栈").wait_for()
+    assert visitor.page.url.endswith("/stacks?search=typed")
+    visitor.page.locator(".foot button[name=language]").click()
+    visitor.page.locator("h1", has_text="Stacks").wait_for()
+    assert visitor.page.url.endswith("/stacks?search=typed")
 
 
 def test_an_open_page_of_a_session_that_has_ended_asks_to_sign_in(

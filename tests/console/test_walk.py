@@ -6,10 +6,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 from benchmarks.rig.browser import Chromium
+from nicegui import Client
 from playwright.sync_api import Locator, Page, expect
 from tests.console.browsing import Visitor, visiting
 from tests.console.conftest import PASSWORD, Place, running_hub
@@ -18,6 +20,8 @@ from tests.console.review.test_review import drawn, press
 from tests.console.runs.runs_scene import recipe
 from tests.console.walk_scene import ask, joined, seen, zipped
 
+from dizuo.client.hub import HubClient
+from dizuo.console import app as console
 from dizuo.console.messages import Language, Words
 
 PATIENCE_MS = 120_000
@@ -94,9 +98,11 @@ class Walker:
 
 @pytest.fixture(params=list(Language), ids=lambda language: language.value)
 def walker(request: pytest.FixtureRequest, fresh: Place, browser: Chromium) -> Iterator[Walker]:
-    """Somebody who has just signed in, and chosen the language; no page may have complained."""
+    """Somebody who has just signed in, and chosen the language: English by day, Chinese by night;
+    no page may have complained."""
     words = Words(request.param)
-    with visiting(browser, fresh.url) as visitor:
+    is_dark = words.language is not Language.ENGLISH
+    with visiting(browser, fresh.url, dark=is_dark) as visitor:
         visitor.page.set_default_timeout(PATIENCE_MS)
         expect.set_options(timeout=PATIENCE_MS)
         visitor.sign_in("mei", PASSWORD)
@@ -112,7 +118,7 @@ def walker(request: pytest.FixtureRequest, fresh: Place, browser: Chromium) -> I
 
 @pytest.mark.timeout(600)  # two trainings, a hub and a site, on a machine that may be busy
 def test_the_loop_is_walked_from_an_empty_hub_to_a_better_site(
-    walker: Walker, tmp_path: Path
+    walker: Walker, fresh: Place, tmp_path: Path
 ) -> None:
     read_what_to_do_first(walker)
     import_pictures(walker, zipped(tmp_path / "bars", NUM_PICTURES))
@@ -126,6 +132,48 @@ def test_the_loop_is_walked_from_an_empty_hub_to_a_better_site(
         start_improvement(walker)
         num_learned = approve_while_the_site_is_watched(walker)
         read_the_trace(walker, num_learned)
+    if walker.words.language is not Language.ENGLISH:
+        look_at_every_page(walker, fresh.client)
+
+
+def look_at_every_page(walker: Walker, hub: HubClient) -> None:
+    """Whatever page there is, about something of this hub."""
+    run, other = (one["id"] for one in hub.runs({"kind": "tune"})[:2])
+    release, rollout = hub.releases()[0]["id"], hub.rollouts()[0]["id"]
+    improvement = hub.improvements()[0]["id"]
+    about = {
+        "/stacks/{name}": "/stacks/bars",
+        "/stacks/{name}/{version}": "/stacks/bars/2",
+        "/data/{name}": "/data/bars",
+        "/data/{name}/{version}": "/data/bars/2",
+        "/data/{name}/{version}/rejects": "/data/bars/2/rejects",
+        "/data/{name}/{version}/diff": "/data/bars/1/diff?to=2",
+        "/runs/{run_id}": f"/runs/{run}",
+        "/runs/compare": f"/runs/compare?a={run}&b={other}",
+        "/releases/{release_id}": f"/releases/{release}",
+        "/releases/rollouts/{rollout_id}": f"/releases/rollouts/{rollout}",
+        "/releases/rollouts/new": f"/releases/rollouts/new?release={release}",
+        "/sites/{name}": f"/sites/{SITE}",
+        "/approvals/{improvement_id}": f"/approvals/{improvement}",
+        "/approvals/new": "/approvals/new?stack=bars:1",
+        "/audit/{sequence}": "/audit/1",
+        "/people/{name}": "/people/mei",
+    }
+    for path in registered_pages():
+        answer = walker.page.goto(walker.visitor.url + about.get(path, path))
+        assert answer is not None
+        assert answer.ok, path
+        walker.visitor.settle()
+        walker.fits()
+
+
+def registered_pages() -> list[str]:
+    """The addresses that the console declares."""
+    for name in console._PAGES:
+        import_module(f"dizuo.console.{name}")
+    pages = {path for path in Client.page_routes.values() if not path.startswith("/_nicegui")}
+    assert "/stacks/{name}/{version}" in pages
+    return sorted(pages)
 
 
 def read_what_to_do_first(walker: Walker) -> None:

@@ -64,6 +64,15 @@ def test_a_site_counts_once_for_each_version(any_database: Database) -> None:
         assert running.num_sites(session, []) == {}
 
 
+def test_what_most_sites_run_comes_first(any_database: Database) -> None:
+    fill(any_database)
+    with any_database.reading() as session:
+        assert running.most(session, 5) == [(A, 2), (B, 1)]
+        assert running.most(session, 1) == [(A, 2)]
+        assert running.most(session, 5, project_id="other") == [(A, 1)]
+        assert running.most(session, 5, project_id="empty") == []
+
+
 def test_sites_come_by_name_in_pages(any_database: Database) -> None:
     fill(any_database)
     with any_database.reading() as session:

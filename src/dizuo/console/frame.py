@@ -201,7 +201,8 @@ def console_page(
         async def built(request: Request, **given: Any) -> None:
             view = _view(request)
             ui.page_title(f"{view.words(title)} · dizuo")
-            with _frame(view, part, str(request.url.path)):
+            here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+            with _frame(view, part, here):
                 await _build(view, build, given, NEEDED.get(part, Role.READER))
 
         of_build = inspect.signature(build, eval_str=True).parameters
@@ -255,17 +256,17 @@ def _view(request: Request) -> View:
     )
 
 
-def _frame(view: View, part: str, path: str) -> ui.element:
-    """Draw what surrounds a page; the page goes into what is returned."""
+def _frame(view: View, part: str, here: str) -> ui.element:
+    """Draw what surrounds the page at `here`; the page goes into what is returned."""
     theme = view.visit.theme.value
     ui.add_head_html(f'<script>document.documentElement.dataset.theme = "{theme}"</script>')
     with view.client.layout:  # beside NiceGUI's own main element, not in it
-        side = ui.html(_side(view, part, path), sanitize=False, tag="header").classes("side")
+        side = ui.html(_side(view, part, here), sanitize=False, tag="header").classes("side")
         side.move(target_index=0)
     return ui.element("div").props('id="main" tabindex="-1"').classes("page")
 
 
-def _side(view: View, part: str, path: str) -> str:
+def _side(view: View, part: str, here: str) -> str:
     words = view.words
     entries = [
         tag("li", link(words(f"nav.{key}"), href, aria_current="page" if key == part else None))
@@ -277,17 +278,18 @@ def _side(view: View, part: str, path: str) -> str:
         "details",
         tag("summary", words("frame.menu")),
         tag("nav", tag("ul", *entries), aria_label=words("frame.menu")),
-        _choices(view, path),
+        _choices(view, here),
         class_="menu",
     )
     wide = tag("nav", tag("ul", *entries), class_="wide", aria_label=words("frame.parts"))
-    foot = tag("div", _choices(view, path), class_="wide foot")
+    foot = tag("div", _choices(view, here), class_="wide foot")
     skip = link(words("frame.skip"), "#main", class_="skip")
     return join([skip, brand, menu, wide, foot])
 
 
-def _choices(view: View, path: str) -> object:
-    """Language, colours, and the way out: forms, so that they need no socket."""
+def _choices(view: View, here: str) -> object:
+    """Language, colours, and the way out: forms, so that they need no socket. They come back to
+    where the page is by then: pages write what they show into their address."""
     words, visit = view.words, view.visit
     languages = [
         tag("button", one.own_name, name="language", value=one.value, lang=one.tag)
@@ -306,12 +308,13 @@ def _choices(view: View, path: str) -> object:
     ]
     prefer = tag(
         "form",
-        tag("input", type="hidden", name="next", value=path),
+        tag("input", type="hidden", name="next", value=here),
         *languages,
         tag("span", *themes, class_="themes", role="group", aria_label=words("frame.colours")),
         method="post",
         action="/preferences",
         class_="prefer",
+        onsubmit="this.next.value = location.pathname + location.search",
     )
     role = view.person.principal.role
     own = link(view.person.principal.name, OWN_ACCOUNT, title=words("account.title"))

@@ -22,7 +22,7 @@ async def prefer(
     request: Request,
     language: Annotated[Language | None, Form()] = None,
     theme: Annotated[Theme | None, Form()] = None,
-    next: Annotated[str, Form(max_length=2000)] = "/",
+    next: Annotated[str, Form()] = "/",
 ) -> Response:
     """Keep what was chosen and show the page again."""
     parts: Parts = request.app.state.parts

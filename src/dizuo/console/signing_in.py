@@ -13,19 +13,20 @@ from markupsafe import Markup
 from starlette.concurrency import run_in_threadpool
 
 from dizuo.access import accounts, sessions
-from dizuo.access.sessions import SignInRefused
-from dizuo.access.throttle import TooManyTries
 from dizuo.console.elements.markup import EMPTY, link, tag
 from dizuo.console.gate import SESSION_COOKIE, SIGN_IN
 from dizuo.console.messages import Language, Words
 from dizuo.console.parts import Parts
 from dizuo.console.plain import plain_page
 from dizuo.console.visit import CURRENT, LANGUAGE_COOKIE, signed_in
-from dizuo.core.errors import DizuoError
+from dizuo.core.errors import DizuoError, Unavailable
 
 router = APIRouter()
 _YEAR_SECONDS = 365 * 24 * 3600
 _MOST_AT_ONCE = 8
+_LONGEST_ADDRESS = 8000
+_MOST_CHARACTERS = 4000
+"""Of what is typed as a password, more than any has."""
 
 
 @cache
@@ -51,17 +52,18 @@ async def ask(request: Request, next: str = "", language: str = "") -> Response:
 @router.post(SIGN_IN)
 async def sign_in(
     request: Request,
-    name: Annotated[str, Form(max_length=200)] = "",
-    password: Annotated[str, Form(max_length=4000)] = "",
-    next: Annotated[str, Form(max_length=2000)] = "",
+    name: Annotated[str, Form()] = "",
+    password: Annotated[str, Form()] = "",
+    next: Annotated[str, Form()] = "",
 ) -> Response:
     """Begin a session, or ask again with the reason; the name stays where it was typed."""
     parts: Parts = request.app.state.parts
     host = request.client.host if request.client else ""
     try:
-        begin = partial(sessions.sign_in, parts.database, name, password, host)
+        typed = password[:_MOST_CHARACTERS]
+        begin = partial(sessions.sign_in, parts.database, name, typed, host)
         secret = await to_thread.run_sync(begin, limiter=_at_once())
-    except (SignInRefused, TooManyTries) as error:
+    except DizuoError as error:
         return await _form(request, next, name, error)
     answer = RedirectResponse(inside(next), 303)
     answer.set_cookie(
@@ -92,8 +94,9 @@ async def sign_out(request: Request) -> Response:
 
 
 def inside(wanted: str) -> str:
-    """An address of the console; anything else is not followed."""
-    return wanted if wanted.startswith("/") and not wanted.startswith(("//", "/\\")) else "/"
+    """An address of the console; anything else, or one too long for a header, is not followed."""
+    is_inside = wanted.startswith("/") and not wanted.startswith(("//", "/\\"))
+    return wanted if is_inside and len(wanted) <= _LONGEST_ADDRESS else "/"
 
 
 def _sign_in_address(wanted: str) -> str:
@@ -102,7 +105,8 @@ def _sign_in_address(wanted: str) -> str:
 
 async def _form(request: Request, wanted: str, name: str, error: DizuoError | None) -> Response:
     parts: Parts = request.app.state.parts
-    has_accounts = await run_in_threadpool(_has_accounts, parts)
+    is_down = isinstance(error, Unavailable)
+    has_accounts = is_down or await run_in_threadpool(_has_accounts, parts)
     content = _content(CURRENT.get().words, wanted, name, error, has_accounts)
     return plain_page(
         CURRENT.get().words("sign_in.title"), *content, status=error.http_status if error else 200
@@ -117,11 +121,7 @@ def _has_accounts(parts: Parts) -> bool:
 def _content(
     words: Words, wanted: str, name: str, error: DizuoError | None, has_accounts: bool
 ) -> tuple[Markup, ...]:
-    refused = (
-        tag("p", words(f"errors.{error.code}", message=error), class_="notice bad", role="alert")
-        if error
-        else EMPTY
-    )
+    refused = tag("p", _told(words, error), class_="notice bad", role="alert") if error else EMPTY
     first = EMPTY if has_accounts else _first_account(words)
     form = tag(
         "form",
@@ -152,6 +152,11 @@ def _content(
         action=SIGN_IN,
     )
     return refused, first, form, _languages(words, wanted)
+
+
+def _told(words: Words, error: DizuoError) -> str:
+    key = f"errors.{error.code}"
+    return words(key if words.knows(key) else "errors.other", message=error)
 
 
 def _first_account(words: Words) -> Markup:

@@ -39,6 +39,23 @@ def num_sites(
     return dict(iter(session.execute(query)))
 
 
+def most(
+    session: Session, limit: int, *, project_id: str = DEFAULT_PROJECT
+) -> list[tuple[str, int]]:
+    """The digests of the versions that most sites run, and how many do, the most first."""
+    each, digest = taken_apart(session, "digest")
+    number = func.count(SiteRow.id.distinct())
+    query = (
+        select(digest, number)
+        .select_from(SiteRow)
+        .join(each, true())
+        .where(SiteRow.project_id == project_id)
+        .group_by(digest)
+        .order_by(number.desc(), digest)
+    )
+    return [(found, count) for found, count in session.execute(query.limit(limit))]
+
+
 def sites(
     session: Session,
     digest: str,

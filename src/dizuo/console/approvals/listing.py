@@ -23,6 +23,7 @@ from dizuo.console.elements.telling import when
 from dizuo.console.frame import View, console_page
 from dizuo.console.messages import Words
 from dizuo.core.clock import now_ms
+from dizuo.core.numbers import WholeNumber
 from dizuo.improvements import finding
 from dizuo.improvements import policy as policies
 from dizuo.improvements.finding import DecisionPage
@@ -69,7 +70,7 @@ class Seen:
 
 @console_page(_PATH, "nav.approvals", "approvals")
 async def approvals(
-    view: View, waiting: int = 1, under_way: int = 1, ended: int = 1, before: int = 0
+    view: View, waiting: int = 1, under_way: int = 1, ended: int = 1, before: WholeNumber = 0
 ) -> None:
     """What waits comes first, with its evidence and the buttons."""
     asked = Asked(max(1, waiting), max(1, under_way), max(1, ended), max(0, before))

@@ -19,6 +19,7 @@ from dizuo.console.elements.markup import Column, address, facts, join, link, pa
 from dizuo.console.elements.places import entry_address
 from dizuo.console.frame import View, console_page
 from dizuo.console.messages import Words
+from dizuo.core.numbers import WholeNumber
 
 _PATH = "/audit"
 _NUM_ROWS = 50
@@ -53,8 +54,8 @@ async def audit(
     actor: str = "",
     action: str = "",
     subject: str = "",
-    before: int = 0,
-    after: int = 0,
+    before: WholeNumber = 0,
+    after: WholeNumber = 0,
 ) -> None:
     """The newest entries, or those that the address asks for."""
     asked = Asked(actor.strip(), action.strip(), subject.strip())
@@ -132,7 +133,7 @@ def _pager(words: Words, place: Place, found: EntryPage) -> Markup:
 
 
 @console_page("/audit/{sequence}", "audit.title", "audit")
-async def entry(view: View, sequence: int) -> None:
+async def entry(view: View, sequence: WholeNumber) -> None:
     """One entry with all that it says and how it hangs in the chain."""
     found = await view.read(lambda session: finding.get(session, view.project_id, sequence))
     words = view.words

@@ -33,7 +33,7 @@ from dizuo.console.frame import View, console_page, error_sentence
 from dizuo.console.messages import Words
 from dizuo.console.work import Standing
 from dizuo.core.clock import now_ms
-from dizuo.core.numbers import VersionNumber
+from dizuo.core.numbers import VersionNumber, WholeNumber
 from dizuo.datasets import service
 from dizuo.datasets.model import (
     ANSWER_COLUMNS,
@@ -205,7 +205,7 @@ async def rejects(view: View, name: str, version: VersionNumber, page: int = 1) 
 
 
 @console_page("/data/{name}/{version}/diff", "nav.data", "data")
-async def diff(view: View, name: str, version: VersionNumber, to: int = 0) -> None:
+async def diff(view: View, name: str, version: VersionNumber, to: WholeNumber = 0) -> None:
     """What is different between this version and another one, the one before if none is said."""
     found = await _find(view, name, version)
 

@@ -16,7 +16,7 @@ from dizuo.gates.store import Verdict
 from dizuo.improvements import service as improvements
 from dizuo.runs import service as runs
 from dizuo.runs.model import RunState
-from dizuo.sites import rollouts
+from dizuo.sites import rollouts, running
 from dizuo.sites import service as sites
 from dizuo.sites.model import SiteCounts
 from dizuo.sites.rollout_model import EntryState, Rollout
@@ -29,16 +29,17 @@ NUM_SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """A project at one moment; `refs` names stacks by their digests."""
+    """A project at one moment; `running` are digests of what most sites run, and how many do;
+    `refs` names stacks by their digests."""
 
     sites: SiteCounts
     samples: Mapping[str, int]
     runs: Mapping[RunState, int]
     num_stacks: int
-    num_released: int
     num_awaiting_approval: int
     rollouts: Sequence[tuple[Rollout, Mapping[EntryState, int]]]
     verdicts: Sequence[Verdict]
+    running: Sequence[tuple[str, int]]
     refs: Mapping[str, str]
 
     @property
@@ -64,17 +65,18 @@ class Figures:
 def figures_of(session: Session, project_id: str, online_since_ms: int) -> Figures:
     """A project's figures; sites that were heard of since `online_since_ms` are online."""
     verdicts = gates.latest_verdicts(session, project_id=project_id, limit=NUM_SHOWN)
-    digests = {verdict.stack_digest for verdict in verdicts}
-    num_stacks, num_released = stacks.count(session, project_id=project_id)
+    most = running.most(session, NUM_SHOWN, project_id=project_id)
+    digests = {verdict.stack_digest for verdict in verdicts} | {digest for digest, _ in most}
+    num_stacks, _ = stacks.count(session, project_id=project_id)
     return Figures(
         sites=sites.counts(session, online_since_ms, project_id=project_id),
         samples=samples.count(session, SampleFilter(project_id=project_id)),
         runs=runs.counts(session, project_id=project_id),
         num_stacks=num_stacks,
-        num_released=num_released,
         num_awaiting_approval=improvements.num_awaiting_approval(session, project_id=project_id),
         rollouts=rollouts.under_way(session, project_id=project_id, limit=NUM_SHOWN),
         verdicts=verdicts,
+        running=most,
         refs=stacks.refs(session, digests, project_id=project_id),
     )
 

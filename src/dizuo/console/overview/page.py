@@ -23,11 +23,12 @@ from dizuo.console.elements.markup import (
     tag,
 )
 from dizuo.console.elements.places import stack_ref_link
-from dizuo.console.elements.telling import num_bytes, number, when
+from dizuo.console.elements.telling import number, when
 from dizuo.console.frame import View, console_page
 from dizuo.console.messages import Words
 from dizuo.console.overview import history
 from dizuo.console.overview.figures import ONLINE_PERIODS, Disk, Figures, disk_of, figures_of
+from dizuo.console.overview.health import Signing, health_panel, signing_of
 from dizuo.core.clock import now_ms
 from dizuo.sites.rollout_model import EntryState
 
@@ -38,11 +39,12 @@ _HISTORIES = ("sites_online", "samples_waiting", "runs_active")
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the page shows: figures, what they were in the last day, and the disk."""
+    """What the page shows: figures, what they were in the last day, and how the hub is."""
 
     figures: Figures
     histories: Mapping[str, Sequence[float | None]]
     disk: Disk
+    signing: Signing
 
 
 @console_page("/", "nav.overview", "overview")
@@ -58,6 +60,7 @@ async def overview(view: View) -> None:
             figures_of(session, view.project_id, online_since),
             {name: _history(session, view.project_id, name, now) for name in _HISTORIES},
             disk_of(view.parts.home),
+            signing_of(view.parts.repository),
         )
 
     def show(seen: Seen) -> None:
@@ -80,6 +83,7 @@ def _page(view: View, seen: Seen) -> Markup:
         [
             _first_steps(view) if is_empty else EMPTY,
             tag("div", *_figures(words, seen), class_="figures"),
+            tag("div", _running(words, figures), _health(words, seen), class_="grid"),
             tag("div", _rollouts(words, figures), _verdicts(words, figures), class_="grid"),
         ]
     )
@@ -105,10 +109,9 @@ def _first_steps(view: View) -> Markup:
 
 
 def _figures(words: Words, seen: Seen) -> list[Markup]:
-    figures, disk = seen.figures, seen.disk
+    figures = seen.figures
     sites = figures.sites
     online = words("word.part_of", part=number(sites.num_online), whole=number(sites.num_sites))
-    free = words("overview.free", size=num_bytes(disk.free_bytes))
     return [
         _figure(words, "sites_online", online, "/sites", seen.histories),
         _figure(
@@ -117,7 +120,6 @@ def _figures(words: Words, seen: Seen) -> list[Markup]:
         _figure(words, "runs_active", number(figures.num_active_runs), "/runs", seen.histories),
         _figure(words, "stacks", number(figures.num_stacks), "/stacks", {}),
         _figure(words, "approvals", number(figures.num_awaiting_approval), "/approvals", {}),
-        _figure(words, "disk", badge(free, "bad") if disk.is_short else free, None, {}),
     ]
 
 
@@ -125,13 +127,29 @@ def _figure(
     words: Words,
     name: str,
     value: object,
-    href: str | None,
+    href: str,
     histories: Mapping[str, Sequence[float | None]],
 ) -> Markup:
     title = words(f"overview.{name}")
     line = sparkline(histories.get(name, ()), words("overview.last_day", figure=title))
-    named = link(title, href) if href else title
-    return figure(named, value, line)
+    return figure(link(title, href), value, line)
+
+
+def _running(words: Words, figures: Figures) -> Markup:
+    """What most sites run."""
+    if not figures.running:
+        return _nothing(words, "running")
+    rows = [
+        (stack_ref_link(ref) if (ref := figures.refs.get(digest)) else "–", number(num_sites))
+        for digest, num_sites in figures.running
+    ]
+    columns = [Column(words("column.stack")), Column(words("nav.sites"), is_number=True)]
+    title = words("overview.running")
+    return panel(title, table(columns, rows, title))
+
+
+def _health(words: Words, seen: Seen) -> Markup:
+    return health_panel(words, seen.figures.sites, seen.signing, seen.disk, now_ms())
 
 
 def _rollouts(words: Words, figures: Figures) -> Markup:

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from nicegui import ui
 from nicegui.events import GenericEventArguments
 from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
 
 from dizuo.access.model import Role
 from dizuo.console.elements.markup import EMPTY, address, tag
@@ -105,7 +106,7 @@ class _NewRun:
         with the reason."""
         if not is_yaml:
             try:
-                self._draft.values()
+                await run_in_threadpool(self._draft.values)
             except RecipeRefused as refused:
                 self._problems, is_yaml = refused.problems, True
         self._is_yaml = is_yaml
@@ -128,9 +129,21 @@ class _NewRun:
             lambda session: suggestions(session, view.project_id, form.family, form.level)
         )
         self._lists.set_content(suggestion_lists(found))
-        markup = FormMarkup(words, form, self._problems)
-        for name, section in self._sections.items():
-            section.set_content(markup.section(name))
+        for name, drawn in (await self._drawn()).items():
+            self._sections[name].set_content(drawn)
+
+    async def _drawn(self) -> dict[str, Markup]:
+        """The form's sections; drawn once more where something was typed meanwhile."""
+
+        def draw() -> dict[str, Markup]:
+            markup = FormMarkup(self._view.words, self._form, self._problems)
+            return {name: markup.section(name) for name in self._sections}
+
+        while True:
+            text = self._draft.text
+            drawn = await run_in_threadpool(draw)
+            if self._draft.text == text:
+                return drawn
 
     def _ways(self) -> Markup:
         """Both ways to look, as buttons; what was typed goes along."""
@@ -213,10 +226,13 @@ class _NewRun:
 
     async def _resolve(self) -> None:
         project_id = self._view.project_id
-        recipe = parse_recipe(self._draft.text, project_id=project_id)
-        await self._view.read(
-            lambda session: stacks.resolve(session, recipe, project_id=project_id)
-        )
+        text = self._draft.text
+
+        def resolve(session: Session) -> None:
+            recipe = parse_recipe(text, project_id=project_id)
+            stacks.resolve(session, recipe, project_id=project_id)
+
+        await self._view.read(resolve)
 
     async def _start(self) -> None:
         """Let the run in and go to it."""

@@ -33,6 +33,7 @@ from dizuo.console.review.drawing import reason_of
 from dizuo.console.sites import hourly
 from dizuo.console.sites.standing import Freshness, directions, fault, freshness, site_state
 from dizuo.core.clock import now_ms
+from dizuo.core.numbers import WholeNumber
 from dizuo.datasets import returned
 from dizuo.datasets.returned import Hour, Returned
 from dizuo.edge.wire import Direction
@@ -72,7 +73,7 @@ class Written:
 
 
 @console_page("/sites/{name}", "nav.sites", "sites")
-async def site(view: View, name: str, generation: int = 0, entry: int = 0) -> None:
+async def site(view: View, name: str, generation: WholeNumber = 0, entry: WholeNumber = 0) -> None:
     """One site. Its directions and its audit entries are shown from before the given ones."""
     ui.page_title(f"{name} · dizuo")
 
