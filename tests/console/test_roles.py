@@ -30,6 +30,17 @@ ACTIONS = {
     },
 }
 """What each role may do beyond those below it, on every page where there is something to do."""
+PAGES_FOR = {
+    "/runs/new": Role.BUILDER,
+    "/data/import": Role.BUILDER,
+    "/review/label": Role.BUILDER,
+    "/review/label?work=settle": Role.RELEASER,
+    "/approvals/new": Role.BUILDER,
+    "/join": Role.ADMIN,
+    "/people/bo": Role.ADMIN,
+    "/account": Role.READER,
+}
+"""Pages on which things are done, and the role that it takes to see them."""
 DETAILS = ("/approvals/{waiting}", "/audit/1", "/people/bo")
 _NAMES = """elements => elements.map(
     one => one.getAttribute('aria-label') || one.innerText.trim()).filter(name => name)"""
@@ -85,6 +96,16 @@ def test_each_role_finds_its_own_actions_and_no_others(
                 assert "needs the role" in one.page.locator("[role=alert]").inner_text()
                 one.faults.clear()  # the browser itself notes the 403
         assert one.faults == []
+
+
+@pytest.mark.parametrize(("address", "needed"), PAGES_FOR.items())
+def test_pages_on_which_things_are_done_are_for_who_may_do_them(
+    scene: Scene, place: Place, address: str, needed: Role
+) -> None:
+    for held, name in ROLES.items():
+        headers = {"Cookie": cookie_of(place, name, PASSWORD), "Accept": "text/html"}
+        answer = httpx2.get(place.url + address, headers=headers, timeout=30)
+        assert answer.status_code == (200 if held >= needed else 403), (name, address)
 
 
 @pytest.mark.parametrize("name", PEOPLE)
