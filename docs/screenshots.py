@@ -126,7 +126,7 @@ def _shots(hub: HubClient) -> list[Shot]:
     """Every page; of those about one thing, the one that the demo's last steps were about."""
     made = hub.stack_versions(meter.FINAL_STACK)[0]
     city = hub.stack_versions(f"{hotline.CHANGED}-winter")[0]
-    tunes = [one for one in hub.runs() if one["kind"] == "tune" and one["state"] == "succeeded"]
+    tunes = [one for one in hub.runs({"kind": "tune"}) if one["outcome"] and not one["cached"]]
     release = hub.releases()[0]
     rollout = hub.rollouts()[0]
     improvement = hub.improvements()[0]

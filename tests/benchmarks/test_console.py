@@ -12,7 +12,7 @@ from tests.conftest import require_program
 def test_every_page_is_opened_and_sites_check_in_beside_people() -> None:
     require_program("chromium")
     sizes = ("--sites", "20", "--stacks", "200", "--samples", "20")
-    times = ("--repeats", "1", "--lookers", "2", "--seconds", "1", "--turns", "1")
+    times = ("--repeats", "1", "--lookers", "2", "--seconds", "3", "--turns", "1")
     said = last_line("benchmarks.console", *sizes, *times)
     assert (said["name"], said["met"]) == ("console", None)
     assert {"/", "/stacks", "/data", "/runs", "/review", "/sites", "/audit"} <= set(said["pages"])

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 
 from dizuo.access import accounts
 from dizuo.console.overview import history
-from dizuo.console.overview.figures import ONLINE_PERIODS, figures_of
+from dizuo.console.overview.figures import figures_of
 from dizuo.core.clock import Clock, now_ms
 from dizuo.database.engine import Database
 from dizuo.database.tables import DEFAULT_PROJECT
 from dizuo.sites import hours
+from dizuo.sites import service as sites
 
 EVERY_SECONDS = 60.0
 SITES_EVERY_MS = 5 * 60_000
@@ -38,7 +39,7 @@ class Notes:
         Figures are read before anything is locked, so no writer waits for them.
         """
         now = self.clock()
-        online_since = now - int(ONLINE_PERIODS * self.poll_seconds * 1000)
+        online_since = sites.online_since_ms(self.poll_seconds, now)
         with self.database.reading() as session:
             projects = sorted({DEFAULT_PROJECT} | accounts.projects(session))
             found = {one: figures_of(session, one, online_since).noted() for one in projects}

@@ -38,6 +38,8 @@ from dizuo.sites.rollout_model import Entry
 
 DEFAULT_TOKEN_SECONDS = 24 * 3600
 QUIET_MS = 10_000
+ONLINE_PERIODS = 3
+"""A site that has missed so many check-ins in a row is no longer called online."""
 """A check-in that says nothing new within this time of the last written one writes nothing."""
 
 _NEW_TOKEN = "Ask the hub's operator for a new one: dizuo site token."
@@ -154,6 +156,12 @@ def check_in(
     if news:
         _record(session, f"site:{name}", "site.changed", after, _news(before, after, news))
     return CheckInReply(desired=after.desired, poll_seconds=poll_seconds)
+
+
+def online_since_ms(poll_seconds: float, now_ms: int) -> int:
+    """Since when a site was heard of that is called online. That it was is written once in
+    `QUIET_MS` at most, so that much may be missing."""
+    return now_ms - int(ONLINE_PERIODS * poll_seconds * 1000) - QUIET_MS
 
 
 def listing(session: Session, *, project_id: str = DEFAULT_PROJECT) -> list[Site]:

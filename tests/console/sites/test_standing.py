@@ -13,6 +13,7 @@ from dizuo.console.sites import hourly, standing
 from dizuo.console.sites.standing import Freshness
 from dizuo.edge.wire import DesiredState, Direction, SiteError
 from dizuo.sites.model import Site
+from dizuo.sites.service import QUIET_MS
 
 ENGLISH, CHINESE = Words(Language.ENGLISH), Words(Language.CHINESE)
 NOW = 29_000_000 * MINUTE_MS + 30_000
@@ -46,9 +47,10 @@ def _site(seen_ms: int) -> Site:
     ("silent_ms", "poll_seconds", "told"),
     [
         (0, 30.0, "online"),
-        (90_000, 30.0, "online"),
-        (90_001, 30.0, "offline, 1 minute ago"),
-        (90_001 + 20_000, 30.0, "offline, 1 minute ago"),
+        (QUIET_MS, 0.5, "online"),
+        (QUIET_MS + 1_501, 0.5, "offline, 1 minute ago"),
+        (QUIET_MS + 90_000, 30.0, "online"),
+        (QUIET_MS + 90_001, 30.0, "offline, 1 minute ago"),
         (10 * MINUTE_MS, 30.0, "offline, 9 minutes ago"),
         (10 * MINUTE_MS, 600.0, "online, 9 minutes ago"),
         (3 * 3_600_000, 30.0, "offline, 2 hours ago"),

@@ -22,8 +22,6 @@ from dizuo.sites.model import SiteCounts
 from dizuo.sites.rollout_model import EntryState, Rollout
 from dizuo.stacks import service as stacks
 
-ONLINE_PERIODS = 3
-"""A site that has missed so many check-ins in a row is no longer called online."""
 NUM_SHOWN = 5
 
 

@@ -27,9 +27,10 @@ from dizuo.console.elements.telling import number, when
 from dizuo.console.frame import View, console_page
 from dizuo.console.messages import Words
 from dizuo.console.overview import history
-from dizuo.console.overview.figures import ONLINE_PERIODS, Disk, Figures, disk_of, figures_of
+from dizuo.console.overview.figures import Disk, Figures, disk_of, figures_of
 from dizuo.console.overview.health import Signing, health_panel, signing_of
 from dizuo.core.clock import now_ms
+from dizuo.sites import service as sites
 from dizuo.sites.rollout_model import EntryState
 
 _DAY_MS = 24 * 60 * history.MINUTE_MS
@@ -55,7 +56,7 @@ async def overview(view: View) -> None:
 
     def look(session: Session) -> Seen:
         now = now_ms()
-        online_since = now - int(ONLINE_PERIODS * view.parts.poll_seconds * 1000)
+        online_since = sites.online_since_ms(view.parts.poll_seconds, now)
         return Seen(
             figures_of(session, view.project_id, online_since),
             {name: _history(session, view.project_id, name, now) for name in _HISTORIES},
@@ -110,8 +111,8 @@ def _first_steps(view: View) -> Markup:
 
 def _figures(words: Words, seen: Seen) -> list[Markup]:
     figures = seen.figures
-    sites = figures.sites
-    online = words("word.part_of", part=number(sites.num_online), whole=number(sites.num_sites))
+    counts = figures.sites
+    online = words("word.part_of", part=number(counts.num_online), whole=number(counts.num_sites))
     return [
         _figure(words, "sites_online", online, "/sites", seen.histories),
         _figure(

@@ -21,7 +21,6 @@ from dizuo.console.sites.standing import (
     directions,
     fault,
     freshness,
-    online_since,
     site_state,
 )
 from dizuo.core.clock import now_ms
@@ -34,12 +33,11 @@ _COLUMNS = (
     "site",
     "state",
     "seen",
+    "last_error",
     "runs",
     ">generation",
-    ">first_install",
     ">last_update",
     ">samples_waiting",
-    "last_error",
 )
 
 
@@ -77,7 +75,7 @@ async def sites(view: View, q: str = "", state: str = "", page: int = 1) -> None
 
 def _look(session: Session, view: View, place: Place) -> Seen:
     now = now_ms()
-    since = online_since(view.parts.poll_seconds, now)
+    since = service.online_since_ms(view.parts.poll_seconds, now)
     state = place.asked("state")
     wanted = SiteFilter(
         text=place.asked("q"),
@@ -144,12 +142,11 @@ def _row(words: Words, site: Site, fresh: Freshness) -> Sequence[object]:
         link(site.name, f"/sites/{site.name}", class_="nowrap"),
         site_state(words, site.state),
         freshness(words, fresh),
+        error,
         directions(words, site.running.stacks),
         generation(site),
-        num_bytes(site.bytes_first_install),
         num_bytes(site.bytes_last_update),
         number(site.samples_waiting),
-        error,
     )
 
 

@@ -11,12 +11,12 @@ from dizuo.console.elements.markup import badge, tag
 from dizuo.console.elements.places import stack_link
 from dizuo.console.elements.telling import ago
 from dizuo.console.messages import Words, catalogue
-from dizuo.console.overview.figures import ONLINE_PERIODS
 from dizuo.console.overview.history import MINUTE_MS
 from dizuo.edge.wire import Direction, SiteError
 from dizuo.releases.model import ReleaseState
 from dizuo.sites.model import Site
 from dizuo.sites.rollout_model import EntryState, RolloutState
+from dizuo.sites.service import ONLINE_PERIODS, online_since_ms
 
 SITE_TONES = {"serving": "good", "updating": "busy", "fallen_back": "bad", "empty": "neutral"}
 ROLLOUT_TONES = {
@@ -44,15 +44,10 @@ class Freshness:
     @classmethod
     def of(cls, site: Site, poll_seconds: float, now_ms: int) -> Freshness:
         """How fresh what is known of a site is now."""
-        is_online = site.last_seen_ms >= online_since(poll_seconds, now_ms)
+        is_online = site.last_seen_ms >= online_since_ms(poll_seconds, now_ms)
         minute = now_ms - now_ms % MINUTE_MS
         num_minutes = max(0, minute - site.last_seen_ms) // MINUTE_MS
         return cls(is_online, num_minutes if is_online else max(1, num_minutes))
-
-
-def online_since(poll_seconds: float, now_ms: int) -> int:
-    """Who was not heard of since then has missed too many check-ins to be called online."""
-    return now_ms - int(ONLINE_PERIODS * poll_seconds * 1000)
 
 
 def freshness(words: Words, fresh: Freshness) -> Markup:
