@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,9 @@ from tests.console.review import review_scene as scene
 from tests.datasets.scene import png
 
 from dizuo.console.review.asked import Asked, asked_of
-from dizuo.console.review.entries import LABEL, Asking, Entry, entry_for, read_entry
+from dizuo.console.review.entries import LABEL, Asking, Entry, entry_for, read_entry, turned
 from dizuo.console.review.expected import expect
+from dizuo.console.review.jsonform import Form
 from dizuo.database.engine import Database
 from dizuo.datasets import samples
 from dizuo.datasets.adding import Warehouse, add_version
@@ -110,3 +112,43 @@ def test_corrections_are_expected_by_reason() -> None:
     assert both[1] == pytest.approx(42)
     assert expect([Tally("control", 5, 0, 0)]).corrections is None
     assert expect([]).corrections is None
+
+
+@pytest.mark.parametrize(
+    ("is_raw", "given", "fault"),
+    [
+        (False, {"/people": "abc"}, ("/people", "form.no_number")),
+        (False, {"/people": "NaN"}, ("/people", "form.no_value")),
+        (True, {"": '{"people": }'}, ("", "form.not_json")),
+        (True, {"": '{"callers": 7}'}, ("", "form.not_as_asked")),
+        (True, {"": '["noise"]'}, ("", "form.not_as_asked")),
+    ],
+)
+def test_what_was_typed_and_is_no_value_stays_as_it_is(
+    is_raw: bool, given: dict[str, str], fault: tuple[str, str]
+) -> None:
+    form = Form(scene.TICKET, is_raw=is_raw)
+    entry = Entry({"/category": '"noise"', **given}, form=form)
+    found = turned(entry)
+    assert (found.form, found.given) == (form, entry.given)
+    place, key = fault
+    assert found.faults[place][0] == key
+
+
+def test_a_form_turns_into_json_and_back_with_what_is_still_to_be_said() -> None:
+    answer = {"category": "noise", "people": "many", "callers": [{"name": "x"}]}
+    entry = entry_for(Asked(schema=scene.TICKET), answer | {"people": 2})
+    as_json = turned(entry)
+    assert as_json.form == Form(scene.TICKET, is_raw=True)
+    assert (turned(as_json).form, turned(as_json).faults) == (entry.form, {})
+    back = turned(Entry({"": json.dumps(answer)}, form=Form(scene.TICKET, is_raw=True)))
+    assert (back.given["/people"], back.given["/callers/0/name"]) == ('"many"', "x")
+    assert turned(Entry({"label": "x"})) == Entry({"label": "x"})
+
+
+def test_an_item_that_is_still_empty_keeps_its_place() -> None:
+    numbers = {"type": "array", "items": {"type": "integer"}}
+    form = Form({"type": "object", "properties": {"sizes": numbers}})
+    entry = Entry({"/sizes#": "3", "/sizes/0": "1", "/sizes/1": "", "/sizes/2": "3"}, form=form)
+    assert json.loads(turned(entry).given[""]) == {"sizes": [1, None, 3]}
+    assert turned(turned(entry)).given == entry.given

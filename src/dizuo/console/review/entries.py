@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dizuo.console.review import jsonform
@@ -69,6 +69,19 @@ def entry_for(asked: Asked, answer: Any) -> Entry:
         form = Form({}, is_raw=True)
         return Entry(jsonform.spread(form, answer), form=form)
     return Entry({LABEL: "" if answer is None else str(answer)})
+
+
+def turned(entry: Entry) -> Entry:
+    """The entry with JSON in place of its form, or a form in place of its JSON; as it is, with its
+    faults, where something that was typed would be lost."""
+    form = entry.form
+    if form is None or not form.schema:
+        return entry
+    reading = jsonform.read(form, entry.given)
+    other = Form(form.schema, is_raw=not form.is_raw)
+    if reading.is_unreadable or not jsonform.holds(other, reading.value):
+        return replace(entry, faults=reading.faults)
+    return replace(entry, form=other, given=jsonform.spread(other, reading.value))
 
 
 def read_entry(entry: Entry) -> tuple[Any, Faults]:

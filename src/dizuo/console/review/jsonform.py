@@ -19,6 +19,7 @@ COUNT = "#"
 MAX_ITEMS = 100
 _MAX_DEPTH = 5
 _LONG_CHARACTERS = 60
+_UNREADABLE = ("form.not_json", "form.no_number", "form.no_value")
 Given = Mapping[str, str]
 
 
@@ -184,6 +185,28 @@ def _written(part: Part, value: Any) -> str:
     return canonical_json(value).decode()
 
 
+def holds(form: Form, value: Any) -> bool:
+    """Whether a form has a place for all of a value: what its schema calls an object is one, and so
+    for lists."""
+    return _holds(form, form.root, value, spread(form, value))
+
+
+def _holds(form: Form, part: Part, value: Any, given: Given) -> bool:
+    if value is ABSENT:
+        return True
+    if part.kind is Kind.OBJECT:
+        return isinstance(value, Mapping) and all(
+            _holds(form, below, value.get(below.name, ABSENT), given)
+            for below in form.below(part, given)
+        )
+    if part.kind is Kind.LIST:
+        return isinstance(value, list) and all(
+            _holds(form, below, item, given)
+            for below, item in zip(form.below(part, given), value, strict=False)
+        )
+    return True
+
+
 @dataclass(slots=True)
 class Reading:
     """What a form makes: a value, or what is wrong at which place; each fault is a message's key
@@ -191,6 +214,11 @@ class Reading:
 
     value: Any = None
     faults: dict[str, tuple[str, dict[str, object]]] = field(default_factory=dict)
+
+    @property
+    def is_unreadable(self) -> bool:
+        """Whether something was typed that is no value at all."""
+        return any(key in _UNREADABLE for key, _ in self.faults.values())
 
 
 def read(form: Form, given: Given) -> Reading:
@@ -206,7 +234,8 @@ def _read(form: Form, part: Part, given: Given, reading: Reading) -> Any:
     if part.kind is Kind.OBJECT:
         return _read_object(form, part, given, reading)
     if part.kind is Kind.LIST:
-        items = [_read(form, below, given, reading) for below in form.below(part, given)]
+        found = [_read(form, below, given, reading) for below in form.below(part, given)]
+        items = [None if one is ABSENT else one for one in found]  # each keeps its place
         return items if items or part.is_required else ABSENT
     text = given.get(part.path, "")
     if not text.strip() and not (part.is_required and _is_text(part) and not part.may_be_null):

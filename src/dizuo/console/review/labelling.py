@@ -19,8 +19,7 @@ from dizuo.console.review import jsonform
 from dizuo.console.review.asked import asked_of
 from dizuo.console.review.desk import Before, Desk, desk_of
 from dizuo.console.review.drawing import short
-from dizuo.console.review.entries import LABEL, Asking, Entry, entry_for, read_entry
-from dizuo.console.review.jsonform import Form
+from dizuo.console.review.entries import LABEL, Asking, Entry, entry_for, read_entry, turned
 from dizuo.core.errors import Conflict, InvalidInput
 from dizuo.datasets import desk, opinions, samples
 from dizuo.datasets.desk import Held, Look, Reviewer
@@ -44,7 +43,7 @@ async def labelling(
     back = link(view.words("desk.back"), address("/review", site=site, stack=stack, reason=reason))
     ui.html(tag("div", tag("h1", title), back, class_="head"), sanitize=False)
     told = ui.html("", sanitize=False).props('role="status"').classes("told")
-    place = _Place(view, role, wanted, told, ui.html("", sanitize=False))
+    place = Place(view, role, wanted, told, ui.html("", sanitize=False))
     await place.go_on()
     ui.on("desk", view.doing(place.hear))
     ui.timer(_RENEW_SECONDS, view.doing(place.renew))
@@ -52,7 +51,7 @@ async def labelling(
 
 
 @dataclass
-class _Place:
+class Place:
     """One page of one reviewer."""
 
     view: View
@@ -151,7 +150,7 @@ class _Place:
                 self.draw()  # whatever was refused: the page takes keys again
 
     async def _lost(self, error: Conflict) -> None:
-        """Somebody was quicker, or there is nothing to take back: say so, and go on."""
+        """Somebody was quicker: say so, and go on."""
         sentence = error_sentence(self.view.words, error)
         if isinstance(error, ClaimLost):
             sentence = self.view.words("desk.lost")
@@ -210,22 +209,18 @@ class _Place:
             self._count(session)
             return self._look(session, held), said
 
-        before, said = await self.view.act(self.role, undoing)
+        try:
+            before, said = await self.view.act(self.role, undoing)
+        except Conflict as error:  # nothing to take back: what is before them stays, as typed
+            self.tell(error_sentence(self.view.words, error))
+            return
         self.num_done = max(0, self.num_done - 1)
         self.tell(self.view.words("desk.undone"))
         self.put(before, said)
 
     async def _raw(self, _asked: Asking) -> None:
-        """Between fields and JSON: what stands in the one goes into the other, if it is a value."""
-        form = self.entry.form
-        if form is None or not form.schema:
-            return
-        reading = jsonform.read(form, self.entry.given)
-        if form.is_raw and any(key == "form.not_json" for key, _ in reading.faults.values()):
-            self.entry = replace(self.entry, faults=reading.faults)
-            return
-        other = Form(form.schema, is_raw=not form.is_raw)
-        self.entry = replace(self.entry, form=other, given=jsonform.spread(other, reading.value))
+        """Between fields and JSON."""
+        self.entry = turned(self.entry)
 
     async def _add(self, asked: Asking) -> None:
         given = jsonform.with_item(self.entry.given, asked.path)

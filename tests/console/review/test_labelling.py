@@ -1,0 +1,131 @@
+"""Pages of the desk without a browser: what becomes of what was typed, and who has a sample."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, TypeVar, cast
+
+import pytest
+from nicegui import ui
+from nicegui.events import GenericEventArguments
+from sqlalchemy.orm import Session
+from tests.console.review import review_scene as scene
+
+from dizuo.access.model import Person, Principal, Role, Surface
+from dizuo.console.frame import View
+from dizuo.console.messages import Language
+from dizuo.console.parts import Parts
+from dizuo.console.review.labelling import Place
+from dizuo.console.visit import Theme, Visit
+from dizuo.database.engine import Database
+from dizuo.datasets import review, samples
+from dizuo.datasets.model import Sample
+from dizuo.datasets.samples import SampleFilter
+
+T = TypeVar("T")
+
+
+class Sight(View):
+    """A page whose person is known without a session; nothing else of it is told."""
+
+    async def act(self, role: Role, change: Callable[[Session, Principal], T]) -> T:
+        with self.parts.database.transaction() as session:
+            self.person.principal.require(role)
+            return change(session, self.person.principal)
+
+
+class Shown:
+    """An element of the page."""
+
+    content = ""
+
+    def set_content(self, content: str) -> None:
+        self.content = str(content)
+
+
+class Tab:
+    """One page, open in somebody's browser, in whose fields one can type."""
+
+    def __init__(self, room: Room, who: str, served_as: str) -> None:
+        principal = Principal(who, who, Surface.CONSOLE, "default", Role.ADMIN)
+        person = Person("session", principal, "en", "light", 0)
+        nothing = cast(Any, None)
+        parts = Parts(room.home, "", 1.0, 0.0, room.database, nothing, nothing, nothing, nothing)
+        visit = Visit(person, Language.ENGLISH, Theme.LIGHT)
+        view = Sight(visit, person, parts, nothing, nothing, nothing, "")
+        self.told, self.shown = Shown(), Shown()
+        self.place = Place(
+            view,
+            Role.BUILDER,
+            SampleFilter(served_as=served_as),
+            cast(ui.html, self.told),
+            cast(ui.html, self.shown),
+        )
+        asyncio.run(self.place.go_on())
+
+    @property
+    def sample(self) -> str:
+        """The digest of what is shown."""
+        assert self.place.before is not None
+        return self.place.before.held.sample.digest
+
+    @property
+    def given(self) -> dict[str, str]:
+        return dict(self.place.entry.given)
+
+    def ask(self, what: str, **typed: str) -> None:
+        """A key, with what stands in the fields then."""
+        given = self.given | typed
+        sent = {"what": what, "path": "", "drawn": str(self.place.num_drawn), "given": given}
+        event = cast(GenericEventArguments, SimpleNamespace(args=sent))
+        asyncio.run(self.place.hear(event))
+
+
+class Room:
+    """A hub with a queue of digits."""
+
+    def __init__(self, database: Database, home: Path) -> None:
+        self.database, self.home = database, home
+        recipe = scene.vision_recipe("digits", scene.DIGITS)
+        self.stack = scene.add_stack(database, "digits", "vision", recipe)
+
+    def receive(self, number: int, **more: Any) -> list[str]:
+        return scene.send_digits(self.database, self.home, number, self.stack, **more)
+
+    def open(self, who: str = "mei", served_as: str = "") -> Tab:
+        return Tab(self, who, served_as)
+
+    def sample(self, key: str) -> Sample:
+        with self.database.reading() as session:
+            return samples.find(session, key)
+
+
+@pytest.fixture
+def room(database: Database, tmp_path: Path) -> Room:
+    return Room(database, tmp_path)
+
+
+def test_an_undo_that_is_refused_leaves_what_was_typed(room: Room) -> None:
+    [key] = room.receive(1)
+    tab = room.open()
+    drawn = tab.place.num_drawn
+    tab.ask("undo", label="5")
+    assert "nothing yet that could be taken back" in tab.told.content
+    assert (tab.sample, tab.given) == (key, {"label": "5"})
+    assert tab.place.num_drawn == drawn + 1  # the page takes keys again
+    tab.ask("save")
+    assert room.sample(key).label == "5"
+
+
+def test_what_was_judged_elsewhere_meanwhile_is_told_and_passed_over(room: Room) -> None:
+    one, two = room.receive(2)
+    tab = room.open()
+    with room.database.transaction() as session:
+        review.judge(session, room.home, one, review.Verdict("1"), "operator:ann")
+    tab.ask("save", label="5")
+    assert "operator:ann has already said" in tab.told.content
+    assert tab.sample == two
+    assert tab.given == {"label": "3"}
