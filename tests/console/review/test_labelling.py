@@ -21,7 +21,7 @@ from dizuo.console.parts import Parts
 from dizuo.console.review.labelling import Place
 from dizuo.console.visit import Theme, Visit
 from dizuo.database.engine import Database
-from dizuo.datasets import review, samples
+from dizuo.datasets import desk, review, samples
 from dizuo.datasets.model import Sample
 from dizuo.datasets.samples import SampleFilter
 
@@ -32,9 +32,13 @@ class Sight(View):
     """A page whose person is known without a session; nothing else of it is told."""
 
     async def act(self, role: Role, change: Callable[[Session, Principal], T]) -> T:
-        with self.parts.database.transaction() as session:
-            self.person.principal.require(role)
-            return change(session, self.person.principal)
+        await asyncio.sleep(0)  # others go on meanwhile, as beside a worker thread
+        try:
+            with self.parts.database.transaction() as session:
+                self.person.principal.require(role)
+                return change(session, self.person.principal)
+        finally:
+            await asyncio.sleep(0)
 
 
 class Shown:
@@ -78,10 +82,20 @@ class Tab:
 
     def ask(self, what: str, **typed: str) -> None:
         """A key, with what stands in the fields then."""
+        asyncio.run(self.asking(what, **typed))
+
+    async def asking(self, what: str, **typed: str) -> None:
         given = self.given | typed
         sent = {"what": what, "path": "", "drawn": str(self.place.num_drawn), "given": given}
-        event = cast(GenericEventArguments, SimpleNamespace(args=sent))
-        asyncio.run(self.place.hear(event))
+        await self.place.hear(cast(GenericEventArguments, SimpleNamespace(args=sent)))
+
+    def renew(self) -> None:
+        """A minute has gone by."""
+        asyncio.run(self.place.renew())
+
+    def has_stopped(self) -> bool:
+        """Whether the page says that it has stopped."""
+        return "Stopped:" in self.told.content and 'data-do="take"' in self.told.content
 
 
 class Room:
@@ -129,3 +143,76 @@ def test_what_was_judged_elsewhere_meanwhile_is_told_and_passed_over(room: Room)
     assert "operator:ann has already said" in tab.told.content
     assert tab.sample == two
     assert tab.given == {"label": "3"}
+
+
+def test_a_forgotten_page_only_stops_and_takes_nothing(room: Room) -> None:
+    [key] = room.receive(1)
+    forgotten, used = room.open(), room.open()
+    assert forgotten.sample == used.sample == key
+    for _ in range(2):
+        forgotten.renew()
+        used.renew()
+        assert (forgotten.has_stopped(), used.has_stopped()) == (True, False)
+    used.ask("save", label="5")
+    assert room.sample(key).label == "5"
+    forgotten.ask("take")
+    assert forgotten.place.before is None
+    assert not forgotten.has_stopped()
+
+
+def test_a_forgotten_page_with_another_filter_lets_go_of_nothing(room: Room) -> None:
+    [one] = room.receive(1, served_as="one")
+    [other] = room.receive(1, served_as="other")
+    forgotten, used = room.open(served_as="other"), room.open(served_as="one")
+    forgotten.renew()
+    assert forgotten.has_stopped()
+    assert room.open("lin", "one").place.before is None  # it is still before mei
+    assert (forgotten.sample, used.sample) == (other, one)
+
+
+def test_a_stopped_page_keeps_what_was_typed_until_it_is_taken_up_again(room: Room) -> None:
+    [key] = room.receive(1)
+    first, second = room.open(), room.open()
+    for key_pressed in ("save", "unusable", "undo"):
+        first.ask(key_pressed, label="5")
+        assert first.has_stopped()
+        assert (first.sample, first.given) == (key, {"label": "5"})
+    assert room.sample(key).state == "returned"
+    first.ask("take")
+    assert not first.has_stopped()
+    assert (first.sample, first.given) == (key, {"label": "5"})
+    second.renew()
+    assert second.has_stopped()
+    first.ask("save")
+    assert room.sample(key).label == "5"
+
+
+def test_what_went_to_somebody_else_is_not_shown_again(room: Room) -> None:
+    one, two = room.receive(2)
+    mine = room.open()
+    with room.database.transaction() as session:
+        assert mine.place.before is not None
+        desk.release(session, mine.place.before.held.token)
+    theirs = room.open("lin")
+    assert (mine.sample, theirs.sample) == (one, one)
+    mine.renew()
+    mine.ask("take")
+    assert (mine.sample, mine.given) == (two, {"label": "3"})
+    assert "here is the next one" in mine.told.content
+    theirs.renew()
+    assert not theirs.has_stopped()
+
+
+def test_a_renewal_that_comes_while_a_label_is_kept_stops_nothing(room: Room) -> None:
+    one, two = room.receive(2)
+    tab = room.open()
+
+    async def both() -> None:
+        await asyncio.gather(tab.asking("save"), tab.place.renew())
+
+    asyncio.run(both())
+    assert room.sample(one).state == "reviewed"
+    assert tab.sample == two
+    assert not tab.has_stopped()
+    tab.ask("save")
+    assert room.sample(two).state == "reviewed"

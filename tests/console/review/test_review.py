@@ -195,6 +195,34 @@ def test_two_people_never_have_the_same_sample_and_a_closed_page_lets_go(
     visitor.open("/review?stack=pair", "Review")
 
 
+def test_a_second_window_stops_the_first_which_keeps_what_was_typed(
+    visitor: Visitor, place: Place, stacks: dict[str, str]
+) -> None:
+    [key] = scene.send_calls(place.database, place.home, 1, stacks["hotline"], served_as="windows")
+    page = open_desk(visitor, "stack=windows")
+    page.locator("[name='/place']").fill("北京路")
+    second = visitor.another_window("/review/label?stack=windows")
+    drawn(second.page)
+    press(page, "Enter")
+    expect(page.locator(".told")).to_contain_text("open on another page of yours")
+    assert visitor.unfit() == []
+    assert visitor.overflow() == []
+    assert sample(place, key).state == "returned"
+    press(page, "Alt+t")
+    expect(page.locator(".told")).to_contain_text("before you here again")
+    press(second.page, "Alt+s")  # the second one has lost it now
+    before = drawn(second.page)
+    second.page.locator(".told button", has_text="Go on here").click()
+    drawn(second.page, before)
+    press(page, "Enter")
+    before = drawn(page)
+    page.locator(".told button").click()
+    drawn(page, before)
+    assert page.locator("[name='/place']").input_value() == "北京路"
+    press(page, "Enter")
+    assert sample(place, key).label["place"] == "北京路"
+
+
 def test_readers_see_the_queue_and_no_desk(
     place: Place, browser: Chromium, stacks: dict[str, str]
 ) -> None:

@@ -17,7 +17,7 @@ from dizuo.console.review.asked import Asked
 from dizuo.console.review.entries import Entry
 from dizuo.datasets.desk import Held
 
-_KEYS = {"skip": "KeyS", "unusable": "KeyU", "undo": "KeyZ", "raw": "KeyJ"}
+_KEYS = {"skip": "KeyS", "unusable": "KeyU", "undo": "KeyZ", "raw": "KeyJ", "take": "KeyT"}
 """Pressed with Alt; the values are those of `KeyboardEvent.code`."""
 
 
@@ -47,6 +47,12 @@ class Desk:
 def desk_of(words: Words, desk: Desk) -> Markup:
     """The desk, with a sample on it or with nothing to do."""
     return _nothing(words, desk) if desk.before is None else _sample(words, desk, desk.before)
+
+
+def stopped_of(words: Words, desk: Desk) -> Markup:
+    """What is told where the sample on a page is before its reviewer there no longer."""
+    take = _button(words, desk, "take", "button")
+    return tag("div", tag("p", words("desk.stopped")), take, class_="notice")
 
 
 def _nothing(words: Words, desk: Desk) -> Markup:

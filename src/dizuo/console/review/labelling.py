@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from dizuo.console.elements.markup import address, link, tag
 from dizuo.console.frame import View, console_page, error_sentence
 from dizuo.console.review import jsonform
 from dizuo.console.review.asked import asked_of
-from dizuo.console.review.desk import Before, Desk, desk_of
+from dizuo.console.review.desk import Before, Desk, desk_of, stopped_of
 from dizuo.console.review.drawing import short
 from dizuo.console.review.entries import LABEL, Asking, Entry, entry_for, read_entry, turned
 from dizuo.core.errors import Conflict, InvalidInput
@@ -64,6 +64,7 @@ class Place:
     num_done: int = 0
     num_waiting: int = 0
     num_drawn: int = 0
+    is_stopped: bool = False
 
     @property
     def _desk(self) -> Desk:
@@ -86,9 +87,16 @@ class Place:
         share = self.view.parts.second_share
         return Reviewer(principal.actor, principal.project_id, share)
 
-    async def go_on(self) -> None:
-        """Show the next sample."""
-        self.put(await self.view.act(self.role, self._next))
+    async def go_on(self) -> bool:
+        """Show the next sample. Returns whether that is the one on the page already; what was typed
+        for it stays."""
+        shown, following = self.before, await self.view.act(self.role, self._next)
+        if shown is None or following is None or shown.held.sample.id != following.held.sample.id:
+            self.put(following)
+            return False
+        self.before, self.is_stopped = following, False
+        self.draw()
+        return True
 
     def _next(self, session: Session, principal: Principal) -> Before | None:
         held = desk.take(session, self.wanted, self.reviewer(principal), looks=self.looks)
@@ -112,7 +120,7 @@ class Place:
     def put(self, before: Before | None, said: Any = None) -> None:
         """Let a sample be what the page shows; `said` stands in the fields instead of the
         model's answer."""
-        self.before = before
+        self.before, self.is_stopped = before, False
         if before is not None:
             answer = said if said is not None else _to_begin_with(before.held)
             self.entry = entry_for(before.asked, answer)
@@ -130,7 +138,22 @@ class Place:
             return
         if self.before is not None:
             self.entry = replace(self.entry, given=asked.given, faults={}, focus=None)
-        act = {
+        act = self._act_for(asked.what)
+        if act is None:
+            return
+        try:
+            await act(asked)
+        except ClaimLost:
+            self._stop()
+        except Conflict as error:  # judged elsewhere meanwhile
+            self.tell(error_sentence(self.view.words, error))
+            await self.go_on()
+        finally:
+            if self.num_drawn == int(asked.drawn):
+                self.draw()  # whatever was refused: the page takes keys again
+
+    def _act_for(self, what: str) -> Callable[[Asking], Awaitable[None]] | None:
+        acts: dict[str, Callable[[Asking], Awaitable[None]]] = {
             "save": self._save,
             "skip": self._skip,
             "unusable": self._unusable,
@@ -138,24 +161,27 @@ class Place:
             "raw": self._raw,
             "add": self._add,
             "remove": self._remove,
-        }.get(asked.what)
-        if act is None or (self.before is None and asked.what != "undo"):
-            return
-        try:
-            await act(asked)
-        except Conflict as error:
-            await self._lost(error)
-        finally:
-            if self.num_drawn == int(asked.drawn):
-                self.draw()  # whatever was refused: the page takes keys again
+            "take": self._take,
+        }
+        if self.before is None:
+            return acts["undo"] if what == "undo" else None
+        if self.is_stopped and what in acts:
+            return acts["take"] if what == "take" else self._still_stopped
+        return acts.get(what)
 
-    async def _lost(self, error: Conflict) -> None:
-        """Somebody was quicker: say so, and go on."""
-        sentence = error_sentence(self.view.words, error)
-        if isinstance(error, ClaimLost):
-            sentence = self.view.words("desk.lost")
-        self.tell(sentence)
-        await self.go_on()
+    async def _still_stopped(self, _asked: Asking) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
+        """What the page shows is before this person here no longer. Nothing is taken instead until
+        they ask for it, as they may be at work on another page."""
+        self.is_stopped = True
+        self.told.set_content(stopped_of(self.view.words, self._desk))
+
+    async def _take(self, _asked: Asking) -> None:
+        is_same = await self.go_on()
+        key = "desk.here_again" if is_same else "desk.lost"
+        self.tell(self.view.words(key) if self.before is not None else "")
 
     def tell(self, sentence: str) -> None:
         """Say what came of the last key."""
@@ -235,13 +261,14 @@ class Place:
 
     async def renew(self) -> None:
         """Keep what is shown before this person."""
-        if self.before is None:
+        if self.before is None or self.is_stopped:
             return
         token = self.before.held.token
         try:
             await self.view.act(self.role, lambda session, _: desk.renew(session, token))
-        except ClaimLost as error:
-            await self._lost(error)
+        except ClaimLost:
+            if self.before is not None and self.before.held.token == token:
+                self._stop()
 
     def leave(self) -> None:
         """The page is closed: others may have the sample."""

@@ -89,7 +89,7 @@
     if (event.isComposing || event.keyCode === 229) return; // Enter of an input method is no Enter
     const target = event.target;
     if (event.altKey && !event.ctrlKey && !event.metaKey) {
-      const button = desk.querySelector(`[data-key="${event.code}"]`);
+      const button = document.querySelector(`[data-key="${event.code}"]`);
       if (button) {
         event.preventDefault();
         if (!event.repeat) ask(button.dataset.do);
@@ -118,8 +118,8 @@
 
   document.addEventListener("click", (event) => {
     const desk = area();
-    if (!desk || !desk.contains(event.target)) return;
-    const button = event.target.closest("[data-do]");
+    if (!desk) return;
+    const button = event.target.closest("[data-do]"); // on the desk, or in what was told above it
     if (button) ask(button.dataset.do, button.dataset.path);
     const item = event.target.closest("#known-labels li");
     if (item) {
