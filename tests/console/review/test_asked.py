@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.console.review import review_scene as scene
 from tests.datasets.scene import png
 
+from dizuo.console.messages import Language, Words
 from dizuo.console.review.asked import Asked, asked_of
+from dizuo.console.review.drawing import fields_of
 from dizuo.console.review.entries import LABEL, Asking, Entry, entry_for, read_entry, turned
 from dizuo.console.review.expected import expect
 from dizuo.console.review.jsonform import Form
@@ -112,6 +115,34 @@ def test_corrections_are_expected_by_reason() -> None:
     assert both[1] == pytest.approx(42)
     assert expect([Tally("control", 5, 0, 0)]).corrections is None
     assert expect([]).corrections is None
+
+
+@pytest.mark.parametrize("answer", [" text\n", "a\r\nb", "\ttext"])
+def test_a_text_that_nobody_changed_is_the_label_with_its_blanks(answer: str) -> None:
+    entry = entry_for(Asked(), answer)
+    sent = entry.given[LABEL]
+    assert "\r" not in sent  # as a browser has it
+    assert read_entry(entry) == (answer, {})
+    changed = replace(entry, given={**entry.given, LABEL: sent + "!\n"})
+    assert read_entry(changed)[0] == (sent + "!").strip()
+    assert read_entry(replace(entry, given={**entry.given, LABEL: " "}))[0] is None
+
+
+def test_a_browser_gets_the_first_line_end_of_a_text() -> None:
+    words = Words(Language.ENGLISH)
+    assert ">\n\n text</textarea>" in fields_of(words, entry_for(Asked(), "\n text"))
+    note = {"type": "object", "properties": {"note": {"type": "string"}}}
+    drawn = fields_of(words, entry_for(Asked(schema=note), {"note": "\ntext"}))
+    assert ">\n\ntext</textarea>" in drawn
+
+
+def test_what_no_field_is_for_is_told() -> None:
+    names = {"type": "array", "items": {"type": "string"}}
+    schema = {"type": "object", "properties": {"names": names}}
+    answer = {"names": ["x"] * 120, "other": 7}
+    drawn = fields_of(Words(Language.ENGLISH), entry_for(Asked(schema=schema), answer))
+    assert "20 more stay as they are." in drawn
+    assert "Stays as it is: {&#34;other&#34;:7}" in drawn
 
 
 @pytest.mark.parametrize(

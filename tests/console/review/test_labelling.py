@@ -18,6 +18,7 @@ from dizuo.access.model import Person, Principal, Role, Surface
 from dizuo.console.frame import View
 from dizuo.console.messages import Language
 from dizuo.console.parts import Parts
+from dizuo.console.review.jsonform import KEPT
 from dizuo.console.review.labelling import Place
 from dizuo.console.visit import Theme, Visit
 from dizuo.database.engine import Database
@@ -85,7 +86,8 @@ class Tab:
         asyncio.run(self.asking(what, **typed))
 
     async def asking(self, what: str, **typed: str) -> None:
-        given = self.given | typed
+        fields = {key: text for key, text in self.given.items() if not key.endswith(KEPT)}
+        given = fields | typed
         sent = {"what": what, "path": "", "drawn": str(self.place.num_drawn), "given": given}
         await self.place.hear(cast(GenericEventArguments, SimpleNamespace(args=sent)))
 
@@ -105,6 +107,11 @@ class Room:
         self.database, self.home = database, home
         recipe = scene.vision_recipe("digits", scene.DIGITS)
         self.stack = scene.add_stack(database, "digits", "vision", recipe)
+
+    def receive_call(self, answer: Any, recipe: str) -> str:
+        stack = scene.add_stack(self.database, "hotline", "text", recipe)
+        [key] = scene.send_calls(self.database, self.home, 1, stack, answer=answer)
+        return key
 
     def receive(self, number: int, **more: Any) -> list[str]:
         return scene.send_digits(self.database, self.home, number, self.stack, **more)
@@ -216,3 +223,36 @@ def test_a_renewal_that_comes_while_a_label_is_kept_stops_nothing(room: Room) ->
     assert not tab.has_stopped()
     tab.ask("save")
     assert room.sample(two).state == "reviewed"
+
+
+CALL = {"category": "noise", "place": " Elm Street\r\n", "urgent": False, "people": 3}
+
+
+@pytest.mark.parametrize(
+    ("answer", "recipe"),
+    [
+        ("a text\n", ""),
+        ({"a": [""], "b": None}, ""),
+        (CALL | {"callers": []}, scene.text_recipe()),
+        (CALL | {"callers": [{"name": "x", "phone": "", "age": 7}]}, scene.text_recipe()),
+    ],
+)
+def test_to_confirm_an_answer_does_not_change_it(room: Room, answer: Any, recipe: str) -> None:
+    key = room.receive_call(answer, recipe)
+    room.open().ask("save")
+    with room.database.reading() as session:
+        found = samples.find_row(session, key, "default")
+        assert (found.state, found.label, found.changed) == ("reviewed", answer, False)
+
+
+def test_to_take_back_what_was_confirmed_shows_it_as_it_was(room: Room) -> None:
+    answer = CALL | {"callers": [{"name": "x", "phone": ""}]}
+    key = room.receive_call(answer, scene.text_recipe())
+    tab = room.open()
+    tab.ask("save")
+    tab.ask("undo")
+    assert room.sample(key).state == "returned"
+    tab.ask("raw")
+    tab.ask("raw")
+    tab.ask("save")
+    assert room.sample(key).label == answer

@@ -145,7 +145,13 @@ def _text(words: Words, entry: Entry) -> Markup:
     label = tag("label", words("desk.form"), for_=_id(LABEL))
     content = entry.given.get(LABEL, "")
     control = tag(
-        "textarea", content, id=_id(LABEL), name=LABEL, rows="6", data_focus=True, data_long=True
+        "textarea",
+        "\n" + content,  # a browser leaves the first line end out
+        id=_id(LABEL),
+        name=LABEL,
+        rows="6",
+        data_focus=True,
+        data_long=True,
     )
     return tag("div", label, control, _fault(words, entry.faults, LABEL))
 
@@ -178,7 +184,17 @@ class _Drawn:
     def _group(self, part: Part, name: str) -> Markup:
         below = [self.part(one, _name(one)) for one in self.form.below(part, self.entry.given)]
         fault = _fault(self.words, self.entry.faults, part.path)
-        return tag("fieldset", tag("legend", name), *below, fault, class_="group")
+        kept = self._kept(part.path)
+        return tag("fieldset", tag("legend", name), *below, kept, fault, class_="group")
+
+    def _kept(self, path: str) -> Markup:
+        """What a part has that no field is for."""
+        kept = jsonform.kept_at(self.entry.given, path)
+        if kept is jsonform.ABSENT or not kept:
+            return EMPTY
+        is_list = isinstance(kept, list)
+        more = self.words("form.kept_items", count=len(kept)) if is_list else None
+        return tag("p", more or self.words("form.kept", kept=short(kept)), class_="muted hint")
 
     def _list(self, part: Part, name: str) -> Markup:
         items = [
@@ -198,6 +214,7 @@ class _Drawn:
             tag("legend", name),
             tag("input", type="hidden", name=part.path + COUNT, value=count),
             *items,
+            self._kept(part.path),
             self._button("add", part.path, self.words("form.add", name=name)),
             _fault(self.words, self.entry.faults, part.path),
             class_="group",
@@ -237,7 +254,7 @@ class _Drawn:
             spelled = "false" if is_json else None
             return tag(
                 "textarea",
-                text,
+                "\n" + text,  # a browser leaves the first line end out
                 rows=rows,
                 class_=kind,
                 spellcheck=spelled,

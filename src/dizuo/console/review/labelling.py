@@ -137,7 +137,8 @@ class Place:
         if asked is None or asked.drawn != str(self.num_drawn):
             return
         if self.before is not None:
-            self.entry = replace(self.entry, given=asked.given, faults={}, focus=None)
+            given = jsonform.typed_over(self.entry.given, asked.given)
+            self.entry = replace(self.entry, given=given, faults={}, focus=None)
         act = self._act_for(asked.what)
         if act is None:
             return
