@@ -136,6 +136,25 @@ def test_a_browser_gets_the_first_line_end_of_a_text() -> None:
     assert ">\n\ntext</textarea>" in drawn
 
 
+@pytest.mark.parametrize(
+    "asked_for",
+    [
+        Asked(),
+        Asked(labels=("a", "b")),
+        Asked(labels=scene.PLANTS),
+        Asked(schema=scene.TICKET),
+        Asked(schema={"type": "array", "items": {"type": "string"}}),
+        Asked(schema={"type": "string"}),
+    ],
+)
+def test_the_fields_are_described_by_the_sample_and_its_answer(asked_for: Asked) -> None:
+    drawn = fields_of(Words(Language.ENGLISH), entry_for(asked_for, "a"))
+    assert drawn.count('aria-describedby="desk-sample desk-answer"') == 1
+    faulty = replace(entry_for(asked_for, "a"), faults={LABEL: ("form.needed", {})})
+    both = 'aria-describedby="field-label-fault desk-sample desk-answer"'
+    assert (both in fields_of(Words(Language.ENGLISH), faulty)) == (asked_for.schema is None)
+
+
 def test_what_no_field_is_for_is_told() -> None:
     names = {"type": "array", "items": {"type": "string"}}
     schema = {"type": "object", "properties": {"names": names}}

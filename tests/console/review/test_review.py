@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import httpx2
 import pytest
 from benchmarks.rig.browser import Chromium
@@ -123,6 +125,43 @@ def test_skip_not_usable_and_undo_are_keys(
     expect(page.locator("#desk")).to_contain_text("Nothing waits")
     press(page, "Alt+z")  # from the empty desk too
     assert sample(place, three).state == "returned"
+
+
+def test_keys_work_after_a_click_on_the_page_and_not_in_other_controls(
+    visitor: Visitor, place: Place, stacks: dict[str, str]
+) -> None:
+    one, two = scene.send_digits(
+        place.database, place.home, 2, stacks["digits"], served_as="clicks"
+    )
+    page = open_desk(visitor, "stack=clicks")
+    page.locator(".head a").first.focus()
+    page.keyboard.press("6")
+    assert page.locator("[name=label]:checked").get_attribute("value") == "3"
+    page.locator("img.picture").click()
+    assert not page.evaluate("document.activeElement.closest('#desk')")
+    page.keyboard.press("6")
+    assert page.evaluate("document.activeElement.value") == "5"
+    page.locator("h1").click()
+    press(page, "Enter")
+    assert sample(place, one).label == "5"
+    page.locator("h1").click()
+    press(page, "Alt+u")
+    assert sample(place, two).state == "unusable"
+
+
+def test_who_cannot_see_hears_the_sample_and_the_answer(
+    visitor: Visitor, place: Place, stacks: dict[str, str]
+) -> None:
+    scene.send_digits(place.database, place.home, 1, stacks["digits"], served_as="heard")
+    scene.send_calls(place.database, place.home, 1, stacks["hotline"], served_as="heard-call")
+    page = open_desk(visitor, "stack=heard")
+    told = re.compile("The picture that the model was asked about.*3.*31% sure")
+    expect(page.locator("fieldset.classes")).to_have_accessible_description(told)
+    page = open_desk(visitor, "stack=heard-call")
+    told = re.compile("门前积水很深.*noise.*31% sure")
+    expect(page.locator(".json-form > fieldset")).to_have_accessible_description(told)
+    press(page, "Alt+j")
+    expect(page.locator(".json-form textarea")).to_have_accessible_description(told)
 
 
 def test_of_many_labels_one_is_searched(

@@ -83,9 +83,15 @@
     if (event.target.dataset && event.target.dataset.labels) list(event.target, false);
   });
 
+  // Keys count on the desk, and beside it where no other control has the focus: after a click on
+  // the picture, or on nothing.
+  function counts(desk, target) {
+    return desk.contains(target) || !target.closest("a, button, input, select, textarea, summary, [contenteditable]");
+  }
+
   document.addEventListener("keydown", (event) => {
     const desk = area();
-    if (!desk || !desk.contains(event.target)) return;
+    if (!desk || !counts(desk, event.target)) return;
     if (event.isComposing || event.keyCode === 229) return; // Enter of an input method is no Enter
     const target = event.target;
     if (event.altKey && !event.ctrlKey && !event.metaKey) {
@@ -101,7 +107,8 @@
       if (target.closest("button, a") || (event.shiftKey && target.dataset.long !== undefined)) return;
       event.preventDefault();
       if (event.repeat) return;
-      if (target.dataset.labels) settle(target);
+      const field = desk.querySelector("[data-labels]");
+      if (field) settle(field);
       ask("save");
     } else if (target.dataset.labels && (event.key === "ArrowDown" || event.key === "ArrowUp")) {
       event.preventDefault();
