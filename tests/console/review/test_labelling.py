@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, TypeVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
 import pytest
 from nicegui import ui
@@ -18,9 +18,12 @@ from dizuo.access.model import Person, Principal, Role, Surface
 from dizuo.console.frame import View
 from dizuo.console.messages import Language
 from dizuo.console.parts import Parts
+from dizuo.console.review import labelling
+from dizuo.console.review.asked import Asked, asked_of
 from dizuo.console.review.jsonform import KEPT
 from dizuo.console.review.labelling import Place
 from dizuo.console.visit import Theme, Visit
+from dizuo.core.digests import sha256_json
 from dizuo.database.engine import Database
 from dizuo.datasets import desk, review, samples
 from dizuo.datasets.model import Sample
@@ -32,13 +35,18 @@ T = TypeVar("T")
 class Sight(View):
     """A page whose person is known without a session; nothing else of it is told."""
 
+    writing: ClassVar[list[str]] = []
+    """Whose transaction goes on now."""
+
     async def act(self, role: Role, change: Callable[[Session, Principal], T]) -> T:
         await asyncio.sleep(0)  # others go on meanwhile, as beside a worker thread
         try:
             with self.parts.database.transaction() as session:
+                self.writing.append(self.person.principal.name)
                 self.person.principal.require(role)
                 return change(session, self.person.principal)
         finally:
+            self.writing.clear()
             await asyncio.sleep(0)
 
 
@@ -256,3 +264,39 @@ def test_to_take_back_what_was_confirmed_shows_it_as_it_was(room: Room) -> None:
     tab.ask("raw")
     tab.ask("save")
     assert room.sample(key).label == answer
+
+
+def test_what_is_slow_waits_until_the_transaction_is_over(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[str] = []
+    count = samples.count
+
+    def look(session: Session, sample: Sample) -> Asked:
+        assert not Sight.writing
+        looked.append(sample.digest)
+        return asked_of(session, sample)
+
+    def counting(session: Session, wanted: SampleFilter) -> dict[str, int]:
+        assert not Sight.writing
+        return count(session, wanted)
+
+    monkeypatch.setattr(labelling, "asked_of", look)
+    monkeypatch.setattr(samples, "count", counting)
+    keys = room.receive(4)
+    tab = room.open()
+    for key in ("save", "skip", "unusable", "undo", "save"):
+        tab.ask(key)
+        assert tab.place.num_waiting
+    assert looked == keys[:1]  # once for a stack
+
+
+def test_a_stack_that_the_hub_does_not_know_yet_is_looked_up_again(room: Room) -> None:
+    recipe = scene.vision_recipe("later", scene.DIGITS)
+    room.stack = sha256_json(["default", "later", recipe])
+    room.receive(2)
+    tab = room.open()
+    assert tab.place.entry.classes == ()
+    assert scene.add_stack(room.database, "later", "vision", recipe) == room.stack
+    tab.ask("skip")
+    assert tab.place.entry.classes == scene.DIGITS

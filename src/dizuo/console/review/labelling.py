@@ -16,7 +16,7 @@ from dizuo.access.model import Principal, Role
 from dizuo.console.elements.markup import address, link, tag
 from dizuo.console.frame import View, console_page, error_sentence
 from dizuo.console.review import jsonform
-from dizuo.console.review.asked import asked_of
+from dizuo.console.review.asked import Asked, asked_of
 from dizuo.console.review.desk import Before, Desk, desk_of, stopped_of
 from dizuo.console.review.drawing import short
 from dizuo.console.review.entries import LABEL, Asking, Entry, entry_for, read_entry, turned
@@ -24,6 +24,7 @@ from dizuo.core.errors import Conflict, InvalidInput
 from dizuo.datasets import desk, opinions, samples
 from dizuo.datasets.desk import Held, Look, Reviewer
 from dizuo.datasets.errors import ClaimLost, SampleDamaged
+from dizuo.datasets.model import Sample
 from dizuo.datasets.samples import MACHINE, SampleFilter
 
 _RENEW_SECONDS = 60.0
@@ -65,6 +66,7 @@ class Place:
     num_waiting: int = 0
     num_drawn: int = 0
     is_stopped: bool = False
+    known: dict[tuple[str, str], Asked] = field(default_factory=dict)
 
     @property
     def _desk(self) -> Desk:
@@ -90,7 +92,8 @@ class Place:
     async def go_on(self) -> bool:
         """Show the next sample. Returns whether that is the one on the page already; what was typed
         for it stays."""
-        shown, following = self.before, await self.view.act(self.role, self._next)
+        shown = self.before
+        following = await self._seen(await self.view.act(self.role, self._next))
         if shown is None or following is None or shown.held.sample.id != following.held.sample.id:
             self.put(following)
             return False
@@ -98,17 +101,33 @@ class Place:
         self.draw()
         return True
 
-    def _next(self, session: Session, principal: Principal) -> Before | None:
-        held = desk.take(session, self.wanted, self.reviewer(principal), looks=self.looks)
-        self._count(session)
-        return self._look(session, held) if held is not None else None
+    def _next(self, session: Session, principal: Principal) -> Held | None:
+        return desk.take(session, self.wanted, self.reviewer(principal), looks=self.looks)
 
-    def _look(self, session: Session, held: Held) -> Before:
+    async def _seen(self, held: Held | None) -> Before | None:
+        """A sample with all that goes with it, and how many wait. That is read once the sample is
+        claimed, as the whole hub waits for a transaction that writes."""
+        return await self.view.read(lambda session: self._look(session, held))
+
+    def _look(self, session: Session, held: Held | None) -> Before | None:
+        self._count(session)
+        if held is None:
+            return None
         try:
             row = samples.read_row(self.view.parts.home, held.sample.digest)
         except SampleDamaged:
             row = None
-        return Before(held, row, asked_of(session, held.sample))
+        return Before(held, row, self._asked(session, held.sample))
+
+    def _asked(self, session: Session, sample: Sample) -> Asked:
+        """What a stack is asked for stays so; what the hub could not tell is looked up again."""
+        stack = sample.stack_digest, sample.family
+        if stack in self.known:
+            return self.known[stack]
+        asked = asked_of(session, sample)
+        if asked != Asked():
+            self.known[stack] = asked
+        return asked
 
     def _count(self, session: Session) -> None:
         if self.role is Role.RELEASER:
@@ -202,18 +221,19 @@ class Place:
         assert self.before is not None
         home, token = self.view.parts.home, self.before.held.token
 
-        def deciding(session: Session, principal: Principal) -> Before | None:
+        def deciding(session: Session, principal: Principal) -> Held | None:
             desk.decide(session, home, token, label)
             session.flush()
             return self._next(session, principal)
 
         try:
-            following = await self.view.act(self.role, deciding)
+            held = await self.view.act(self.role, deciding)
         except InvalidInput as error:
             place = LABEL if self.entry.form is None else ""
             told = {"fault": error_sentence(self.view.words, error)}
             self.entry = replace(self.entry, faults={place: ("form.refused", told)})
             return
+        following = await self._seen(held)
         self.num_done += 1
         self.tell(sentence)
         self.put(following)
@@ -222,25 +242,24 @@ class Place:
         assert self.before is not None
         token = self.before.held.token
 
-        def skipping(session: Session, principal: Principal) -> Before | None:
+        def skipping(session: Session, principal: Principal) -> Held | None:
             desk.skip(session, token)
             return self._next(session, principal)
 
-        following = await self.view.act(self.role, skipping)
+        following = await self._seen(await self.view.act(self.role, skipping))
         self.tell(self.view.words("desk.skipped"))
         self.put(following)
 
     async def _undo(self, _asked: Asking) -> None:
-        def undoing(session: Session, principal: Principal) -> tuple[Before, Any]:
-            held, said = desk.undo(session, self.reviewer(principal))
-            self._count(session)
-            return self._look(session, held), said
+        def undoing(session: Session, principal: Principal) -> tuple[Held, Any]:
+            return desk.undo(session, self.reviewer(principal))
 
         try:
-            before, said = await self.view.act(self.role, undoing)
+            held, said = await self.view.act(self.role, undoing)
         except Conflict as error:  # nothing to take back: what is before them stays, as typed
             self.tell(error_sentence(self.view.words, error))
             return
+        before = await self._seen(held)
         self.num_done = max(0, self.num_done - 1)
         self.tell(self.view.words("desk.undone"))
         self.put(before, said)
