@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from dizuo.console.review import jsonform
 from dizuo.console.review.jsonform import Form, Kind
+from dizuo.core.digests import canonical_json
 from dizuo.families.text.conformity import label_fault
 
 TICKET: dict[str, Any] = {
@@ -24,6 +26,9 @@ TICKET: dict[str, Any] = {
         "urgent": {"type": "boolean"},
         "people": {"type": ["integer", "null"], "minimum": 0},
         "note": {"type": "string", "minLength": 3},
+        "remark": {"type": ["string", "null"]},
+        "home": {"type": ["object", "null"], "properties": {"city": {"type": "string"}}},
+        "tags": {"type": "array", "items": {"type": ["string", "null"]}},
         "caller": {"$ref": "#/$defs/person"},
         "witness": {"$ref": "#/$defs/person"},
         "parts": {"type": "array", "items": {"$ref": "#/$defs/part"}, "maxItems": 3},
@@ -49,6 +54,12 @@ WHOLE: dict[str, Any] = {
     "free": 7,
 }
 
+NAME = st.text(min_size=1)
+OTHERS = {"shoe": st.integers(0, 50) | st.text(), "": st.none()}
+"""Keys that the schema allows and has no field for."""
+PARTS = st.fixed_dictionaries(
+    {"id": st.integers(-9, 9)}, optional={"maker": st.text(), "left over": st.just({})}
+)
 VALUES = st.fixed_dictionaries(
     {
         "category": st.sampled_from(["flooding", "noise"]),
@@ -56,17 +67,34 @@ VALUES = st.fixed_dictionaries(
         "urgent": st.booleans(),
         "people": st.none() | st.integers(0, 9),
         "caller": st.fixed_dictionaries(
-            {"name": st.text(min_size=1)}, optional={"age": st.floats(-1e6, 1e6)}
+            {"name": NAME}, optional={"age": st.floats(-1e6, 1e6), **OTHERS}
         ),
     },
     optional={
-        "parts": st.lists(
-            st.fixed_dictionaries({"id": st.integers(-9, 9)}), min_size=1, max_size=3
-        ),
-        "free": st.integers(0, 9) | st.text(min_size=1),
-        "witness": st.fixed_dictionaries({"name": st.text("ab", min_size=1)}),
+        "note": st.text(min_size=3),
+        "remark": st.none() | st.text(),
+        "home": st.none() | st.fixed_dictionaries({}, optional={"city": st.text(), **OTHERS}),
+        "tags": st.lists(st.none() | st.text(), max_size=3),
+        "parts": st.lists(PARTS, max_size=3),
+        "free": st.integers(0, 9) | st.text(),
+        "witness": st.fixed_dictionaries({"name": NAME}, optional=OTHERS),
     },
 )
+
+
+def typed(given: Mapping[str, str]) -> dict[str, str]:
+    """What a browser sends back of a form in which nobody typed anything: its fields."""
+    return {
+        key: text.replace("\r\n", "\n").replace("\r", "\n")
+        for key, text in given.items()
+        if not key.endswith(jsonform.KEPT)
+    }
+
+
+def confirmed(form: Form, value: Any, **changes: str) -> jsonform.Reading:
+    """What a form makes of a value after somebody has looked at it, and changed some fields."""
+    given = jsonform.spread(form, value)
+    return jsonform.read(form, jsonform.typed_over(given, typed(given) | changes))
 
 
 @settings(deadline=None)
@@ -74,8 +102,46 @@ VALUES = st.fixed_dictionaries(
 def test_a_form_makes_the_value_that_it_was_filled_with(value: dict[str, Any]) -> None:
     assert label_fault(value, TICKET) == ""
     for form in (FORM, Form(TICKET, is_raw=True)):
-        reading = jsonform.read(form, jsonform.spread(form, value))
-        assert (reading.faults, reading.value) == ({}, value)
+        reading = confirmed(form, value)
+        assert (reading.faults, canonical_json(reading.value)) == ({}, canonical_json(value))
+        assert jsonform.holds(form, value)
+
+
+@settings(deadline=None)
+@drawn(VALUES)
+def test_another_field_changes_nothing_else(value: dict[str, Any]) -> None:
+    other = "noise" if value["category"] == "flooding" else "flooding"
+    found = confirmed(FORM, value, **{"/category": f'"{other}"'}).value
+    assert canonical_json(found) == canonical_json(value | {"category": other})
+
+
+def test_what_was_empty_may_be_filled_and_what_was_filled_left_out() -> None:
+    value = WHOLE | {"remark": None, "home": {}, "witness": {"name": "x"}, "tags": []}
+    filled = confirmed(FORM, value, **{"/remark": "now", "/home/city": "Ulm"}).value
+    assert (filled["remark"], filled["home"]) == ("now", {"city": "Ulm"})
+    assert (filled["tags"], filled["witness"]) == ([], {"name": "x"})
+    assert "witness" not in confirmed(FORM, value, **{"/witness/name": ""}).value
+
+
+def test_of_a_long_list_what_has_no_fields_stays() -> None:
+    value = WHOLE | {"tags": [str(number) for number in range(130)]}
+    assert confirmed(FORM, value).value == value
+    given = jsonform.spread(FORM, value)
+    assert "/tags/100" not in given
+    less = jsonform.read(FORM, jsonform.without_item(given, "/tags", 0)).value
+    assert less["tags"] == value["tags"][1:]
+
+
+def test_what_has_no_field_goes_with_its_item() -> None:
+    parts = [{"id": 1, "maker": "a"}, {"id": 2, "maker": "b"}, {"id": 3}]
+    given = jsonform.spread(FORM, WHOLE | {"parts": parts})
+    less = jsonform.read(FORM, jsonform.without_item(given, "/parts", 0)).value
+    assert less["parts"] == parts[1:]
+
+
+def test_what_the_schema_does_not_allow_is_left_out() -> None:
+    assert confirmed(FORM, WHOLE | {"note": "", "other": 7}).value == WHOLE
+    assert not jsonform.holds(FORM, WHOLE | {"other": 7})
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import httpx2
 import pytest
 from benchmarks.rig.browser import Chromium
@@ -125,6 +127,43 @@ def test_skip_not_usable_and_undo_are_keys(
     assert sample(place, three).state == "returned"
 
 
+def test_keys_work_after_a_click_on_the_page_and_not_in_other_controls(
+    visitor: Visitor, place: Place, stacks: dict[str, str]
+) -> None:
+    one, two = scene.send_digits(
+        place.database, place.home, 2, stacks["digits"], served_as="clicks"
+    )
+    page = open_desk(visitor, "stack=clicks")
+    page.locator(".head a").first.focus()
+    page.keyboard.press("6")
+    assert page.locator("[name=label]:checked").get_attribute("value") == "3"
+    page.locator("img.picture").click()
+    assert not page.evaluate("document.activeElement.closest('#desk')")
+    page.keyboard.press("6")
+    assert page.evaluate("document.activeElement.value") == "5"
+    page.locator("h1").click()
+    press(page, "Enter")
+    assert sample(place, one).label == "5"
+    page.locator("h1").click()
+    press(page, "Alt+u")
+    assert sample(place, two).state == "unusable"
+
+
+def test_who_cannot_see_hears_the_sample_and_the_answer(
+    visitor: Visitor, place: Place, stacks: dict[str, str]
+) -> None:
+    scene.send_digits(place.database, place.home, 1, stacks["digits"], served_as="heard")
+    scene.send_calls(place.database, place.home, 1, stacks["hotline"], served_as="heard-call")
+    page = open_desk(visitor, "stack=heard")
+    told = re.compile("The picture that the model was asked about.*3.*31% sure")
+    expect(page.locator("fieldset.classes")).to_have_accessible_description(told)
+    page = open_desk(visitor, "stack=heard-call")
+    told = re.compile("门前积水很深.*noise.*31% sure")
+    expect(page.locator(".json-form > fieldset")).to_have_accessible_description(told)
+    press(page, "Alt+j")
+    expect(page.locator(".json-form textarea")).to_have_accessible_description(told)
+
+
 def test_of_many_labels_one_is_searched(
     visitor: Visitor, place: Place, stacks: dict[str, str]
 ) -> None:
@@ -193,6 +232,34 @@ def test_two_people_never_have_the_same_sample_and_a_closed_page_lets_go(
     with place.database.reading() as session:
         assert desk.num_held(session, "default") == 2
     visitor.open("/review?stack=pair", "Review")
+
+
+def test_a_second_window_stops_the_first_which_keeps_what_was_typed(
+    visitor: Visitor, place: Place, stacks: dict[str, str]
+) -> None:
+    [key] = scene.send_calls(place.database, place.home, 1, stacks["hotline"], served_as="windows")
+    page = open_desk(visitor, "stack=windows")
+    page.locator("[name='/place']").fill("北京路")
+    second = visitor.another_window("/review/label?stack=windows")
+    drawn(second.page)
+    press(page, "Enter")
+    expect(page.locator(".told")).to_contain_text("open on another page of yours")
+    assert visitor.unfit() == []
+    assert visitor.overflow() == []
+    assert sample(place, key).state == "returned"
+    press(page, "Alt+t")
+    expect(page.locator(".told")).to_contain_text("before you here again")
+    press(second.page, "Alt+s")  # the second one has lost it now
+    before = drawn(second.page)
+    second.page.locator(".told button", has_text="Go on here").click()
+    drawn(second.page, before)
+    press(page, "Enter")
+    before = drawn(page)
+    page.locator(".told button").click()
+    drawn(page, before)
+    assert page.locator("[name='/place']").input_value() == "北京路"
+    press(page, "Enter")
+    assert sample(place, key).label["place"] == "北京路"
 
 
 def test_readers_see_the_queue_and_no_desk(

@@ -16,8 +16,9 @@ from dizuo.console.review import drawing, jsonform
 from dizuo.console.review.asked import Asked
 from dizuo.console.review.entries import Entry
 from dizuo.datasets.desk import Held
+from dizuo.datasets.model import Sample
 
-_KEYS = {"skip": "KeyS", "unusable": "KeyU", "undo": "KeyZ", "raw": "KeyJ"}
+_KEYS = {"skip": "KeyS", "unusable": "KeyU", "undo": "KeyZ", "raw": "KeyJ", "take": "KeyT"}
 """Pressed with Alt; the values are those of `KeyboardEvent.code`."""
 
 
@@ -49,6 +50,12 @@ def desk_of(words: Words, desk: Desk) -> Markup:
     return _nothing(words, desk) if desk.before is None else _sample(words, desk, desk.before)
 
 
+def stopped_of(words: Words, desk: Desk) -> Markup:
+    """What is told where the sample on a page is before its reviewer there no longer."""
+    take = _button(words, desk, "take", "button")
+    return tag("div", tag("p", words("desk.stopped")), take, class_="notice")
+
+
 def _nothing(words: Words, desk: Desk) -> Markup:
     back = link(words("desk.back"), "/review", data_focus=True)
     undo = _button(words, desk, "undo", "button") if not desk.is_settling else EMPTY
@@ -76,7 +83,7 @@ def _sample(words: Words, desk: Desk, before: Before) -> Markup:
     seen = tag(
         "section",
         tag("h2", words("desk.sample")),
-        drawing.sample_of(words, before.row, picture),
+        tag("div", drawing.sample_of(words, before.row, picture), id=drawing.SAMPLE_ID),
         class_="panel seen",
     )
     given = tag(
@@ -101,9 +108,6 @@ def _sample(words: Words, desk: Desk, before: Before) -> Markup:
 
 def _answer(words: Words, before: Before) -> Markup:
     sample = before.held.sample
-    sure = words("desk.sure", share=f"{sample.confidence:.0%}")
-    tone = "good" if sample.confidence >= 0.9 else "warn" if sample.confidence >= 0.5 else "bad"
-    head = tag("div", drawing.answer_of(sample.answer), badge(sure, tone), class_="model-answer")
     unfit = _unfit(before)
     about = facts(
         [
@@ -118,11 +122,23 @@ def _answer(words: Words, before: Before) -> Markup:
     ]
     return join(
         [
-            head,
+            _model_answer(words, sample),
             about,
             tag("p", words("desk.answer_unfit"), class_="notice") if unfit else None,
             join([tag("h3", words("desk.said")), tag("ul", *said)]) if said else None,
         ]
+    )
+
+
+def _model_answer(words: Words, sample: Sample) -> Markup:
+    sure = words("desk.sure", share=f"{sample.confidence:.0%}")
+    tone = "good" if sample.confidence >= 0.9 else "warn" if sample.confidence >= 0.5 else "bad"
+    return tag(
+        "div",
+        drawing.answer_of(sample.answer),
+        badge(sure, tone),
+        id=drawing.ANSWER_ID,
+        class_="model-answer",
     )
 
 

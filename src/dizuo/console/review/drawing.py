@@ -17,6 +17,9 @@ from dizuo.console.review.jsonform import COUNT, Form, Kind, Part
 from dizuo.core.digests import canonical_json
 
 NUM_KEYS = 9
+SAMPLE_ID, ANSWER_ID = "desk-sample", "desk-answer"
+"""Of the elements that describe the fields to who cannot see them: what to judge, and what the
+model said of it."""
 _SHOWN_CHARACTERS = 80
 
 
@@ -90,9 +93,16 @@ def _fault(words: Words, faults: Faults, path: str) -> Markup:
     if path not in faults:
         return EMPTY
     key, values = faults[path]
-    return tag(
-        "p", words(key, **values), class_="field-error", id=_id(path) + "-fault", role="alert"
-    )
+    return tag("p", words(key, **values), class_="field-error", id=_fault_id(path), role="alert")
+
+
+def _described(entry: Entry, path: str) -> str:
+    """The elements to read out where the focus comes to the fields."""
+    return " ".join([*([_fault_id(path)] if path in entry.faults else ()), SAMPLE_ID, ANSWER_ID])
+
+
+def _fault_id(path: str) -> str:
+    return f"{_id(path)}-fault"
 
 
 def _id(path: str) -> str:
@@ -117,7 +127,9 @@ def _classes(words: Words, entry: Entry) -> Markup:
         key = tag("kbd", str(number + 1), aria_hidden="true")
         options.append(tag("label", control, key, tag("span", label), class_="class"))
     legend = tag("legend", words("desk.label"))
-    return tag("fieldset", legend, *options, _fault(words, entry.faults, LABEL), class_="classes")
+    fault = _fault(words, entry.faults, LABEL)
+    described = _described(entry, LABEL)
+    return tag("fieldset", legend, *options, fault, class_="classes", aria_describedby=described)
 
 
 def _searched(words: Words, entry: Entry) -> Markup:
@@ -132,6 +144,7 @@ def _searched(words: Words, entry: Entry) -> Markup:
         aria_expanded="true",
         aria_controls="known-labels",
         aria_autocomplete="list",
+        aria_describedby=_described(entry, LABEL),
         autocomplete="off",
         spellcheck="false",
         data_focus=True,
@@ -145,7 +158,14 @@ def _text(words: Words, entry: Entry) -> Markup:
     label = tag("label", words("desk.form"), for_=_id(LABEL))
     content = entry.given.get(LABEL, "")
     control = tag(
-        "textarea", content, id=_id(LABEL), name=LABEL, rows="6", data_focus=True, data_long=True
+        "textarea",
+        "\n" + content,  # a browser leaves the first line end out
+        id=_id(LABEL),
+        name=LABEL,
+        rows="6",
+        data_focus=True,
+        data_long=True,
+        aria_describedby=_described(entry, LABEL),
     )
     return tag("div", label, control, _fault(words, entry.faults, LABEL))
 
@@ -178,7 +198,24 @@ class _Drawn:
     def _group(self, part: Part, name: str) -> Markup:
         below = [self.part(one, _name(one)) for one in self.form.below(part, self.entry.given)]
         fault = _fault(self.words, self.entry.faults, part.path)
-        return tag("fieldset", tag("legend", name), *below, fault, class_="group")
+        return tag(
+            "fieldset",
+            tag("legend", name),
+            *below,
+            self._kept(part.path),
+            fault,
+            class_="group",
+            aria_describedby=self._described(part, has_fault=False),
+        )
+
+    def _kept(self, path: str) -> Markup:
+        """What a part has that no field is for."""
+        kept = jsonform.kept_at(self.entry.given, path)
+        if kept is jsonform.ABSENT or not kept:
+            return EMPTY
+        is_list = isinstance(kept, list)
+        more = self.words("form.kept_items", count=len(kept)) if is_list else None
+        return tag("p", more or self.words("form.kept", kept=short(kept)), class_="muted hint")
 
     def _list(self, part: Part, name: str) -> Markup:
         items = [
@@ -198,9 +235,11 @@ class _Drawn:
             tag("legend", name),
             tag("input", type="hidden", name=part.path + COUNT, value=count),
             *items,
+            self._kept(part.path),
             self._button("add", part.path, self.words("form.add", name=name)),
             _fault(self.words, self.entry.faults, part.path),
             class_="group",
+            aria_describedby=self._described(part, has_fault=False),
         )
 
     def _button(self, do: str, path: str, text: str) -> Markup:
@@ -215,6 +254,12 @@ class _Drawn:
             data_focus=focused,
         )
 
+    def _described(self, part: Part, *, has_fault: bool) -> str | None:
+        """By the sample where the form begins, else by what is wrong."""
+        if not part.path:
+            return _described(self.entry, part.path)
+        return _fault_id(part.path) if has_fault else None
+
     def _is_focus(self, path: str) -> bool:
         return bool(self.entry.begins_at) and path == self.entry.begins_at
 
@@ -226,7 +271,7 @@ class _Drawn:
             "name": part.path,
             "data_focus": self._is_focus(part.path) or (not part.path and self.form.is_raw),
             "aria_invalid": "true" if has_fault else None,
-            "aria_describedby": _id(part.path) + "-fault" if has_fault else None,
+            "aria_describedby": self._described(part, has_fault=has_fault),
         }
         if part.kind is Kind.CHOICE:
             return tag("select", *self._options(part, text), **common)
@@ -237,7 +282,7 @@ class _Drawn:
             spelled = "false" if is_json else None
             return tag(
                 "textarea",
-                text,
+                "\n" + text,  # a browser leaves the first line end out
                 rows=rows,
                 class_=kind,
                 spellcheck=spelled,

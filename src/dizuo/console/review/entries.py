@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dizuo.console.review import jsonform
 from dizuo.console.review.asked import Asked
-from dizuo.console.review.jsonform import Form, Given
+from dizuo.console.review.jsonform import KEPT, Form, Given
 
 LABEL = "label"
 """The name of the field that a class or a text is given in."""
@@ -68,7 +69,28 @@ def entry_for(asked: Asked, answer: Any) -> Entry:
     if isinstance(answer, dict | list):
         form = Form({}, is_raw=True)
         return Entry(jsonform.spread(form, answer), form=form)
-    return Entry({LABEL: "" if answer is None else str(answer)})
+    return Entry(_as_text(answer))
+
+
+def _as_text(answer: Any) -> dict[str, str]:
+    """An answer in the one field of a text; whole beside it where what is typed would lose blanks
+    at its ends, or the kind of its line ends."""
+    text = jsonform.in_field("" if answer is None else str(answer))
+    is_said = not isinstance(answer, str) or text.strip() == answer
+    return {LABEL: text} if is_said else {LABEL: text, LABEL + KEPT: json.dumps(answer)}
+
+
+def turned(entry: Entry) -> Entry:
+    """The entry with JSON in place of its form, or a form in place of its JSON; as it is, with its
+    faults, where something that was typed would be lost."""
+    form = entry.form
+    if form is None or not form.schema:
+        return entry
+    reading = jsonform.read(form, entry.given)
+    other = Form(form.schema, is_raw=not form.is_raw)
+    if reading.is_unreadable or not jsonform.holds(other, reading.value):
+        return replace(entry, faults=reading.faults)
+    return replace(entry, form=other, given=jsonform.spread(other, reading.value))
 
 
 def read_entry(entry: Entry) -> tuple[Any, Faults]:
@@ -76,9 +98,11 @@ def read_entry(entry: Entry) -> tuple[Any, Faults]:
     if entry.form is not None:
         reading = jsonform.read(entry.form, entry.given)
         return reading.value, reading.faults
-    label = entry.given.get(LABEL, "").strip()
+    text, kept = entry.given.get(LABEL, ""), jsonform.kept_at(entry.given, LABEL)
+    label = text.strip()
     if not label:
         return None, {LABEL: ("form.choose" if entry.classes else "form.needed", {})}
     if entry.classes and label not in entry.classes:
         return None, {LABEL: ("form.no_label", {})}
-    return label, {}
+    is_as_it_was = isinstance(kept, str) and jsonform.in_field(kept) == text
+    return (kept if is_as_it_was else label), {}

@@ -1,7 +1,9 @@
 """A form made from a JSON schema: its fields, what stands in them, and the value that they make.
 
 What stands in a form is a flat mapping of texts by JSON Pointer (RFC 6901), with the number of a
-list's items under its pointer and COUNT. So nothing that was typed is lost, right or wrong.
+list's items under its pointer and COUNT. So nothing that was typed is lost, right or wrong. What
+fields cannot say of a value is kept under the pointer and KEPT, so that a value comes out as it
+went in where nobody changed it: whether something is empty or left out, and what has no field.
 """
 
 from __future__ import annotations
@@ -16,9 +18,11 @@ from dizuo.core.digests import canonical_json
 from dizuo.families.text.conformity import label_fault
 
 COUNT = "#"
+KEPT = "~kept"  # in a pointer's names a tilde is followed by a digit
 MAX_ITEMS = 100
 _MAX_DEPTH = 5
 _LONG_CHARACTERS = 60
+_UNREADABLE = ("form.not_json", "form.no_number", "form.no_value")
 Given = Mapping[str, str]
 
 
@@ -154,7 +158,7 @@ def is_long(part: Part, text: str) -> bool:
 
 
 def spread(form: Form, value: Any) -> dict[str, str]:
-    """What stands in a form for a value; what of it the form has no field for is left out."""
+    """What stands in a form for a value; what of it does not fit the schema may be left out."""
     given: dict[str, str] = {}
     _spread(form, form.root, value, given)
     return given
@@ -172,6 +176,52 @@ def _spread(form: Form, part: Part, value: Any, given: dict[str, str]) -> None:
             _spread(form, below, item, given)
     else:
         given[part.path] = _written(part, value)
+    kept = _kept_of(form, part, value, given)
+    if kept is not ABSENT:
+        given[part.path + KEPT] = json.dumps(kept)
+
+
+def _kept_of(form: Form, part: Part, value: Any, given: Given) -> Any:
+    """What of a value its fields alone would not give back; ABSENT where they say all of it, or
+    where it does not fit. Of an object or a list it is what has no field, and may be empty."""
+    if value is ABSENT:
+        return ABSENT
+    is_whole = value is None or part.kind not in (Kind.OBJECT, Kind.LIST)
+    kept = value if is_whole else _beside(form, part, value)
+    if kept and not is_whole:
+        return kept
+    found = _read(form, part, given, Reading())
+    is_said = found is not ABSENT and canonical_json(found) == canonical_json(value)
+    fits = (value is None and part.may_be_null) or not fault_of(value, form.whole(part))
+    return kept if fits and not is_said else ABSENT
+
+
+def _beside(form: Form, part: Part, value: Any) -> Any:
+    """What of an object or a list a form has no field for, as far as the schema allows it."""
+    if part.kind is Kind.OBJECT and isinstance(value, Mapping):
+        schema = {**form.whole(part), "required": ()}
+        others = {name: one for name, one in value.items() if name not in schema["properties"]}
+        return {name: one for name, one in others.items() if not fault_of({name: one}, schema)}
+    if part.kind is Kind.LIST and isinstance(value, list):
+        return value[MAX_ITEMS:]
+    return None
+
+
+def kept_at(given: Given, path: str) -> Any:
+    """What a form keeps of a part beside its fields, or ABSENT."""
+    text = given.get(path + KEPT)
+    return ABSENT if text is None else json.loads(text)
+
+
+def typed_over(given: Given, typed: Given) -> dict[str, str]:
+    """What was typed into a form's fields, with what the form keeps beside them."""
+    kept = {key: text for key, text in given.items() if key.endswith(KEPT)}
+    return {key: text for key, text in typed.items() if not key.endswith(KEPT)} | kept
+
+
+def in_field(text: str) -> str:
+    """A text as a browser's fields give it back: with one kind of line end."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _written(part: Part, value: Any) -> str:
@@ -180,8 +230,36 @@ def _written(part: Part, value: Any) -> str:
     if part.kind is Kind.RAW:
         return json.dumps(value, ensure_ascii=False, indent=2)
     if part.kind in (Kind.TEXT, Kind.LONG_TEXT) and isinstance(value, str):
-        return value
+        return in_field(value)
     return canonical_json(value).decode()
+
+
+def holds(form: Form, value: Any) -> bool:
+    """Whether a form has a place for all of a value: what its schema calls an object is one, and so
+    for lists."""
+    return _holds(form, form.root, value, spread(form, value))
+
+
+def _holds(form: Form, part: Part, value: Any, given: Given) -> bool:
+    if value is ABSENT or (value is None and part.may_be_null):
+        return True
+    if part.kind is Kind.OBJECT:
+        kept = kept_at(given, part.path)
+        known = {*part.schema["properties"], *(kept if isinstance(kept, Mapping) else ())}
+        return (
+            isinstance(value, Mapping)
+            and known.issuperset(value)
+            and all(
+                _holds(form, below, value.get(below.name, ABSENT), given)
+                for below in form.below(part, given)
+            )
+        )
+    if part.kind is Kind.LIST:
+        return isinstance(value, list) and all(
+            _holds(form, below, item, given)
+            for below, item in zip(form.below(part, given), value, strict=False)
+        )
+    return True
 
 
 @dataclass(slots=True)
@@ -191,6 +269,11 @@ class Reading:
 
     value: Any = None
     faults: dict[str, tuple[str, dict[str, object]]] = field(default_factory=dict)
+
+    @property
+    def is_unreadable(self) -> bool:
+        """Whether something was typed that is no value at all."""
+        return any(key in _UNREADABLE for key, _ in self.faults.values())
 
 
 def read(form: Form, given: Given) -> Reading:
@@ -206,9 +289,10 @@ def _read(form: Form, part: Part, given: Given, reading: Reading) -> Any:
     if part.kind is Kind.OBJECT:
         return _read_object(form, part, given, reading)
     if part.kind is Kind.LIST:
-        items = [_read(form, below, given, reading) for below in form.below(part, given)]
-        return items if items or part.is_required else ABSENT
-    text = given.get(part.path, "")
+        return _read_list(form, part, given, reading)
+    text, kept = given.get(part.path, ""), kept_at(given, part.path)
+    if kept is not ABSENT and text == _written(part, kept):
+        return kept
     if not text.strip() and not (part.is_required and _is_text(part) and not part.may_be_null):
         return _read_nothing(part, reading)
     value = _parsed(part, text, reading)
@@ -241,14 +325,25 @@ def _read_nothing(part: Part, reading: Reading) -> Any:
 
 
 def _read_object(form: Form, part: Part, given: Given, reading: Reading) -> Any:
-    before = dict(reading.faults)
+    before, kept = dict(reading.faults), kept_at(given, part.path)
     found = {one.name: _read(form, one, given, reading) for one in form.below(part, given)}
     value = {name: inside for name, inside in found.items() if inside is not ABSENT}
     is_untouched = not any(one not in ("", [], {}) for one in value.values())
-    if not part.is_required and is_untouched:
+    is_nothing = kept is None or (kept is ABSENT and not part.is_required)
+    if is_untouched and is_nothing:
         reading.faults = before  # nothing in it is needed where all of it is left out
-        return ABSENT
-    return value
+        return kept
+    return {**kept, **value} if isinstance(kept, Mapping) else value
+
+
+def _read_list(form: Form, part: Part, given: Given, reading: Reading) -> Any:
+    kept = kept_at(given, part.path)
+    found = [_read(form, below, given, reading) for below in form.below(part, given)]
+    items = [None if one is ABSENT else one for one in found]  # each keeps its place
+    items += kept if isinstance(kept, list) else []
+    if items or (kept is ABSENT and part.is_required):
+        return items
+    return kept
 
 
 def _parsed(part: Part, text: str, reading: Reading) -> Any:
@@ -282,7 +377,7 @@ def without_item(given: Given, path: str, number: int) -> dict[str, str]:
     found = {path + COUNT: str(max(0, num_items(given, path) - 1))}
     for key, text in given.items():
         head, _, rest = key.removeprefix(path + "/").partition("/")
-        digits = head.removesuffix(COUNT)
+        digits = head.removesuffix(KEPT).removesuffix(COUNT)
         if key == path + COUNT or not key.startswith(path + "/") or not digits.isdigit():
             found.setdefault(key, text)
             continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,15 +16,15 @@ from dizuo.access.model import Principal, Role
 from dizuo.console.elements.markup import address, link, tag
 from dizuo.console.frame import View, console_page, error_sentence
 from dizuo.console.review import jsonform
-from dizuo.console.review.asked import asked_of
-from dizuo.console.review.desk import Before, Desk, desk_of
+from dizuo.console.review.asked import Asked, asked_of
+from dizuo.console.review.desk import Before, Desk, desk_of, stopped_of
 from dizuo.console.review.drawing import short
-from dizuo.console.review.entries import LABEL, Asking, Entry, entry_for, read_entry
-from dizuo.console.review.jsonform import Form
+from dizuo.console.review.entries import LABEL, Asking, Entry, entry_for, read_entry, turned
 from dizuo.core.errors import Conflict, InvalidInput
 from dizuo.datasets import desk, opinions, samples
 from dizuo.datasets.desk import Held, Look, Reviewer
 from dizuo.datasets.errors import ClaimLost, SampleDamaged
+from dizuo.datasets.model import Sample
 from dizuo.datasets.samples import MACHINE, SampleFilter
 
 _RENEW_SECONDS = 60.0
@@ -44,7 +44,7 @@ async def labelling(
     back = link(view.words("desk.back"), address("/review", site=site, stack=stack, reason=reason))
     ui.html(tag("div", tag("h1", title), back, class_="head"), sanitize=False)
     told = ui.html("", sanitize=False).props('role="status"').classes("told")
-    place = _Place(view, role, wanted, told, ui.html("", sanitize=False))
+    place = Place(view, role, wanted, told, ui.html("", sanitize=False))
     await place.go_on()
     ui.on("desk", view.doing(place.hear))
     ui.timer(_RENEW_SECONDS, view.doing(place.renew))
@@ -52,7 +52,7 @@ async def labelling(
 
 
 @dataclass
-class _Place:
+class Place:
     """One page of one reviewer."""
 
     view: View
@@ -65,6 +65,8 @@ class _Place:
     num_done: int = 0
     num_waiting: int = 0
     num_drawn: int = 0
+    is_stopped: bool = False
+    known: dict[tuple[str, str], Asked] = field(default_factory=dict)
 
     @property
     def _desk(self) -> Desk:
@@ -87,21 +89,45 @@ class _Place:
         share = self.view.parts.second_share
         return Reviewer(principal.actor, principal.project_id, share)
 
-    async def go_on(self) -> None:
-        """Show the next sample."""
-        self.put(await self.view.act(self.role, self._next))
+    async def go_on(self) -> bool:
+        """Show the next sample. Returns whether that is the one on the page already; what was typed
+        for it stays."""
+        shown = self.before
+        following = await self._seen(await self.view.act(self.role, self._next))
+        if shown is None or following is None or shown.held.sample.id != following.held.sample.id:
+            self.put(following)
+            return False
+        self.before, self.is_stopped = following, False
+        self.draw()
+        return True
 
-    def _next(self, session: Session, principal: Principal) -> Before | None:
-        held = desk.take(session, self.wanted, self.reviewer(principal), looks=self.looks)
+    def _next(self, session: Session, principal: Principal) -> Held | None:
+        return desk.take(session, self.wanted, self.reviewer(principal), looks=self.looks)
+
+    async def _seen(self, held: Held | None) -> Before | None:
+        """A sample with all that goes with it, and how many wait. That is read once the sample is
+        claimed, as the whole hub waits for a transaction that writes."""
+        return await self.view.read(lambda session: self._look(session, held))
+
+    def _look(self, session: Session, held: Held | None) -> Before | None:
         self._count(session)
-        return self._look(session, held) if held is not None else None
-
-    def _look(self, session: Session, held: Held) -> Before:
+        if held is None:
+            return None
         try:
             row = samples.read_row(self.view.parts.home, held.sample.digest)
         except SampleDamaged:
             row = None
-        return Before(held, row, asked_of(session, held.sample))
+        return Before(held, row, self._asked(session, held.sample))
+
+    def _asked(self, session: Session, sample: Sample) -> Asked:
+        """What a stack is asked for stays so; what the hub could not tell is looked up again."""
+        stack = sample.stack_digest, sample.family
+        if stack in self.known:
+            return self.known[stack]
+        asked = asked_of(session, sample)
+        if asked != Asked():
+            self.known[stack] = asked
+        return asked
 
     def _count(self, session: Session) -> None:
         if self.role is Role.RELEASER:
@@ -113,7 +139,7 @@ class _Place:
     def put(self, before: Before | None, said: Any = None) -> None:
         """Let a sample be what the page shows; `said` stands in the fields instead of the
         model's answer."""
-        self.before = before
+        self.before, self.is_stopped = before, False
         if before is not None:
             answer = said if said is not None else _to_begin_with(before.held)
             self.entry = entry_for(before.asked, answer)
@@ -130,8 +156,24 @@ class _Place:
         if asked is None or asked.drawn != str(self.num_drawn):
             return
         if self.before is not None:
-            self.entry = replace(self.entry, given=asked.given, faults={}, focus=None)
-        act = {
+            given = jsonform.typed_over(self.entry.given, asked.given)
+            self.entry = replace(self.entry, given=given, faults={}, focus=None)
+        act = self._act_for(asked.what)
+        if act is None:
+            return
+        try:
+            await act(asked)
+        except ClaimLost:
+            self._stop()
+        except Conflict as error:  # judged elsewhere meanwhile
+            self.tell(error_sentence(self.view.words, error))
+            await self.go_on()
+        finally:
+            if self.num_drawn == int(asked.drawn):
+                self.draw()  # whatever was refused: the page takes keys again
+
+    def _act_for(self, what: str) -> Callable[[Asking], Awaitable[None]] | None:
+        acts: dict[str, Callable[[Asking], Awaitable[None]]] = {
             "save": self._save,
             "skip": self._skip,
             "unusable": self._unusable,
@@ -139,24 +181,27 @@ class _Place:
             "raw": self._raw,
             "add": self._add,
             "remove": self._remove,
-        }.get(asked.what)
-        if act is None or (self.before is None and asked.what != "undo"):
-            return
-        try:
-            await act(asked)
-        except Conflict as error:
-            await self._lost(error)
-        finally:
-            if self.num_drawn == int(asked.drawn):
-                self.draw()  # whatever was refused: the page takes keys again
+            "take": self._take,
+        }
+        if self.before is None:
+            return acts["undo"] if what == "undo" else None
+        if self.is_stopped and what in acts:
+            return acts["take"] if what == "take" else self._still_stopped
+        return acts.get(what)
 
-    async def _lost(self, error: Conflict) -> None:
-        """Somebody was quicker, or there is nothing to take back: say so, and go on."""
-        sentence = error_sentence(self.view.words, error)
-        if isinstance(error, ClaimLost):
-            sentence = self.view.words("desk.lost")
-        self.tell(sentence)
-        await self.go_on()
+    async def _still_stopped(self, _asked: Asking) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
+        """What the page shows is before this person here no longer. Nothing is taken instead until
+        they ask for it, as they may be at work on another page."""
+        self.is_stopped = True
+        self.told.set_content(stopped_of(self.view.words, self._desk))
+
+    async def _take(self, _asked: Asking) -> None:
+        is_same = await self.go_on()
+        key = "desk.here_again" if is_same else "desk.lost"
+        self.tell(self.view.words(key) if self.before is not None else "")
 
     def tell(self, sentence: str) -> None:
         """Say what came of the last key."""
@@ -176,18 +221,19 @@ class _Place:
         assert self.before is not None
         home, token = self.view.parts.home, self.before.held.token
 
-        def deciding(session: Session, principal: Principal) -> Before | None:
+        def deciding(session: Session, principal: Principal) -> Held | None:
             desk.decide(session, home, token, label)
             session.flush()
             return self._next(session, principal)
 
         try:
-            following = await self.view.act(self.role, deciding)
+            held = await self.view.act(self.role, deciding)
         except InvalidInput as error:
             place = LABEL if self.entry.form is None else ""
             told = {"fault": error_sentence(self.view.words, error)}
             self.entry = replace(self.entry, faults={place: ("form.refused", told)})
             return
+        following = await self._seen(held)
         self.num_done += 1
         self.tell(sentence)
         self.put(following)
@@ -196,36 +242,31 @@ class _Place:
         assert self.before is not None
         token = self.before.held.token
 
-        def skipping(session: Session, principal: Principal) -> Before | None:
+        def skipping(session: Session, principal: Principal) -> Held | None:
             desk.skip(session, token)
             return self._next(session, principal)
 
-        following = await self.view.act(self.role, skipping)
+        following = await self._seen(await self.view.act(self.role, skipping))
         self.tell(self.view.words("desk.skipped"))
         self.put(following)
 
     async def _undo(self, _asked: Asking) -> None:
-        def undoing(session: Session, principal: Principal) -> tuple[Before, Any]:
-            held, said = desk.undo(session, self.reviewer(principal))
-            self._count(session)
-            return self._look(session, held), said
+        def undoing(session: Session, principal: Principal) -> tuple[Held, Any]:
+            return desk.undo(session, self.reviewer(principal))
 
-        before, said = await self.view.act(self.role, undoing)
+        try:
+            held, said = await self.view.act(self.role, undoing)
+        except Conflict as error:  # nothing to take back: what is before them stays, as typed
+            self.tell(error_sentence(self.view.words, error))
+            return
+        before = await self._seen(held)
         self.num_done = max(0, self.num_done - 1)
         self.tell(self.view.words("desk.undone"))
         self.put(before, said)
 
     async def _raw(self, _asked: Asking) -> None:
-        """Between fields and JSON: what stands in the one goes into the other, if it is a value."""
-        form = self.entry.form
-        if form is None or not form.schema:
-            return
-        reading = jsonform.read(form, self.entry.given)
-        if form.is_raw and any(key == "form.not_json" for key, _ in reading.faults.values()):
-            self.entry = replace(self.entry, faults=reading.faults)
-            return
-        other = Form(form.schema, is_raw=not form.is_raw)
-        self.entry = replace(self.entry, form=other, given=jsonform.spread(other, reading.value))
+        """Between fields and JSON."""
+        self.entry = turned(self.entry)
 
     async def _add(self, asked: Asking) -> None:
         given = jsonform.with_item(self.entry.given, asked.path)
@@ -240,13 +281,14 @@ class _Place:
 
     async def renew(self) -> None:
         """Keep what is shown before this person."""
-        if self.before is None:
+        if self.before is None or self.is_stopped:
             return
         token = self.before.held.token
         try:
             await self.view.act(self.role, lambda session, _: desk.renew(session, token))
-        except ClaimLost as error:
-            await self._lost(error)
+        except ClaimLost:
+            if self.before is not None and self.before.held.token == token:
+                self._stop()
 
     def leave(self) -> None:
         """The page is closed: others may have the sample."""

@@ -83,13 +83,19 @@
     if (event.target.dataset && event.target.dataset.labels) list(event.target, false);
   });
 
+  // Keys count on the desk, and beside it where no other control has the focus: after a click on
+  // the picture, or on nothing.
+  function counts(desk, target) {
+    return desk.contains(target) || !target.closest("a, button, input, select, textarea, summary, [contenteditable]");
+  }
+
   document.addEventListener("keydown", (event) => {
     const desk = area();
-    if (!desk || !desk.contains(event.target)) return;
+    if (!desk || !counts(desk, event.target)) return;
     if (event.isComposing || event.keyCode === 229) return; // Enter of an input method is no Enter
     const target = event.target;
     if (event.altKey && !event.ctrlKey && !event.metaKey) {
-      const button = desk.querySelector(`[data-key="${event.code}"]`);
+      const button = document.querySelector(`[data-key="${event.code}"]`);
       if (button) {
         event.preventDefault();
         if (!event.repeat) ask(button.dataset.do);
@@ -101,7 +107,8 @@
       if (target.closest("button, a") || (event.shiftKey && target.dataset.long !== undefined)) return;
       event.preventDefault();
       if (event.repeat) return;
-      if (target.dataset.labels) settle(target);
+      const field = desk.querySelector("[data-labels]");
+      if (field) settle(field);
       ask("save");
     } else if (target.dataset.labels && (event.key === "ArrowDown" || event.key === "ArrowUp")) {
       event.preventDefault();
@@ -118,8 +125,8 @@
 
   document.addEventListener("click", (event) => {
     const desk = area();
-    if (!desk || !desk.contains(event.target)) return;
-    const button = event.target.closest("[data-do]");
+    if (!desk) return;
+    const button = event.target.closest("[data-do]"); // on the desk, or in what was told above it
     if (button) ask(button.dataset.do, button.dataset.path);
     const item = event.target.closest("#known-labels li");
     if (item) {
