@@ -155,6 +155,38 @@ async def test_a_reading_that_fails_is_tried_again(caplog: pytest.LogCaptureFixt
 
 
 @apart
+async def test_a_fault_of_ours_in_a_reading_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    feeds, source, page = Feeds(), Source(error=KeyError("no such thing")), Page("one")
+    feeds.follow(page, "key", source.read, page.show, seconds=SOON)
+    await rounds(source, 2)
+    assert "no such thing" in caplog.text
+    source.error = None
+    assert await page.next() == 1
+    page.close()
+
+
+@apart
+async def test_a_page_that_cannot_show_it_keeps_it_from_no_other(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(_found: object) -> None:
+        raise KeyError("no such text")
+
+    feeds, source = Feeds(), Source()
+    broken, whole, late = Page("broken"), Page("whole"), Page("late")
+    feeds.follow(broken, "key", source.read, fail, seconds=SOON)
+    feeds.follow(whole, "key", source.read, whole.show, seconds=SOON)
+    assert await whole.next() == 1
+    source.value = 2
+    assert await whole.next() == 2
+    feeds.follow(late, "key", source.read, late.show, seconds=SOON)
+    assert late.told == [2]
+    assert "no such text" in caplog.text
+    for page in (broken, whole, late):
+        page.close()
+
+
+@apart
 async def test_what_different_pages_follow_is_read_apart() -> None:
     feeds, one, other = Feeds(), Page("one"), Page("other")
     feeds.follow(one, ("a", "key"), Source("a").read, one.show, seconds=SOON)

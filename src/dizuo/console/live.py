@@ -104,6 +104,8 @@ class Feeds:
                 found = await run_in_threadpool(feed.read)
             except DizuoError as error:
                 _logger.warning("what pages follow as %s could not be read: %s", key, error)
+            except Exception:  # the feed's edge: logged, and read again
+                _logger.exception("what pages follow as %s could not be read", key)
             else:
                 if found != feed.last:
                     feed.last = found
@@ -113,7 +115,11 @@ class Feeds:
 
 
 def _tell(client: OpenPage, show: Show, found: Any) -> None:
+    """Show it in one page; where that fails, no other page suffers."""
     if client.is_deleted:
         return
-    with client:
-        show(found)
+    try:
+        with client:
+            show(found)
+    except Exception:  # the page's edge: logged, and told again when there is something new
+        _logger.exception("a page could not show what it follows")
