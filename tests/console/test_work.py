@@ -88,6 +88,31 @@ def test_what_was_stopped_is_begun_anew(works: Works) -> None:
     assert ended(again).result == "new"
 
 
+def test_it_goes_on_until_the_last_who_looks_has_left(works: Works) -> None:
+    def do(work: Work) -> bool:
+        while work.wanted():
+            threading.Event().wait(0.001)
+        return True
+
+    work = works.start("a", "look", do)
+    work.enter()
+    assert works.start("a", "look", do) is work
+    work.enter()
+    work.leave()
+    assert work.wanted()
+    work.leave()
+    assert not work.wanted()
+    ended(work)
+
+
+def test_a_result_that_nobody_looks_at_any_more_is_kept(works: Works) -> None:
+    work = works.start("a", "look", lambda _work: 7)
+    work.enter()
+    ended(work)
+    work.leave()
+    assert works.start("a", "look", lambda _work: 8) is work
+
+
 def test_only_so_much_is_kept(works: Works) -> None:
     first = works.start("a", "0", lambda _work: 1)
     ended(first)

@@ -132,8 +132,19 @@ class View:
 
         self.feeds.follow(self.client, (self.project_id, key), read, show, seconds=seconds)
 
-    async def watch(self, work: Work, show: Callable[[Standing], None]) -> None:
-        """Show how a piece of work stands: at once, and again as it goes on."""
+    async def watch(
+        self, work: Work, show: Callable[[Standing], None], *, only_while_seen: bool = False
+    ) -> None:
+        """Show how a piece of work stands: at once, and again as it goes on.
+
+        Args:
+            work: what is done.
+            show: called with each new standing.
+            only_while_seen: stop it once the last page that watches it so is closed.
+        """
+        if only_while_seen:
+            work.enter()
+            self.client.on_delete(work.leave)
         await run_in_threadpool(work.wait, _PATIENCE_SECONDS)
         show(work.standing)
         if not work.standing.has_ended:

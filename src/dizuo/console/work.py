@@ -45,6 +45,7 @@ class Work:
         self.project_id = project_id
         self.key = key
         self.standing = Standing()
+        self._num_watchers = 0
         self._unwanted = threading.Event()
         self._ended = threading.Event()
 
@@ -59,6 +60,16 @@ class Work:
     def stop(self) -> None:
         """It is no longer wanted."""
         self._unwanted.set()
+
+    def enter(self) -> None:
+        """Somebody more looks at it. Called from the console's event loop alone, as is `leave`."""
+        self._num_watchers += 1
+
+    def leave(self) -> None:
+        """Somebody who entered looks no more; what nobody looks at any more is stopped."""
+        self._num_watchers -= 1
+        if not self._num_watchers and not self.standing.has_ended:
+            self.stop()
 
     @property
     def is_good(self) -> bool:
