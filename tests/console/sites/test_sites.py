@@ -96,6 +96,15 @@ def test_a_site_shows_what_it_runs_and_what_it_has_let_out(scene: Scene, visitor
     assert pictures.count() == 4
     named = [one.get_attribute("aria-label") or "" for one in pictures.all()]
     assert named[1].startswith("Samples returned per hour: 2")
+    assert "unsure" in named[3]
+    folds = visitor.page.locator("section.panel details")
+    assert folds.count() == 4
+    folds.nth(3).locator("summary").click()
+    rows = folds.nth(3).locator("tbody tr")
+    rows.first.wait_for()
+    assert rows.count() == 48
+    assert visitor.overflow() == []
+    assert visitor.unfit() == []
     visitor.page.get_by_role("link", name="a rollout").first.click()
     visitor.page.locator("h1", has_text="Rollout of meter-reading:2").wait_for()
 
