@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from dizuo.console.live import Feeds
-from dizuo.core.errors import Unavailable
+from dizuo.console.live import Feeds, Trouble
+from dizuo.core.errors import NotFound, Unavailable
 
 SOON = 0.01
 
@@ -37,6 +37,7 @@ class Page:
     is_deleted: bool = False
     told: list[Any] = field(default_factory=list)
     endings: list[Callable[[], None]] = field(default_factory=list)
+    warned: list[Trouble | None] = field(default_factory=list)
     entered: int = 0
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -55,11 +56,16 @@ class Page:
         self.told.append(found)
         self.news.set()
 
+    def warn(self, trouble: Trouble | None) -> None:
+        assert self.entered == 1
+        self.warned.append(trouble)
+        self.news.set()
+
     async def next(self) -> Any:
         async with asyncio.timeout(10):
             await self.news.wait()
         self.news.clear()
-        return self.told[-1]
+        return self.told[-1] if self.told else None
 
     def close(self) -> None:
         self.is_deleted = True
@@ -152,6 +158,72 @@ async def test_a_reading_that_fails_is_tried_again(caplog: pytest.LogCaptureFixt
     source.error = None
     assert await page.next() == 1
     page.close()
+
+
+@apart
+async def test_pages_hear_that_what_they_show_is_old_and_that_it_is_fresh_again() -> None:
+    feeds, source = Feeds(), Source()
+    page, late = Page("one"), Page("late")
+    feeds.follow(page, "key", source.read, page.show, warn=page.warn, seconds=SOON)
+    await page.next()
+    source.error = Unavailable("The database is away.")
+    await page.next()
+    feeds.follow(late, "key", source.read, late.show, warn=late.warn, seconds=SOON)
+    assert late.warned == page.warned
+    [trouble] = page.warned
+    assert trouble is not None
+    assert not trouble.is_gone
+    await rounds(source, 2)
+    assert page.warned == [trouble]
+    source.error = None
+    await page.next()
+    assert (page.told, page.warned) == ([1], [trouble, None])
+    assert (late.told, late.warned) == ([1], [trouble, None])
+    page.close()
+    late.close()
+
+
+@apart
+async def test_pages_hear_that_what_they_show_is_gone() -> None:
+    feeds, source, page = Feeds(), Source(error=NotFound("No such site.")), Page("one")
+    feeds.follow(page, "key", source.read, page.show, warn=page.warn, seconds=SOON)
+    await page.next()
+    [trouble] = page.warned
+    assert trouble is not None
+    assert trouble.is_gone
+    page.close()
+
+
+@apart
+async def test_a_fault_of_ours_in_a_reading_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    feeds, source, page = Feeds(), Source(error=KeyError("no such thing")), Page("one")
+    feeds.follow(page, "key", source.read, page.show, seconds=SOON)
+    await rounds(source, 2)
+    assert "no such thing" in caplog.text
+    source.error = None
+    assert await page.next() == 1
+    page.close()
+
+
+@apart
+async def test_a_page_that_cannot_show_it_keeps_it_from_no_other(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(_found: object) -> None:
+        raise KeyError("no such text")
+
+    feeds, source = Feeds(), Source()
+    broken, whole, late = Page("broken"), Page("whole"), Page("late")
+    feeds.follow(broken, "key", source.read, fail, seconds=SOON)
+    feeds.follow(whole, "key", source.read, whole.show, seconds=SOON)
+    assert await whole.next() == 1
+    source.value = 2
+    assert await whole.next() == 2
+    feeds.follow(late, "key", source.read, late.show, seconds=SOON)
+    assert late.told == [2]
+    assert "no such text" in caplog.text
+    for page in (broken, whole, late):
+        page.close()
 
 
 @apart

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from dizuo.console.work import Standing, Work, Works
-from dizuo.core.errors import Conflict
+from dizuo.console.work import NUM_LOOKS_EACH, Standing, Work, Works
+from dizuo.core.errors import Conflict, Unavailable
 from dizuo.core.progress import Progress
 
 PATIENCE_SECONDS = 30
@@ -25,6 +25,12 @@ def ended(work: Work) -> Standing:
     work.wait(PATIENCE_SECONDS)
     assert work.standing.has_ended
     return work.standing
+
+
+def until_stopped(work: Work) -> bool:
+    while work.wanted():
+        threading.Event().wait(0.001)
+    return True
 
 
 def test_a_result_is_kept_and_nothing_is_done_twice(works: Works) -> None:
@@ -86,6 +92,53 @@ def test_what_was_stopped_is_begun_anew(works: Works) -> None:
     ended(work)
     again = works.start("a", "look", lambda _work: "new")
     assert ended(again).result == "new"
+
+
+def test_it_goes_on_until_the_last_who_looks_has_left(works: Works) -> None:
+    work = works.start("a", "look", until_stopped)
+    work.enter()
+    assert works.start("a", "look", until_stopped) is work
+    work.enter()
+    work.leave()
+    assert work.wanted()
+    work.leave()
+    assert not work.wanted()
+    ended(work)
+
+
+def test_a_result_that_nobody_looks_at_any_more_is_kept(works: Works) -> None:
+    work = works.start("a", "look", lambda _work: 7)
+    work.enter()
+    ended(work)
+    work.leave()
+    assert works.start("a", "look", lambda _work: 8) is work
+
+
+def test_looks_keep_no_import_waiting_and_nobody_has_too_many(works: Works) -> None:
+    for person in ("ann", "bo"):
+        own = [
+            works.look("a", f"{person} {number}", until_stopped, person)
+            for number in range(NUM_LOOKS_EACH)
+        ]
+        assert works.look("a", f"{person} 0", until_stopped, person) is own[0]
+        with pytest.raises(Unavailable, match="still under way"):
+            works.look("a", "one more", until_stopped, person)
+    assert works.look("a", "ann 0", until_stopped, "bo").looker == "ann"
+    assert ended(works.start("a", "add", lambda _work: 7)).result == 7
+    own[0].stop()
+    ended(own[0])
+    assert works.look("a", "one more", until_stopped, "bo").looker == "bo"
+
+
+def test_what_has_not_begun_when_the_hub_ends_never_does() -> None:
+    works, begun = Works(), threading.Event()
+    under_way = [works.start("a", str(number), until_stopped) for number in range(2)]
+    waiting = works.start("a", "later", lambda _work: begun.set())
+    works.close()
+    for work in under_way:
+        ended(work)
+    assert not begun.is_set()
+    assert not waiting.standing.has_ended
 
 
 def test_only_so_much_is_kept(works: Works) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from tests.datasets.scene import add, distinct_words, png, words
 
+from dizuo.core.errors import Conflict
 from dizuo.datasets import diffing, service
 from dizuo.datasets.adding import Warehouse
 from dizuo.datasets.diffing import NUM_EXAMPLES
@@ -35,6 +36,13 @@ def test_a_diff_tells_added_removed_and_relabelled_rows(warehouse: Warehouse) ->
     assert all(isinstance(row, RowExample) for row in diff.added + diff.removed)
     back = service.diff(two.pin, one.pin)
     assert (back.num_added, back.num_removed, back.num_relabelled) == (1, 1, 1)
+
+
+def test_a_diff_that_nobody_wants_any_more_is_stopped(warehouse: Warehouse) -> None:
+    one = add(warehouse, DRAFT, words("abc", "def", "ghi")).version
+    answers = iter([True, True, False])
+    with pytest.raises(Conflict, match="stopped"):
+        service.diff(one.pin, one.pin, wanted=lambda: next(answers))
 
 
 def test_a_version_does_not_differ_from_itself(warehouse: Warehouse) -> None:

@@ -20,13 +20,16 @@ from dizuo.access import sessions
 from dizuo.access.model import Person, Principal, Role
 from dizuo.access.sessions import SessionEnded
 from dizuo.console.elements.markup import EMPTY, join, link, tag
+from dizuo.console.elements.telling import times_script
 from dizuo.console.gate import SESSION_COOKIE
-from dizuo.console.live import Feeds
+from dizuo.console.live import Feeds, Trouble
 from dizuo.console.messages import Language, Words
 from dizuo.console.parts import Parts
 from dizuo.console.presence import Presence, sign_in_address
+from dizuo.console.staleness import StaleNotice
 from dizuo.console.visit import CURRENT, Theme, Visit, signed_in
 from dizuo.console.work import Standing, Work, Works
+from dizuo.core.clock import now_ms
 from dizuo.core.errors import DizuoError
 
 P = ParamSpec("P")
@@ -68,6 +71,7 @@ class View:
     works: Works
     client: Client
     secret: str
+    stale: StaleNotice
 
     @property
     def words(self) -> Words:
@@ -122,7 +126,8 @@ class View:
     ) -> None:
         """Show what a function finds in this person's project, and again whenever it changes.
 
-        Pages of one project that follow one key share what is read.
+        Pages of one project that follow one key share what is read. While it cannot be read, a
+        notice on the page says so.
         """
         database = self.parts.database
 
@@ -130,10 +135,25 @@ class View:
             with database.reading() as session:
                 return look(session)
 
-        self.feeds.follow(self.client, (self.project_id, key), read, show, seconds=seconds)
+        def warn(trouble: Trouble | None) -> None:
+            self.stale.warn(key, trouble)
 
-    async def watch(self, work: Work, show: Callable[[Standing], None]) -> None:
-        """Show how a piece of work stands: at once, and again as it goes on."""
+        whole = (self.project_id, key)
+        self.feeds.follow(self.client, whole, read, show, warn=warn, seconds=seconds)
+
+    async def watch(
+        self, work: Work, show: Callable[[Standing], None], *, only_while_seen: bool = False
+    ) -> None:
+        """Show how a piece of work stands: at once, and again as it goes on.
+
+        Args:
+            work: what is done.
+            show: called with each new standing.
+            only_while_seen: stop it once the last page that watches it so is closed.
+        """
+        if only_while_seen:
+            work.enter()
+            self.client.on_delete(work.leave)
         await run_in_threadpool(work.wait, _PATIENCE_SECONDS)
         show(work.standing)
         if not work.standing.has_ended:
@@ -253,6 +273,7 @@ def _view(request: Request) -> View:
         cast(Works, state.works),
         ui.context.client,
         secret,
+        StaleNotice(visit.words),
     )
 
 
@@ -263,7 +284,10 @@ def _frame(view: View, part: str, here: str) -> ui.element:
     with view.client.layout:  # beside NiceGUI's own main element, not in it
         side = ui.html(_side(view, part, here), sanitize=False, tag="header").classes("side")
         side.move(target_index=0)
-    return ui.element("div").props('id="main" tabindex="-1"').classes("page")
+    ui.add_head_html(times_script(view.words, now_ms()))
+    main = ui.element("div").props('id="main" tabindex="-1"').classes("page")
+    view.stale.move(main)
+    return main
 
 
 def _side(view: View, part: str, here: str) -> str:

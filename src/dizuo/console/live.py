@@ -15,9 +15,20 @@ from typing import Any, Protocol
 
 from starlette.concurrency import run_in_threadpool
 
-from dizuo.core.errors import DizuoError
+from dizuo.core.clock import now_ms
+from dizuo.core.errors import DizuoError, NotFound
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What is followed cannot be read: when it last could, and whether it is gone."""
+
+    as_of_ms: int
+    is_gone: bool
+
 
 Show = Callable[[Any], None]
+Warn = Callable[[Trouble | None], None]
 _logger = logging.getLogger(__name__)
 
 
@@ -40,14 +51,25 @@ class OpenPage(Protocol):
     ) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class _Follower:
+    """A page, and what in it shows what is read, and that nothing can be."""
+
+    client: OpenPage
+    show: Show
+    warn: Warn
+
+
 @dataclass
 class _Feed:
     """One thing that is read again and again, and the pages that show it."""
 
     read: Callable[[], Any]
     seconds: float
-    followers: dict[str, tuple[OpenPage, Show]] = field(default_factory=dict)
+    followers: dict[str, _Follower] = field(default_factory=dict)
     last: Any = None
+    read_ms: int = field(default_factory=now_ms)
+    trouble: Trouble | None = None
     task: asyncio.Task[None] | None = None
 
 
@@ -64,6 +86,7 @@ class Feeds:
         read: Callable[[], Any],
         show: Show,
         *,
+        warn: Warn = lambda _trouble: None,
         seconds: float = 2.0,
     ) -> None:
         """Let a page show what is read, whenever that has changed, until it is closed.
@@ -73,15 +96,19 @@ class Feeds:
             key: what is read; feeds with equal keys are one, and read by the first one's function.
             read: called in a worker thread; its answers are compared by `==`.
             show: called in the page with each new answer, the first one included.
+            warn: called in the page when it cannot be read, and with None when it can be again.
             seconds: how long after one reading the next begins.
         """
         feed = self._feeds.setdefault(key, _Feed(read, seconds))
-        feed.followers[client.id] = (client, show)
+        feed.followers[client.id] = _Follower(client, show, warn)
         client.on_delete(lambda: self._leave(key, client.id))
         if feed.task is None:
             feed.task = asyncio.create_task(self._run(key, feed))
-        elif feed.last is not None:
+            return
+        if feed.last is not None:
             _tell(client, show, feed.last)
+        if feed.trouble is not None:
+            _tell(client, warn, feed.trouble)
 
     @property
     def num_running(self) -> int:
@@ -103,17 +130,45 @@ class Feeds:
             try:
                 found = await run_in_threadpool(feed.read)
             except DizuoError as error:
-                _logger.warning("what pages follow as %s could not be read: %s", key, error)
+                if _warn(feed, is_gone=isinstance(error, NotFound)):
+                    _logger.warning("what pages follow as %s could not be read: %s", key, error)
+            except Exception:  # the feed's edge: logged and told, and read again
+                if _warn(feed, is_gone=False):
+                    _logger.exception("what pages follow as %s could not be read", key)
             else:
-                if found != feed.last:
-                    feed.last = found
-                    for client, show in list(feed.followers.values()):
-                        _tell(client, show, found)
+                _show(feed, found)
             await asyncio.sleep(feed.seconds)
 
 
-def _tell(client: OpenPage, show: Show, found: Any) -> None:
+def _warn(feed: _Feed, *, is_gone: bool) -> bool:
+    """Tell all followers that what they show is old; whether they did not know that yet."""
+    trouble = Trouble(feed.read_ms, is_gone)
+    if trouble == feed.trouble:
+        return False
+    feed.trouble = trouble
+    for follower in list(feed.followers.values()):
+        _tell(follower.client, follower.warn, trouble)
+    return True
+
+
+def _show(feed: _Feed, found: Any) -> None:
+    """Tell all followers what was read, where it has changed, and that it could be read."""
+    feed.read_ms = now_ms()
+    was_in_trouble, has_changed = feed.trouble is not None, found != feed.last
+    feed.trouble, feed.last = None, found
+    for follower in list(feed.followers.values()):
+        if was_in_trouble:
+            _tell(follower.client, follower.warn, None)
+        if has_changed:
+            _tell(follower.client, follower.show, found)
+
+
+def _tell(client: OpenPage, say: Callable[[Any], None], what: Any) -> None:
+    """Say it in one page; where that fails, no other page suffers."""
     if client.is_deleted:
         return
-    with client:
-        show(found)
+    try:
+        with client:
+            say(what)
+    except Exception:  # the page's edge: logged, and told again when there is something new
+        _logger.exception("a page could not show what it follows")

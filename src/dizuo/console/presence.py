@@ -28,10 +28,16 @@ def sign_in_address(request: Request) -> str:
 
 
 class Presence:
-    """The open pages. Used from the console's event loop alone."""
+    """The open pages. Used from the console's event loop alone.
 
-    def __init__(self, database: Database) -> None:
+    Args:
+        database: where sessions are kept.
+        look_seconds: how long after one look `watch` takes the next.
+    """
+
+    def __init__(self, database: Database, look_seconds: float = _LOOK_SECONDS) -> None:
         self._database = database
+        self._look_seconds = look_seconds
         self._open: dict[str, tuple[Client, str]] = {}
 
     def enter(self, client: Client, secret: str) -> None:
@@ -42,11 +48,13 @@ class Presence:
     async def watch(self) -> None:
         """Look again and again whose session has ended."""
         while True:
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(self._look_seconds)
             try:
                 await self.look()
             except DizuoError as error:
                 _logger.warning("sessions of open pages could not be read: %s", error)
+            except Exception:  # the watch's edge: logged, and looked at again
+                _logger.exception("pages of ended sessions could not be looked for")
 
     async def look(self) -> None:
         """Send the pages of ended sessions to sign in."""

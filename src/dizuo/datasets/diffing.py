@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from dizuo.core.errors import Conflict
 from dizuo.datasets.model import (
     LABEL_COLUMN,
     DatasetPin,
@@ -23,13 +24,21 @@ from dizuo.families.base import Spec
 NUM_EXAMPLES = 20
 
 
-def diff(before: DatasetPin, after: DatasetPin) -> Diff:
+def diff(
+    before: DatasetPin, after: DatasetPin, *, wanted: Callable[[], bool] = lambda: True
+) -> Diff:
     """What is different in `after`.
+
+    Args:
+        before: the one version.
+        after: the other.
+        wanted: asked at each row, whether to go on.
 
     Raises:
         DatasetDamaged: one of them cannot be read.
+        Conflict: it was no longer wanted.
     """
-    old, new = _examples(before), _examples(after)
+    old, new = _examples(before, wanted), _examples(after, wanted)
     unchanged = sum(1 for key, row in new.items() if _same(old.get(key), row))
     added = [row for key, row in new.items() if key not in old]
     removed = [row for key, row in old.items() if key not in new]
@@ -55,11 +64,14 @@ def _same(old: RowExample | None, new: RowExample) -> bool:
     return old is not None and old.row_digest == new.row_digest
 
 
-def _examples(pin: DatasetPin) -> dict[str, RowExample]:
-    return {
-        row.input_digest: RowExample(row.row_digest, row.source, row.columns.get(LABEL_COLUMN))
-        for row in iterate_rows(pin)
-    }
+def _examples(pin: DatasetPin, wanted: Callable[[], bool]) -> dict[str, RowExample]:
+    found: dict[str, RowExample] = {}
+    for row in iterate_rows(pin):
+        if not wanted():
+            raise Conflict("The comparison was stopped.", next_step="Start it again.")
+        label = row.columns.get(LABEL_COLUMN)
+        found[row.input_digest] = RowExample(row.row_digest, row.source, label)
+    return found
 
 
 def _first(rows: Iterable[RowExample]) -> tuple[RowExample, ...]:

@@ -18,6 +18,7 @@ from tests.console.sites.site_scene import (
 )
 
 from dizuo.edge import join
+from dizuo.sites import service
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +96,15 @@ def test_a_site_shows_what_it_runs_and_what_it_has_let_out(scene: Scene, visitor
     assert pictures.count() == 4
     named = [one.get_attribute("aria-label") or "" for one in pictures.all()]
     assert named[1].startswith("Samples returned per hour: 2")
+    assert "unsure" in named[3]
+    folds = visitor.page.locator("section.panel details")
+    assert folds.count() == 4
+    folds.nth(3).locator("summary").click()
+    rows = folds.nth(3).locator("tbody tr")
+    rows.first.wait_for()
+    assert rows.count() == 48
+    assert visitor.overflow() == []
+    assert visitor.unfit() == []
     visitor.page.get_by_role("link", name="a rollout").first.click()
     visitor.page.locator("h1", has_text="Rollout of meter-reading:2").wait_for()
 
@@ -162,6 +172,29 @@ def test_removing_a_site_asks_first_and_says_what_it_means(scene: Scene, visitor
     visitor.page.wait_for_url("**/sites")
     visitor.open("/sites?q=closing")
     assert _names(visitor) == []
+
+
+def test_a_site_that_somebody_else_removed_is_told_on_its_open_page(
+    scene: Scene, visitor: Visitor
+) -> None:
+    scene.fleet.join("leaving")
+    visitor.open("/sites/leaving", "leaving")
+    assert visitor.page.locator(".stale").inner_text() == ""
+    with scene.fleet.database.transaction() as session:
+        service.remove(session, "leaving", "operator:ann")
+    visitor.page.locator(".stale", has_text="no longer there").wait_for()
+    assert "as of 20" in visitor.page.locator(".stale").inner_text()
+    assert visitor.overflow() == []
+    assert visitor.unfit() == []
+
+
+def test_how_long_something_is_past_stays_true_on_an_open_page(
+    scene: Scene, visitor: Visitor
+) -> None:
+    visitor.open(f"/sites/{BUSY}", BUSY)
+    earlier = "(time) => { time.dateTime = new Date(Date.now() - 3 * 3600e3 - 1e3).toISOString() }"
+    visitor.page.locator("time[data-ago]").last.evaluate(earlier)
+    visitor.page.locator("time", has_text="3 hours ago").first.wait_for()
 
 
 def test_who_is_no_admin_lets_nobody_in_or_out(

@@ -138,6 +138,7 @@ def test_shares_fill_each_hour_that_has_any() -> None:
     names = {"uncertain": "unsure", "control": "at random"}
     hours = [{"uncertain": 1, "control": 3}, {}, {"control": 2}]
     picture = _picture(hourly.shares(ENGLISH, hours, names, "Why"))
+    assert picture.get("aria-label") == "Why, in 48 hours: unsure 17 %, at random 83 %"
     found = [(bar.get("class"), bar.get("y"), bar.get("height")) for bar in picture.iter("rect")]
     assert found == [
         ("part-0", "75.00", "25.00"),

@@ -124,18 +124,11 @@ async def _look(view: View, wish: Wish, *, is_checked: bool, is_lost: bool) -> N
     work = view.works.start(
         view.project_id, key, lambda work: look(parts, to_look, source, kind, work)
     )
-    view.client.on_delete(lambda: _leave(work))
 
     def show(standing: Standing) -> None:
         shown.set_content(previewed(words, work, standing))
 
-    await view.watch(work, show)
-
-
-def _leave(work: Work) -> None:
-    """Nobody looks any more: what is not yet told need not be."""
-    if not work.standing.has_ended:
-        work.stop()
+    await view.watch(work, show, only_while_seen=True)
 
 
 async def _adding(view: View, work: Work, wish: Wish) -> None:

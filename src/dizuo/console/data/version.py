@@ -31,7 +31,7 @@ from dizuo.console.elements.telling import number, when
 from dizuo.console.elements.values import shown
 from dizuo.console.frame import View, console_page, error_sentence
 from dizuo.console.messages import Words
-from dizuo.console.work import Standing
+from dizuo.console.work import Standing, Work
 from dizuo.core.clock import now_ms
 from dizuo.core.numbers import VersionNumber, WholeNumber
 from dizuo.datasets import service
@@ -223,13 +223,14 @@ async def diff(view: View, name: str, version: VersionNumber, to: WholeNumber = 
     shown_here = ui.html("", sanitize=False).classes("rows").props("aria-live=polite")
     before, after = sorted([found, await _find(view, name, other)], key=lambda one: one.version)
     key = f"diff:{before.id}:{after.id}"
-    work = view.works.start(view.project_id, key, lambda _work: _compare(before, after))
+    compare = partial(_compare, before, after)
+    work = view.works.look(view.project_id, key, compare, view.person.account_id)
 
     def show(standing: Standing) -> None:
         shown_here.set_content(_standing(words, standing))
 
     ui.page_title(f"{found.pin.ref} · dizuo")
-    await view.watch(work, show)
+    await view.watch(work, show, only_while_seen=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,8 +244,8 @@ class _Compared:
     inputs: Mapping[str, Mapping[str, Any]]
 
 
-def _compare(before: DatasetVersion, after: DatasetVersion) -> _Compared:
-    found = service.diff(before.pin, after.pin)
+def _compare(before: DatasetVersion, after: DatasetVersion, work: Work) -> _Compared:
+    found = service.diff(before.pin, after.pin, wanted=work.wanted)
     new = [one.row_digest for one in (*found.added, *found.relabelled)]
     rows = find_rows(after.pin, new)
     rows |= find_rows(before.pin, [one.row_digest for one in found.removed])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 
 from dizuo.cli.output import size
@@ -33,9 +34,20 @@ def ago(words: Words, then_ms: int, now_ms: int) -> str:
 
 
 def when(words: Words, then_ms: int, now_ms: int) -> object:
-    """`ago`, with the moment itself for machines and for who points at it."""
+    """`ago`, with the moment itself for machines and for who points at it; `times_script` keeps it
+    true while the page is open."""
     moment = _moment(then_ms)
-    return tag("time", ago(words, then_ms, now_ms), datetime=moment, title=moment)
+    said = ago(words, then_ms, now_ms)
+    return tag("time", said, datetime=moment, title=moment, data_ago=True)
+
+
+def times_script(words: Words, now_ms: int) -> str:
+    """What keeps `when` true in a page that was made at `now_ms`: a browser's clock may be off."""
+    forms = [form for unit, _ in _UNITS for form in (unit, f"{unit}s")]
+    texts = {form: words(f"ago.{form}", count="{count}") for form in forms}
+    texts |= {"now": words("ago.now")}
+    source = "/console/static/times.js"
+    return str(tag("script", src=source, defer=True, data_texts=json.dumps(texts), data_now=now_ms))
 
 
 def _moment(at_ms: int) -> str:

@@ -61,7 +61,15 @@ def shares(
         ),
         class_="legend",
     )
-    return join([_figure(words, drawn, len(hours), title, "100 %"), legend])
+    label = words("site.shares", title=title, shares=_overall(hours, names))
+    return join([_figure(words, drawn, len(hours), label, "100 %"), legend])
+
+
+def _overall(hours: Sequence[Mapping[str, int]], names: Mapping[str, str]) -> str:
+    """What all hours together are made of, in words."""
+    counts = {name: sum(hour.get(part, 0) for hour in hours) for part, name in names.items()}
+    whole = sum(sum(hour.values()) for hour in hours) or 1
+    return ", ".join(f"{name} {100 * count / whole:.0f} %" for name, count in counts.items())
 
 
 def means(words: Words, values: Sequence[float | None], title: str) -> Markup:

@@ -30,7 +30,7 @@ from dizuo.console.elements.telling import num_bytes, number, when
 from dizuo.console.frame import View, console_page
 from dizuo.console.messages import Words, catalogue
 from dizuo.console.review.drawing import reason_of
-from dizuo.console.sites import hourly
+from dizuo.console.sites.histories import HistoryBoard, histories
 from dizuo.console.sites.standing import Freshness, directions, fault, freshness, site_state
 from dizuo.core.clock import now_ms
 from dizuo.core.numbers import WholeNumber
@@ -91,6 +91,7 @@ async def site(view: View, name: str, generation: WholeNumber = 0, entry: WholeN
     shown = ui.html("", sanitize=False).classes("rows")
 
     let_out = ui.html("", sanitize=False).classes("rows")
+    board = HistoryBoard(view.words)
 
     def look_back(session: Session) -> Histories:
         return _look_back(session, view.project_id, name)
@@ -100,6 +101,7 @@ async def site(view: View, name: str, generation: WholeNumber = 0, entry: WholeN
 
     def show_back(now: Histories) -> None:
         let_out.set_content(_past(view.words, now))
+        board.show(histories(view.words, now.answers, now.received, now.taken))
 
     show(seen)
     show_back(await view.read(look_back))
@@ -171,13 +173,7 @@ def _page(words: Words, seen: Seen) -> Markup:
 
 
 def _past(words: Words, of: Histories) -> Markup:
-    return join(
-        [
-            _egress(words, of.site, of.returned),
-            tag("h2", words("site.histories")),
-            tag("div", *_histories(words, of), class_="grid even pairs"),
-        ]
-    )
+    return join([_egress(words, of.site, of.returned), tag("h2", words("site.histories"))])
 
 
 def _running(words: Words, seen: Seen) -> Markup:
@@ -226,48 +222,6 @@ def _egress(words: Words, of: Site, out: Returned) -> Markup:
     ]
     note = tag("p", words("site.let_out_log"), class_="muted")
     return panel(words("site.egress"), facts(rows), note)
-
-
-def _histories(words: Words, of: Histories) -> list[Markup]:
-    received = [hour.num_samples for hour in of.received]
-    means = [hour.mean_confidence for hour in of.taken]
-    reasons = [hour.by_reason for hour in of.taken]
-    names = {one: reason_of(words, one) for one in returned.REASONS}
-    has_taken = any(reasons)
-    answers_title, returned_title = words("site.per_hour"), words("site.returned")
-    means_title, drift_title = words("site.confidence"), words("site.drift")
-    has_answers = any(value is not None for value in of.answers)
-    return [
-        _history(
-            words,
-            answers_title,
-            hourly.counts(words, of.answers, answers_title) if has_answers else None,
-            "per_hour_note",
-        ),
-        _history(
-            words,
-            returned_title,
-            hourly.counts(words, received, returned_title) if any(received) else None,
-        ),
-        _history(
-            words,
-            means_title,
-            hourly.means(words, means, means_title) if has_taken else None,
-            "confidence_note",
-        ),
-        _history(
-            words,
-            drift_title,
-            hourly.shares(words, reasons, names, drift_title) if has_taken else None,
-            "drift_note",
-        ),
-    ]
-
-
-def _history(words: Words, title: str, picture: Markup | None, note: str = "") -> Markup:
-    shown = picture or tag("p", words("site.no_history"), class_="muted")
-    said = tag("p", words(f"site.{note}"), class_="muted small") if note else EMPTY
-    return tag("section", tag("h3", title), shown, said, class_="panel")
 
 
 @dataclass(frozen=True, slots=True)
