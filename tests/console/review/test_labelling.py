@@ -68,7 +68,7 @@ class Tab:
         nothing = cast(Any, None)
         parts = Parts(room.home, "", 1.0, 0.0, room.database, nothing, nothing, nothing, nothing)
         visit = Visit(person, Language.ENGLISH, Theme.LIGHT)
-        view = Sight(visit, person, parts, nothing, nothing, nothing, "")
+        view = Sight(visit, person, parts, nothing, nothing, nothing, "", nothing)
         self.told, self.shown = Shown(), Shown()
         self.place = Place(
             view,
