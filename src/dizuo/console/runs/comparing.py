@@ -113,7 +113,7 @@ def _outcomes(words: Words, seen: Sequence[Seen]) -> list[tuple[object, ...]]:
     return [
         (
             words("compare.at_end", figure=metric_words(words, name)),
-            *(figure(one[name]) if name in one else "–" for one in made),
+            *(figure(one[name], name) if name in one else "–" for one in made),
         )
         for name in names
     ]

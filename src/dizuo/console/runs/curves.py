@@ -10,6 +10,7 @@ from markupsafe import Markup
 from nicegui import ui
 
 from dizuo.console.elements.markup import Column, table
+from dizuo.console.elements.telling import num_bytes, number
 from dizuo.console.messages import Words, catalogue
 from dizuo.runs.curves import Curve, Point, Story
 
@@ -30,9 +31,11 @@ def loss_first(name: str) -> bool:
     return name != "loss"
 
 
-def figure(value: float) -> str:
-    """A measured value, short."""
-    return f"{value:.4g}"
+def figure(value: float, name: str = "") -> str:
+    """A measured value, short; counts and sizes, which the name tells, as such."""
+    if name.startswith("num_"):
+        return number(value)
+    return num_bytes(int(value)) if name.endswith("_bytes") else f"{value:.4g}"
 
 
 @dataclass

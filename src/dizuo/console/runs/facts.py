@@ -183,7 +183,7 @@ def _outcome_facts(words: Words, made: Mapping[str, Any]) -> list[tuple[object, 
             continue
         if key == "metrics" and isinstance(value, Mapping):
             found += [
-                (metric_words(words, name), figure(float(one)))
+                (metric_words(words, name), figure(float(one), name))
                 for name, one in value.items()
                 if isinstance(one, int | float)
             ]
