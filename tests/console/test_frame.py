@@ -37,6 +37,18 @@ def test_a_wrong_password_keeps_the_name_and_says_so(place: Place, browser: Chro
         assert visitor.page.locator("#password").input_value() == ""
 
 
+def test_a_wrong_password_is_told_in_the_language_of_the_page(
+    place: Place, browser: Chromium
+) -> None:
+    with visiting(browser, place.url) as visitor:
+        visitor.page.goto(f"{place.url}/login?language=zh")
+        visitor.page.locator("#name").fill("bo")
+        visitor.page.locator("#password").fill("not the password")
+        visitor.page.keyboard.press("Enter")
+        told = visitor.page.locator("[role=alert]").inner_text()
+        assert told == "用户名或密码不正确，或账户已停用。请重试，或请管理员重设密码。"
+
+
 def test_only_who_reads_pages_is_sent_to_sign_in(place: Place) -> None:
     """A site whose join token has a wrong path is a program: it finds nothing there."""
     for address in ("/stacks", "/elsewhere/tuf/1.root.json"):

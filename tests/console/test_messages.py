@@ -12,6 +12,7 @@ import pytest
 
 import dizuo.console
 from dizuo.access.model import Role
+from dizuo.console import sentences
 from dizuo.console.frame import NAVIGATION
 from dizuo.console.messages import CATALOGUE, Language, Words, catalogue, language_of
 
@@ -21,6 +22,10 @@ LANGUAGES = {language.value for language in Language}
 
 def fields(text: str) -> set[str]:
     return {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
+
+
+def marks(text: str) -> set[str]:
+    return {mark or "" for _, _, mark, _ in string.Formatter().parse(text)}
 
 
 @pytest.mark.parametrize("key", sorted(catalogue()))
@@ -74,6 +79,7 @@ def test_what_is_in_the_catalogue_is_said() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
+    constants |= {mark for one in sentences.catalogue() for mark in marks(one["en"])}
     beginnings = tuple(one for one in constants if re.fullmatch(r"[a-z_]+\.[a-z_]*", one))
     for key in catalogue():
         assert key in constants or key.startswith(beginnings), key

@@ -26,6 +26,7 @@ from dizuo.console.live import Feeds, Trouble
 from dizuo.console.messages import Language, Words
 from dizuo.console.parts import Parts
 from dizuo.console.presence import Presence, sign_in_address
+from dizuo.console.sentences import error_sentence
 from dizuo.console.staleness import StaleNotice
 from dizuo.console.visit import CURRENT, Theme, Visit, signed_in
 from dizuo.console.work import Standing, Work, Works
@@ -184,15 +185,6 @@ class View:
     def done(self, sentence: str) -> None:
         """Say on the page that something was done."""
         ui.notify(sentence, type="positive")
-
-
-def error_sentence(words: Words, error: DizuoError) -> str:
-    """An error in a person's language: what kind it is, and its own sentence with what to do."""
-    if words.language is Language.ENGLISH:
-        return str(error)
-    key = f"errors.{error.code}"
-    kind = words(key if words.knows(key) else "errors.other")
-    return words("errors.told", kind=kind, message=error)
 
 
 class _Page(page):

@@ -18,6 +18,7 @@ from dizuo.console.gate import SESSION_COOKIE, SIGN_IN
 from dizuo.console.messages import Language, Words
 from dizuo.console.parts import Parts
 from dizuo.console.plain import plain_page
+from dizuo.console.sentences import error_sentence
 from dizuo.console.visit import CURRENT, LANGUAGE_COOKIE, signed_in
 from dizuo.core.errors import DizuoError, Unavailable
 
@@ -121,7 +122,11 @@ def _has_accounts(parts: Parts) -> bool:
 def _content(
     words: Words, wanted: str, name: str, error: DizuoError | None, has_accounts: bool
 ) -> tuple[Markup, ...]:
-    refused = tag("p", _told(words, error), class_="notice bad", role="alert") if error else EMPTY
+    refused = (
+        tag("p", error_sentence(words, error), class_="notice bad", role="alert")
+        if error
+        else EMPTY
+    )
     first = EMPTY if has_accounts else _first_account(words)
     form = tag(
         "form",
@@ -152,11 +157,6 @@ def _content(
         action=SIGN_IN,
     )
     return refused, first, form, _languages(words, wanted)
-
-
-def _told(words: Words, error: DizuoError) -> str:
-    key = f"errors.{error.code}"
-    return words(key if words.knows(key) else "errors.other", message=error)
 
 
 def _first_account(words: Words) -> Markup:

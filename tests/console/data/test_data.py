@@ -242,7 +242,8 @@ def test_everything_is_there_in_chinese(
             assert re.search("[一-鿿]", text), address
             assert visitor.overflow() == []
         visitor.open("/data/none")
-        assert "没有这个数据集" in visitor.page.locator("[role=alert]").inner_text()
+        told = "没有数据集 'none'。用 `dizuo data ls` 查看现有数据集，或用 `dizuo data add` 添加。"
+        assert visitor.page.locator("[role=alert]").inner_text() == told
         visitor.faults.clear()  # the browser itself notes the 404
         visitor.open(f"/data/{tickets.name}/2")
         shoot(visitor, "rows-zh")

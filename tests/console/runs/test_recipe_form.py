@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from tests.console.runs.runs_scene import recipe
 
@@ -252,3 +254,17 @@ def test_hints_tell_bounds_and_defaults() -> None:
 )
 def test_values_as_they_stand_in_fields(value: object, text: str) -> None:
     assert written(value) == text
+
+
+def test_what_is_wrong_is_told_in_the_readers_language_alone() -> None:
+    wrong = TEXT.replace("name: tickets", "name: Our Tickets").replace("rank: 8", "rank: many")
+    wrong = wrong.replace("kind: answer", "kind: sing").replace("exact_match", "exact_mach")
+    wrong = wrong.replace("train: tickets@1", "train: tickets, colour: red")
+    with pytest.raises(RecipeRefused) as caught:
+        parse_recipe(wrong)
+    assert len(caught.value.problems) >= 6
+    told = str(yaml_editor(Words(Language.CHINESE), "", caught.value.problems))
+    told = re.sub("<[^>]*>", " ", told)
+    assert "method.rank 有误：须为整数。" in told
+    assert "该模型族没有指标" in told
+    assert re.findall("[a-z]+ [a-z]+ [a-z]+", told) == []

@@ -234,6 +234,11 @@ def test_pages_speak_chinese(visitor: Visitor, old_run: str, failed_run: str) ->
             visitor.open(address)
             assert re.search("[一-鿿]", visitor.page.locator("h1").inner_text())
             fit(visitor)
+        visitor.open("/runs/new")
+        press(visitor.page, "启动")
+        told = visitor.page.locator("#field-name-error")
+        expect(told).to_have_text("'name' 必须是文本，而不是空值。")
+        assert "must be" not in visitor.page.locator("main").inner_text()
     finally:
         visitor.page.locator(".foot button[name=language]").click()
         visitor.page.locator(".foot button[name=language][value=zh]").wait_for()

@@ -89,6 +89,11 @@ def test_what_went_wrong_is_told_with_where_it_did() -> None:
         ("the site was removed", "the site was removed", "站点已被移除"),
         ("disk_full: Full.", "the disk is full: Full.", "磁盘已满: Full."),
         (
+            "engine_failed: The engine could not answer.",
+            "the engine failed: The engine could not answer.",
+            "引擎出错: 引擎未能应答。",
+        ),
+        (
             "a fell back (disk_full: Full (2 GB).)",
             "a fell back (the disk is full: Full (2 GB).)",
             "a 已回退（磁盘已满: Full (2 GB).）",

@@ -8,7 +8,8 @@ from sqlalchemy.orm import Session
 from dizuo.access.model import Principal, Role
 from dizuo.console.elements.buttons import Act, Question, button, is_sure
 from dizuo.console.elements.markup import tag
-from dizuo.console.frame import View, error_sentence
+from dizuo.console.frame import View
+from dizuo.console.sentences import error_sentence
 from dizuo.improvements import service as improvements
 from dizuo.improvements.errors import ImprovementRefused
 from dizuo.improvements.model import IMPROVEMENT_MACHINE, Improvement

@@ -19,6 +19,7 @@ from dizuo.console.elements.markup import EMPTY, facts, join, link, panel, tag
 from dizuo.console.elements.telling import number, when
 from dizuo.console.frame import View, console_page
 from dizuo.console.messages import Words
+from dizuo.console.sentences import spoken
 from dizuo.core.clock import now_ms
 from dizuo.improvements import finding, service
 from dizuo.improvements.model import IMPROVEMENT_MACHINE, Improvement
@@ -77,7 +78,7 @@ def _head(words: Words, found: Improvement) -> Markup:
     name = found.stack or found.request.served_as
     title = tag("h1", words("improvement.of", name=name))
     line = tag("div", title, state_badge(words, found.state), class_="head")
-    reason = tag("p", found.reason) if found.reason else EMPTY
+    reason = tag("p", spoken(words, found.reason)) if found.reason else EMPTY
     return join([tag("div", back, line, reason, class_="titled")])
 
 

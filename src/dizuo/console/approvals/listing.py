@@ -22,6 +22,7 @@ from dizuo.console.elements.places import improvement_address
 from dizuo.console.elements.telling import when
 from dizuo.console.frame import View, console_page
 from dizuo.console.messages import Words
+from dizuo.console.sentences import spoken
 from dizuo.core.clock import now_ms
 from dizuo.core.numbers import WholeNumber
 from dizuo.improvements import finding
@@ -169,7 +170,7 @@ def _under_way(words: Words, asked: Asked, seen: Seen) -> Markup:
             named(one),
             state_badge(words, one.state),
             place_of(words, one),
-            one.reason,
+            spoken(words, one.reason),
             who(one.actor),
             when(words, one.updated_ms, now_ms()),
         )
@@ -193,7 +194,7 @@ def _decided(words: Words, asked: Asked, seen: Seen) -> Markup:
             _decision(words, one.approved),
             who(one.entry.actor),
             when(words, one.entry.at_ms, now_ms()),
-            one.entry.detail.get("reason", ""),
+            spoken(words, str(one.entry.detail.get("reason", ""))),
             state_badge(words, one.improvement.state),
         )
         for one in found.decisions
@@ -224,7 +225,7 @@ def _ended(words: Words, asked: Asked, seen: Seen) -> Markup:
         (
             named(one),
             state_badge(words, one.state),
-            one.reason,
+            spoken(words, one.reason),
             who(one.actor),
             when(words, one.updated_ms, now_ms()),
         )

@@ -18,6 +18,7 @@ from dizuo.console.elements.places import (
 )
 from dizuo.console.elements.telling import when
 from dizuo.console.messages import Words
+from dizuo.console.sentences import spoken
 from dizuo.improvements.model import Improvement, State
 
 STATE_TONES = {
@@ -122,7 +123,7 @@ def _step(words: Words, improvement: Improvement, one: StepSeen, now_ms: int) ->
     standing = badge(words(f"improvement.{one.standing}"), _STEP_TONES[one.standing])
     made = join(_made(words, improvement, one.state), " · ")
     ended = when(words, one.entry.at_ms, now_ms) if one.entry else EMPTY
-    reason = tag("p", improvement.reason) if _is_last(improvement, one) else EMPTY
+    reason = tag("p", spoken(words, improvement.reason)) if _is_last(improvement, one) else EMPTY
     head = tag("div", title, standing, tag("span", ended, class_="muted"), class_="step-head")
     return tag("li", head, tag("p", made) if made else EMPTY, reason, class_=one.standing)
 

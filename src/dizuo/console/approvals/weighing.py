@@ -11,6 +11,7 @@ from dizuo.console.elements.markup import Column, badge, facts, join, table, tag
 from dizuo.console.elements.places import dataset_link, site_link, stack_ref_link
 from dizuo.console.elements.telling import num_bytes, number
 from dizuo.console.messages import Words
+from dizuo.console.sentences import spoken
 from dizuo.console.sites.standing import site_state
 from dizuo.console.stacks.gate_panel import verdict_badge
 from dizuo.gates.report import GateReport, RuleResult
@@ -100,9 +101,9 @@ def _against_incumbent(words: Words, found: Evidence) -> Markup:
 
 
 def _rule(words: Words, rule: RuleResult) -> tuple[object, ...]:
-    under = tag("span", rule.reason, class_="under")
+    under = tag("span", spoken(words, rule.reason), class_="under")
     return (
-        join([rule.sentence, tag("br"), under]),
+        join([spoken(words, rule.sentence), tag("br"), under]),
         "–" if rule.measured is None else f"{rule.measured:.4g}",
         _interval(words, rule),
         stack_ref_link(rule.against) if rule.against else "–",

@@ -12,6 +12,7 @@ from dizuo.console.elements.markup import EMPTY, Column, facts, join, link, tabl
 from dizuo.console.elements.places import entry_address, subject_address
 from dizuo.console.elements.telling import exactly, num_bytes, number, when
 from dizuo.console.messages import Words, catalogue
+from dizuo.console.sentences import spoken
 from dizuo.core.clock import now_ms
 from dizuo.core.digests import DIGEST_PATTERN, short
 
@@ -19,6 +20,8 @@ _NUM_IN_ROW = 3
 """So many facts of an entry stand in its row; its page has all."""
 _NUM_LISTED = 20
 _LONGEST_IN_ROW = 90
+_SENTENCES = ("message", "reason")
+"""Facts that rooms tell in words."""
 
 
 def action(words: Words, name: str) -> str:
@@ -106,6 +109,7 @@ def _value(words: Words, key: str, value: object) -> object:
     if isinstance(value, int):
         return _whole_number(key, value)
     text = "" if value is None else str(value)
+    text = spoken(words, text) if key in _SENTENCES else text
     return tag("code", text) if DIGEST_PATTERN.fullmatch(text) else text or "–"
 
 

@@ -15,6 +15,7 @@ from dizuo.console.elements.markup import facts, join, tag
 from dizuo.console.elements.telling import number
 from dizuo.console.frame import View
 from dizuo.console.messages import Words
+from dizuo.console.sentences import spoken
 from dizuo.core.digests import DIGEST_PATTERN
 from dizuo.core.progress import Progress, Reporter
 
@@ -82,7 +83,7 @@ def _verdict(words: Words, verdict: AuditVerdict, head: str) -> Markup:
         title = tag("p", tag("strong", words("proving.holds", count=whole)))
         note = tag("p", words("proving.note"))
         return tag("div", title, facts(found), note, class_="notice good")
-    broken = words("proving.broken", number=verdict.broken_at, reason=verdict.reason)
+    broken = words("proving.broken", number=verdict.broken_at, reason=spoken(words, verdict.reason))
     title = tag("p", tag("strong", broken))
     found = [(words("proving.up_to"), whole), digest]
     return tag("div", title, facts(found), tag("p", words("proving.keep")), class_="notice bad")

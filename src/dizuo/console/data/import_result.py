@@ -23,8 +23,8 @@ from dizuo.console.elements.markup import (
 )
 from dizuo.console.elements.telling import number
 from dizuo.console.elements.values import shown
-from dizuo.console.frame import error_sentence
 from dizuo.console.messages import Words
+from dizuo.console.sentences import error_sentence, spoken
 from dizuo.console.work import Standing, Work
 from dizuo.datasets.model import LABEL_COLUMN, Addition, DatasetVersion, Reject
 
@@ -146,9 +146,8 @@ def _reasons(words: Words, preview: Preview) -> Markup:
     if not told.reasons:
         return EMPTY
     columns = [Column(words("column.reason")), Column(words("column.rows"), is_number=True)]
-    counted = table(
-        columns, [(why, number(count)) for why, count in told.reasons], words("data.reasons")
-    )
+    rows = [(spoken(words, why), number(count)) for why, count in told.reasons]
+    counted = table(columns, rows, words("data.reasons"))
     return panel(words("data.reasons"), counted, _rejects(words, told.rejects))
 
 
@@ -156,7 +155,7 @@ def _rejects(words: Words, rejects: Sequence[Reject]) -> Markup:
     if not rejects:
         return EMPTY
     columns = [Column(words("column.place")), Column(words("column.reason"))]
-    rows = [(one.place, one.reason) for one in rejects]
+    rows = [(spoken(words, one.place), spoken(words, one.reason)) for one in rejects]
     return join(
         [tag("h3", words("data.first_rejects")), table(columns, rows, words("data.first_rejects"))]
     )

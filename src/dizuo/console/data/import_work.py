@@ -15,8 +15,8 @@ from starlette.requests import ClientDisconnect
 from dizuo.access.model import Principal, Role
 from dizuo.console.data.import_wish import IMPORT, Wish, draft, faults
 from dizuo.console.elements.pictures import picture_answer, picture_type, small_picture
-from dizuo.console.frame import error_sentence
 from dizuo.console.parts import Parts
+from dizuo.console.sentences import error_sentence
 from dizuo.console.visit import CURRENT, signed_in
 from dizuo.console.work import Work, Works
 from dizuo.core.errors import DizuoError

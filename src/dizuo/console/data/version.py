@@ -29,8 +29,9 @@ from dizuo.console.elements.markup import (
 from dizuo.console.elements.pictures import picture_type
 from dizuo.console.elements.telling import number, when
 from dizuo.console.elements.values import shown
-from dizuo.console.frame import View, console_page, error_sentence
+from dizuo.console.frame import View, console_page
 from dizuo.console.messages import Words
+from dizuo.console.sentences import error_sentence, spoken
 from dizuo.console.work import Standing, Work
 from dizuo.core.clock import now_ms
 from dizuo.core.numbers import VersionNumber, WholeNumber
@@ -193,7 +194,8 @@ async def rejects(view: View, name: str, version: VersionNumber, page: int = 1) 
     refused = await run_in_threadpool(read)
     words = view.words
     columns = [Column(words("column.place")), Column(words("column.reason"))]
-    listed = table(columns, [(one.place, one.reason) for one in refused], words("data.rejects"))
+    rows = [(spoken(words, one.place), spoken(words, one.reason)) for one in refused]
+    listed = table(columns, rows, words("data.rejects"))
     if not refused:
         listed = tag("p", words("data.no_rejects"), class_="muted")
     content = [

@@ -18,8 +18,9 @@ from dizuo.console.elements.lists import search as search_form
 from dizuo.console.elements.markup import Column, badge, join, link, panel, table, tag
 from dizuo.console.elements.places import subject_address
 from dizuo.console.elements.telling import when
-from dizuo.console.frame import View, console_page, error_sentence
+from dizuo.console.frame import View, console_page
 from dizuo.console.messages import Words
+from dizuo.console.sentences import error_sentence
 from dizuo.core.clock import now_ms
 from dizuo.core.errors import InvalidInput
 

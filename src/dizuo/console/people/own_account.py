@@ -19,10 +19,11 @@ from dizuo.access.throttle import TooManyTries
 from dizuo.console.elements.buttons import button
 from dizuo.console.elements.markup import facts, join, panel, tag
 from dizuo.console.elements.telling import when
-from dizuo.console.frame import OWN_ACCOUNT, View, console_page, error_sentence
+from dizuo.console.frame import OWN_ACCOUNT, View, console_page
 from dizuo.console.messages import Words
 from dizuo.console.people.listing import password_field
 from dizuo.console.people.person import NUM_SESSIONS, sessions_panel
+from dizuo.console.sentences import error_sentence
 from dizuo.core.clock import now_ms
 
 

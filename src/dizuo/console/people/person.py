@@ -17,9 +17,10 @@ from dizuo.access.people import OpenSession
 from dizuo.console.elements.buttons import Act, Question, button, is_sure
 from dizuo.console.elements.markup import Column, address, facts, join, link, panel, table, tag
 from dizuo.console.elements.telling import when
-from dizuo.console.frame import View, console_page, error_sentence
+from dizuo.console.frame import View, console_page
 from dizuo.console.messages import Words
 from dizuo.console.people.listing import account_state, password_field, role_choice
+from dizuo.console.sentences import error_sentence
 from dizuo.core.clock import now_ms
 
 NUM_SESSIONS = 20

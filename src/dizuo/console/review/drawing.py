@@ -14,6 +14,7 @@ from dizuo.console.messages import Words, catalogue
 from dizuo.console.review import jsonform
 from dizuo.console.review.entries import LABEL, Entry, Faults
 from dizuo.console.review.jsonform import COUNT, Form, Kind, Part
+from dizuo.console.sentences import spoken
 from dizuo.core.digests import canonical_json
 
 NUM_KEYS = 9
@@ -93,7 +94,8 @@ def _fault(words: Words, faults: Faults, path: str) -> Markup:
     if path not in faults:
         return EMPTY
     key, values = faults[path]
-    return tag("p", words(key, **values), class_="field-error", id=_fault_id(path), role="alert")
+    said = {name: spoken(words, str(value)) for name, value in values.items()}
+    return tag("p", words(key, **said), class_="field-error", id=_fault_id(path), role="alert")
 
 
 def _described(entry: Entry, path: str) -> str:

@@ -303,7 +303,7 @@ def _read(form: Form, part: Part, given: Given, reading: Reading) -> Any:
 
 def fault_of(value: Any, schema: Mapping[str, Any]) -> str:
     """Where a value is not what a schema says, a clause, or an empty string."""
-    return label_fault(value, schema, called="it") if schema else ""
+    return label_fault(value, schema, called="the value") if schema else ""
 
 
 def _hold_to(schema: Mapping[str, Any], path: str, value: Any, reading: Reading) -> None:

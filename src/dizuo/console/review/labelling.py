@@ -14,12 +14,13 @@ from starlette.concurrency import run_in_threadpool
 
 from dizuo.access.model import Principal, Role
 from dizuo.console.elements.markup import address, link, tag
-from dizuo.console.frame import View, console_page, error_sentence
+from dizuo.console.frame import View, console_page
 from dizuo.console.review import jsonform
 from dizuo.console.review.asked import Asked, asked_of
 from dizuo.console.review.desk import Before, Desk, desk_of, stopped_of
 from dizuo.console.review.drawing import short
 from dizuo.console.review.entries import LABEL, Asking, Entry, entry_for, read_entry, turned
+from dizuo.console.sentences import error_sentence
 from dizuo.core.errors import Conflict, InvalidInput
 from dizuo.datasets import desk, opinions, samples
 from dizuo.datasets.desk import Held, Look, Reviewer

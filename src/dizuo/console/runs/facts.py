@@ -14,6 +14,7 @@ from dizuo.console.runs.curves import figure, metric_words
 from dizuo.console.runs.recipe_draft import RecipeDraft
 from dizuo.console.runs.recipe_fields import written
 from dizuo.console.runs.recipe_markup import key_words
+from dizuo.console.sentences import spoken
 from dizuo.core.clock import now_ms
 from dizuo.runs.about import about, recipe_of
 from dizuo.runs.curves import Stage
@@ -147,7 +148,7 @@ def _bar(words: Words, stage: Stage) -> Markup:
         if stage.total
         else EMPTY
     )
-    said = tag("span", stage.message, class_="muted") if stage.message else EMPTY
+    said = tag("span", spoken(words, stage.message), class_="muted") if stage.message else EMPTY
     return tag("li", tag("span", name, class_="stage"), bar, count, said)
 
 
@@ -169,8 +170,8 @@ def outcome(words: Words, run: Run) -> Markup:
 
 
 def _failure(words: Words, error: Mapping[str, Any]) -> Markup:
-    sentence = tag("p", str(error.get("message", "")))
-    step = tag("p", str(error["next_step"])) if error.get("next_step") else EMPTY
+    sentence = tag("p", spoken(words, str(error.get("message", ""))))
+    step = tag("p", spoken(words, str(error["next_step"]))) if error.get("next_step") else EMPTY
     code = tag("p", tag("code", str(error.get("code", ""))), class_="muted")
     title = tag("h2", words("run.failure"))
     return tag("section", title, sentence, step, code, class_="notice bad", role="alert")

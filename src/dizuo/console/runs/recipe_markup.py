@@ -12,6 +12,7 @@ from dizuo.console.elements.markup import EMPTY, join, tag
 from dizuo.console.messages import Words, catalogue
 from dizuo.console.runs.recipe_fields import Bounds, Field, Input, Path, every, written
 from dizuo.console.runs.recipe_form import Gate, RecipeForm, Suggestions
+from dizuo.console.sentences import spoken
 from dizuo.gates.rules import CONDITIONS, TRAINED_TARGET
 from dizuo.stacks.errors import RecipeProblem
 
@@ -71,7 +72,7 @@ class FormMarkup:
             for one in self.problems
             if _section_of(one.path) == name and not _covered(one.path, known)
         ]
-        return join(tag("p", _sentence(one), class_="field-error") for one in own)
+        return join(tag("p", _sentence(self.words, one), class_="field-error") for one in own)
 
     def _fields(self, fields: Sequence[Field]) -> Markup:
         first = [field for field in fields if self._is_wanted(field)]
@@ -99,7 +100,7 @@ class FormMarkup:
         hint = self._hint(field)
         marks = [f"{name}-hint"] * bool(hint) + [f"{name}-error"] * bool(wrong)
         needed = tag("span", " *", aria_hidden="true") if field.is_required else EMPTY
-        sentence = " ".join(_sentence(one) for one in wrong)
+        sentence = " ".join(_sentence(self.words, one) for one in wrong)
         return tag(
             "div",
             tag("label", key_words(self.words, field.key), needed, for_=name),
@@ -111,7 +112,9 @@ class FormMarkup:
 
     def _group(self, field: Field) -> Markup:
         title = tag("legend", key_words(self.words, field.key))
-        wrong = join(tag("p", _sentence(one), class_="field-error") for one in self._wrong(field))
+        wrong = join(
+            tag("p", _sentence(self.words, one), class_="field-error") for one in self._wrong(field)
+        )
         return tag("fieldset", title, wrong, self._fields(field.inner), class_="wide")
 
     def _input(self, field: Field, marks: str) -> Markup:
@@ -179,7 +182,7 @@ class FormMarkup:
         boxes = [self._target(target) for target in self.form.targets]
         named = self.form.chosen_targets
         wrong = join(
-            tag("p", _sentence(one), class_="field-error")
+            tag("p", _sentence(self.words, one), class_="field-error")
             for one in self.problems
             if one.path[:1] == ("targets",) and len(one.path) == 2 and len(named)
         )
@@ -243,8 +246,8 @@ class FormMarkup:
 _FLAGS = {"true": "word.yes", "false": "word.no"}
 
 
-def _sentence(problem: RecipeProblem) -> str:
-    return f"{problem.message} {problem.next_step}".strip()
+def _sentence(words: Words, problem: RecipeProblem) -> str:
+    return spoken(words, problem.message, problem.next_step)
 
 
 def _section_of(path: Path) -> str:
@@ -319,7 +322,7 @@ def _line_list(words: Words, problems: Sequence[RecipeProblem]) -> Markup:
                 class_="as-link",
             ),
             " ",
-            _sentence(one),
+            _sentence(words, one),
         )
         for one in sorted(problems, key=lambda one: (one.line, one.column))
     ]

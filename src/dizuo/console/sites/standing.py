@@ -12,6 +12,7 @@ from dizuo.console.elements.places import stack_link
 from dizuo.console.elements.telling import ago
 from dizuo.console.messages import Words, catalogue
 from dizuo.console.overview.history import MINUTE_MS
+from dizuo.console.sentences import spoken
 from dizuo.edge.wire import Direction, SiteError
 from dizuo.releases.model import ReleaseState
 from dizuo.sites.model import Site
@@ -99,8 +100,8 @@ def fault(words: Words, error: SiteError) -> str:
     step = words(f"step.{error.step}") if f"step.{error.step}" in known else error.step
     if f"fault.{error.code}" in known:
         kind = words(f"fault.{error.code}")
-        return words("fault.told_kind", step=step, kind=kind, message=error.message)
-    return words("fault.told", step=step, message=error.message)
+        return words("fault.told_kind", step=step, kind=kind, message=spoken(words, error.message))
+    return words("fault.told", step=step, message=spoken(words, error.message))
 
 
 def reason(words: Words, text: str) -> str:
@@ -120,5 +121,5 @@ def _coded(words: Words, text: str) -> str:
     """`code: message`, as rollouts keep what sites told them."""
     code, _, message = text.partition(": ")
     if message and f"fault.{code}" in catalogue():
-        return f"{words(f'fault.{code}')}: {message}"
-    return text
+        return f"{words(f'fault.{code}')}: {spoken(words, message)}"
+    return spoken(words, text)

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from dizuo.console.elements.markup import EMPTY, Column, badge, join, link, table, tag
 from dizuo.console.elements.telling import number, when
 from dizuo.console.messages import Words
+from dizuo.console.sentences import spoken
 from dizuo.core.clock import now_ms
 from dizuo.gates.report import Fidelity, GateReport, RuleResult, Verdict
 from dizuo.gates.rules import CONDITIONS
@@ -77,7 +78,7 @@ def _machine(words: Words, report: GateReport) -> Markup:
 def _row(words: Words, result: RuleResult) -> tuple[object, ...]:
     verdict = verdict_badge(words, result.verdict)
     if result.verdict is Verdict.CANNOT_TELL or result.measured is None:
-        verdict = join([verdict, tag("p", result.reason, class_="muted small")])
+        verdict = join([verdict, tag("p", spoken(words, result.reason), class_="muted small")])
     asked = limit_of(result.rule)
     return (
         _rule(words, result),
@@ -104,7 +105,7 @@ def rule_sentence(words: Words, result: RuleResult) -> str:
     condition = next((one for one in CONDITIONS if one in rule), "")
     asked = limit_of(rule)
     if asked is None:
-        return result.sentence
+        return spoken(words, result.sentence)
     limit = measured_text(result, abs(asked.value)).lstrip("+")
     parts = {key: str(rule.get(key, "")) for key in ("suite", "metric", "target")}
     sentence = words(f"rule.{condition}", limit=limit, **parts)

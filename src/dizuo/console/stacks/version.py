@@ -24,8 +24,9 @@ from dizuo.console.elements.markup import (
 )
 from dizuo.console.elements.places import stack_address, stack_link
 from dizuo.console.elements.telling import num_bytes, number, when
-from dizuo.console.frame import View, console_page, error_sentence
+from dizuo.console.frame import View, console_page
 from dizuo.console.messages import Words
+from dizuo.console.sentences import error_sentence
 from dizuo.console.sites.standing import site_state
 from dizuo.console.stacks.diff import diff_panel
 from dizuo.console.stacks.examples import furthest_panel, worst_panel
