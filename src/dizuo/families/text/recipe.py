@@ -49,10 +49,11 @@ class Qwen3Architecture(RecipePart):
 class Schedule(RecipePart):
     """How long and how fast to learn, for every method.
 
-    The learning rate rises over `warmup` of the steps and falls along a cosine to zero. Rows are
-    cut at `max_length` tokens; `packing` puts several into one, `group_by_length` puts rows of
-    about the same length into one batch, so that less of it is padding. One optimiser step learns
-    from `batch_size` times `gradient_accumulation` rows.
+    The learning rate rises over `warmup` of the steps and falls along a cosine to zero. Of
+    `max_length` tokens, plain texts are cut there and longer rows with an answer are left out;
+    `packing` puts several into one, `group_by_length` puts rows of about the same length into one
+    batch, so that less of it is padding. One optimiser step learns from `batch_size` times
+    `gradient_accumulation` rows.
     """
 
     epochs: Annotated[float, Field(gt=0, le=1000, strict=False)]

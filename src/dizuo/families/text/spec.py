@@ -25,7 +25,7 @@ from dizuo.families.text.messages import (
 )
 
 NAME = "text"
-CODE_VERSION = 6
+CODE_VERSION = 7
 """Raised when the same recipe and data would become other bytes; see `families.base.Spec`.
 
 2: trained answers tell how likely the model found each token. 3: they are held to the schema.

@@ -14,7 +14,7 @@ from dizuo.core.errors import InvalidInput
 from dizuo.core.progress import Progress, Reporter
 from dizuo.families.base import TunedLayer, TuneJob
 from dizuo.families.room import require_bytes
-from dizuo.families.text import examination, footprint, memory, slots
+from dizuo.families.text import examination, footprint, memory, slots, spec
 from dizuo.families.text.examination import Examination, Subject
 from dizuo.families.text.gguf_architecture import Architecture, read_architecture
 from dizuo.families.text.holding import Rule
@@ -92,6 +92,7 @@ class _Work:
             rows.update(canonical_json(dict(row)) + b"\n")
         half = computes_in_half(self.method.precision)
         work = {
+            "code": spec.CODE_VERSION,
             "method": self.method.model_dump(),
             "task": dict(self.job.task),
             "seed": self.job.seed,
