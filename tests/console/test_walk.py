@@ -223,8 +223,9 @@ def train(walker: Walker) -> None:
 
 def measure(walker: Walker) -> None:
     """The gates of what was trained are measured, and met."""
+    tuned = walker.page.url
     walker.push("run.measure")
-    walker.page.wait_for_function("old => location.href !== old", arg=walker.page.url)
+    walker.page.wait_for_function("old => location.href !== old", arg=tuned)
     walker.visitor.settle()
     walker.heads(walker.words("run.kind_gate"))
     walker.heads(walker.words("run.state_succeeded"))
