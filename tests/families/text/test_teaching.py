@@ -90,11 +90,20 @@ def test_the_loss_is_trls(taught: Taught, monkeypatch: pytest.MonkeyPatch) -> No
 def test_scores_that_are_kept_teach_what_the_fused_kernel_teaches(
     taught: Taught, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    used, train = [], teaching.train
+
+    def watched(trainer: Any, work: str) -> None:
+        used.append(trainer.model.config._attn_implementation)
+        train(trainer, work)
+
+    monkeypatch.setattr(teaching, "train", watched)
     pairs = [Pair([5, 6], [7, 8], [9, 10])] * 8
     kept = [taught(batch_size=4), taught(pairs, kind="dpo", batch_size=4)]
+    taught(packing=True, max_length=16, batch_size=2)
     monkeypatch.setattr(teaching, "MOST_SCORES", 0)
     fused = [taught(batch_size=4), taught(pairs, kind="dpo", batch_size=4)]
     assert max(map(far, kept, fused)) < 1e-2
+    assert used == ["eager", "eager", "sdpa", "sdpa", "sdpa"]
 
 
 @pytest.mark.parametrize(
