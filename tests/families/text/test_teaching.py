@@ -90,7 +90,8 @@ def test_the_loss_is_trls(taught: Taught, monkeypatch: pytest.MonkeyPatch) -> No
 def test_scores_that_are_kept_teach_what_the_fused_kernel_teaches(
     taught: Taught, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    used, train = [], teaching.train
+    used: list[str] = []
+    train = teaching.train
 
     def watched(trainer: Any, work: str) -> None:
         used.append(trainer.model.config._attn_implementation)
