@@ -12,6 +12,7 @@ from tests.families.text.tuning_factory import LORA
 
 from dizuo.artifacts.model import StackFiles
 from dizuo.core.progress import silent
+from dizuo.families import trainer as trainer_steps
 from dizuo.families.text import teaching
 from dizuo.families.text.layer import read_manifest
 from dizuo.families.text.lessons import Lesson, Pair
@@ -91,7 +92,7 @@ def test_scores_that_are_kept_teach_what_the_fused_kernel_teaches(
     taught: Taught, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     used: list[str] = []
-    train = teaching.train
+    train = trainer_steps.train
 
     def watched(trainer: Any, work: str) -> None:
         used.append(trainer.model.config._attn_implementation)
