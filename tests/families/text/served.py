@@ -19,7 +19,7 @@ PROMPTS = [str(row["prompt"]) for row in tickets(12, seed=99)]
 
 def train(root: Path) -> dict[str, StackFiles]:
     """A base, an L1 on it, and two L2 on that whose categories differ."""
-    pretrain, lora = {**PRETRAIN, "epochs": 16}, {**LORA, "epochs": 6}
+    pretrain, lora = {**PRETRAIN, "epochs": 32}, {**LORA, "epochs": 10}
     base = build(root, "qwen", tickets(320), None, method=pretrain)
     industry = build(root, "industry", tickets(90, seed=1), base, method=lora)
     changes: dict[str, Any] = {"method": lora, "level": Level.L2}

@@ -515,7 +515,7 @@ def test_a_batch_answers_each_prompt_in_order(engine: LlamaEngine) -> None:
 
 
 def test_what_is_far_from_what_was_learned_looks_new(engine: LlamaEngine) -> None:
-    odd = ["zzzz 9999 xx?? QQ" * 5, "Lorem ipsum dolor sit amet", "{}[]();:" * 9, "0000 1111 2222"]
+    odd = ["zz 99 QQ", "Lorem ipsum", "{}[]();:", "0000 1111"]
 
     def novelty(texts: Sequence[str]) -> float:
         seen = [engine.infer("scenario", chat(text)).observations[0] for text in texts]
