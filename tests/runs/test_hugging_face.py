@@ -15,7 +15,14 @@ from dizuo.core.progress import Progress, silent
 from dizuo.families.base import Cancelled
 from dizuo.families.errors import ModelRefused
 from dizuo.runs.errors import ModelHubSilent
-from dizuo.runs.hugging_face import Source, fetch, fetch_config, parse_source, resolve
+from dizuo.runs.hugging_face import (
+    MAX_CONFIG_BYTES,
+    Source,
+    fetch,
+    fetch_config,
+    parse_source,
+    resolve,
+)
 
 FILES = {
     "config.json": b"{}",
@@ -183,10 +190,11 @@ def test_a_fetched_commit_is_asked_of_nobody(
 
 def test_a_commit_that_was_not_fetched_is_bounded_too(hub: ModelHub) -> None:
     source = Source("acme/tiny", hub.commit("acme/tiny"))
-    assert resolve(source, NAMES, at_most_bytes=5000) == source.revision
+    size = sum(len(FILES[name]) for name in (*NAMES[2:], "config.json", "model.safetensors"))
+    assert resolve(source, NAMES, at_most_bytes=size) == source.revision
     fetch_config(source, source.revision)
     with pytest.raises(ModelRefused, match="have more than"):
-        resolve(source, NAMES, at_most_bytes=4999)
+        resolve(source, NAMES, at_most_bytes=size - 1)
     with pytest.raises(ModelRefused, match="no revision 0000"):
         resolve(Source("acme/tiny", "0" * 40), NAMES, at_most_bytes=ROOM)
 
@@ -246,6 +254,15 @@ def test_what_the_hub_refuses_is_said(
 def test_a_model_that_is_too_large_is_refused(hub: ModelHub) -> None:
     with pytest.raises(ModelRefused, match="have more than"):
         resolve(SOURCE, NAMES, at_most_bytes=100)
+    hub.repositories["acme/tiny"]["tokenizer.json"] = b" " * 9000
+    with pytest.raises(ModelRefused, match="have more than"):
+        resolve(SOURCE, NAMES, at_most_bytes=9000)
+
+
+def test_a_configuration_that_is_none_is_not_fetched(hub: ModelHub) -> None:
+    hub.repositories["acme/tiny"]["config.json"] = b" " * (MAX_CONFIG_BYTES + 1)
+    with pytest.raises(ModelRefused, match=r"config\.json of .* has more than 20,000,000 bytes"):
+        resolve(SOURCE, NAMES, at_most_bytes=ROOM)
 
 
 def test_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:

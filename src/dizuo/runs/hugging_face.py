@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,8 +27,10 @@ from dizuo.runs.errors import ModelHubSilent
 
 if TYPE_CHECKING:
     from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.hf_api import RepoSibling
 
 CONFIG = "config.json"
+MAX_CONFIG_BYTES = 20_000_000
 PASSED_OVER = ("*/*", "consolidated*")
 """Folders hold other forms of the same weights, and so do Mistral's own files."""
 ASK_SECONDS = 10.0
@@ -71,8 +73,8 @@ def resolve(source: Source, files: Sequence[str], *, at_most_bytes: int) -> str:
     last. Of a commit of which all `files` were fetched the hub is not asked.
 
     Raises:
-        ModelRefused: there is no such model, it may not be read, has no safetensors weights, or has
-            more than `at_most_bytes`.
+        ModelRefused: there is no such model, it may not be read, has no safetensors weights,
+            `files` have more than `at_most_bytes`, or its `config.json` more than is read.
         ModelHubSilent: the hub does not answer, or may not be asked, and nothing was fetched yet.
     """
     # The library takes a second to import.
@@ -90,23 +92,38 @@ def resolve(source: Source, files: Sequence[str], *, at_most_bytes: int) -> str:
         if commit is None:
             raise explained from error
         return commit
-    _check_files(source, info, at_most_bytes)
+    _check_files(source, info.siblings or (), files, at_most_bytes)
     if not info.sha or not _COMMIT.fullmatch(info.sha):
         raise _odd_answer()
     return info.sha
 
 
-def _check_files(source: Source, info: Any, at_most_bytes: int) -> None:
-    wanted = [file for file in info.siblings or () if _is_weights(file.rfilename)]
-    if not wanted:
+def _check_files(
+    source: Source, known: Iterable[RepoSibling], files: Sequence[str], at_most_bytes: int
+) -> None:
+    from huggingface_hub.utils import filter_repo_objects
+
+    wanted = filter_repo_objects(
+        known,
+        allow_patterns=list(files),
+        ignore_patterns=list(PASSED_OVER),
+        key=lambda file: file.rfilename,
+    )
+    sizes = {file.rfilename: file.size or 0 for file in wanted}
+    if not any(map(_is_weights, sizes)):
         raise ModelRefused(
             f"{source} has no safetensors weights.",
             next_step="Import a model that has; pickled weights and GGUF files are not fetched.",
         )
-    if sum(file.size or 0 for file in wanted) > at_most_bytes:
+    if sum(sizes.values()) > at_most_bytes:
         raise ModelRefused(
-            f"The weights of {source} have more than {at_most_bytes >> 30} GiB.",
+            f"The files of {source} have more than {at_most_bytes >> 30} GiB.",
             next_step="Import a smaller model.",
+        )
+    if sizes.get(CONFIG, 0) > MAX_CONFIG_BYTES:
+        raise ModelRefused(
+            f"The {CONFIG} of {source} has more than {MAX_CONFIG_BYTES:,} bytes.",
+            next_step="Import a model that Transformers has written.",
         )
 
 

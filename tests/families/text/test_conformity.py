@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from dizuo.families.text.conformity import label_fault
+from dizuo.families.text.patterns import pattern_fault
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -45,7 +46,7 @@ SCHEMA: dict[str, Any] = {
     ],
 )
 def test_what_the_schema_says(label: Any) -> None:
-    assert label_fault(label, SCHEMA) == ""
+    assert label_fault(label, SCHEMA, pattern_fault=pattern_fault) == ""
 
 
 @pytest.mark.parametrize(
@@ -79,7 +80,18 @@ def test_what_the_schema_says(label: Any) -> None:
     ],
 )
 def test_what_it_does_not_say(label: Any, says: str) -> None:
-    assert says in label_fault(label, SCHEMA), label_fault(label, SCHEMA)
+    fault = label_fault(label, SCHEMA, pattern_fault=pattern_fault)
+    assert says in fault, fault
+
+
+def test_patterns_are_passed_over_where_nobody_compares_them() -> None:
+    assert label_fault({"kind": 1, "place": "A1"}, SCHEMA) == ""
+
+
+@pytest.mark.timeout(60)
+def test_a_pattern_without_end_is_given_up() -> None:
+    assert pattern_fault("^(a|aa)+$", "a" * 100) == ""
+    assert pattern_fault("(x+x+)+y", "x" * 10_000).startswith("takes too long")
 
 
 def test_a_label_without_end() -> None:

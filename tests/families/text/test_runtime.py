@@ -271,15 +271,37 @@ def test_a_callers_schema_comes_before_the_layers(engine: LlamaEngine) -> None:
     assert content(answer) in ('{"ok":true}', '{"ok":false}')
 
 
+def test_a_callers_schema_keeps_the_order_of_its_keys(engine: LlamaEngine) -> None:
+    for names in (("b", "a"), ("a", "b")):
+        plain = {**closed(*names), "properties": {name: {"type": "boolean"} for name in names}}
+        for form in (as_format(plain), quoting(*names)):
+            answer = engine.infer("scenario", chat(PROMPTS[0], max_tokens=90, response_format=form))
+            assert tuple(json.loads(content(answer))) == names
+
+
+@pytest.mark.timeout(60)
+def test_a_callers_pattern_without_end_holds_nobody_up(engine: LlamaEngine) -> None:
+    """Its first half cannot be, and Python's own `re` would go back in it for ages."""
+    text = {"type": "string", "pattern": "^((x+x+)+y{99}|x{40}z)$", "maxLength": 41}
+    schema = {**closed("a"), "properties": {"a": text}}
+    asked = chat(PROMPTS[0], max_tokens=90, response_format=as_format(schema))
+    assert json.loads(content(engine.infer("scenario", asked))) == {"a": "x" * 40 + "z"}
+
+
+def closed(*names: str) -> dict[str, Any]:
+    """A schema of an object that has these properties and no others."""
+    return {"type": "object", "required": list(names), "additionalProperties": False}
+
+
+def as_format(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The response format of a schema."""
+    return {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+
+
 def quoting(*names: str) -> dict[str, Any]:
     """The response format of an answer whose parts are excerpts."""
-    schema = {
-        "type": "object",
-        "properties": {name: {"type": "string", "format": "excerpt"} for name in names},
-        "required": list(names),
-        "additionalProperties": False,
-    }
-    return {"type": "json_schema", "json_schema": {"name": "quoting", "schema": schema}}
+    parts = {name: {"type": "string", "format": "excerpt"} for name in names}
+    return as_format({**closed(*names), "properties": parts})
 
 
 def test_an_excerpt_stands_in_the_prompt_whatever_else_the_model_would_write(

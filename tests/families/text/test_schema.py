@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dizuo.families.text.schema import grammar, key_order, schema_fault
+from dizuo.families.text.schema import by_name, grammar, key_order, schema_fault
 
 GOOD: dict[str, Any] = {
     "type": "object",
@@ -84,9 +84,15 @@ def test_others_are_refused_with_the_reason(schema: dict[str, Any], says: str) -
     assert re.search(says, schema_fault(schema)), schema_fault(schema)
 
 
-def test_answers_are_written_in_the_order_of_names() -> None:
+def test_answers_to_a_layers_schema_are_written_in_the_order_of_names() -> None:
     assert key_order(GOOD) == ("a", "b", "list")
-    text = grammar(GOOD, "")
+    text = grammar(by_name(GOOD), "")
     assert text.startswith("%llguidance {}\nstart: %json {")
     assert '"whitespace_flexible": false' in text
     assert text.index('"a":') < text.index('"b":') < text.index('"list":')
+
+
+def test_answers_to_a_callers_schema_are_written_in_its_order() -> None:
+    schema = {"type": "object", "properties": {"why": {"type": "string"}, "is": {"const": 1}}}
+    text = grammar(schema, "")
+    assert text.index('"why":') < text.index('"is":')

@@ -88,17 +88,23 @@ def test_the_loss_is_trls(taught: Taught, monkeypatch: pytest.MonkeyPatch) -> No
     assert max(map(far, ours, theirs)) < 1e-2
 
 
-def test_scores_that_are_kept_teach_what_the_fused_kernel_teaches(
-    taught: Taught, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    used: list[str] = []
+@pytest.fixture
+def used(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Which attention each training takes."""
+    found: list[str] = []
     train = trainer_steps.train
 
     def watched(trainer: Any, work: str) -> None:
-        used.append(trainer.model.config._attn_implementation)
+        found.append(trainer.model.config._attn_implementation)
         train(trainer, work)
 
     monkeypatch.setattr(teaching, "train", watched)
+    return found
+
+
+def test_scores_that_are_kept_teach_what_the_fused_kernel_teaches(
+    taught: Taught, used: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     pairs = [Pair([5, 6], [7, 8], [9, 10])] * 8
     kept = [taught(batch_size=4), taught(pairs, kind="dpo", batch_size=4)]
     taught(packing=True, max_length=16, batch_size=2)
@@ -106,6 +112,18 @@ def test_scores_that_are_kept_teach_what_the_fused_kernel_teaches(
     fused = [taught(batch_size=4), taught(pairs, kind="dpo", batch_size=4)]
     assert max(map(far, kept, fused)) < 1e-2
     assert used == ["eager", "eager", "sdpa", "sdpa", "sdpa"]
+
+
+def test_each_pair_has_the_scores_of_two_sequences(
+    base: StackFiles, taught: Taught, used: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `memory` counts them."""
+    config = merged_model(base)[0].config
+    scores = config.num_hidden_layers * config.num_attention_heads * 2 * 4 * 4**2
+    for most in (scores, scores - 1):
+        monkeypatch.setattr(teaching, "MOST_SCORES", most)
+        taught([Pair([5, 6], [7, 8], [9, 10])] * 8, kind="dpo", batch_size=4)
+    assert used == ["eager", "sdpa"]
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from typing import Any
 
 from dizuo.core.digests import canonical_json
 from dizuo.families.text.conformity import label_fault
+from dizuo.families.text.patterns import pattern_fault
 
 COUNT = "#"
 KEPT = "~kept"  # in a pointer's names a tilde is followed by a digit
@@ -303,7 +304,9 @@ def _read(form: Form, part: Part, given: Given, reading: Reading) -> Any:
 
 def fault_of(value: Any, schema: Mapping[str, Any]) -> str:
     """Where a value is not what a schema says, a clause, or an empty string."""
-    return label_fault(value, schema, called="the value") if schema else ""
+    if not schema:
+        return ""
+    return label_fault(value, schema, called="the value", pattern_fault=pattern_fault)
 
 
 def _hold_to(schema: Mapping[str, Any], path: str, value: Any, reading: Reading) -> None:

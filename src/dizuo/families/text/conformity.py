@@ -1,14 +1,13 @@
 """Whether a label is what a schema says, so that an engine held to it could write the label. Light.
 
 Of the keywords in `schema.py` those are checked that say something about the value; `format` is
-left to the engine. https://json-schema.org/draft/2020-12/json-schema-validation
+left to the engine, and so is `pattern` where nobody says how to compare it. https://json-schema.org/draft/2020-12/json-schema-validation
 """
 
 from __future__ import annotations
 
 import json
 import operator
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,13 +30,24 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
 }
 
 
-def label_fault(label: Any, schema: Mapping[str, Any], *, called: str = "the label") -> str:
+PatternFault = Callable[[str, str], str]
+"""Why a text, the second, is not taken by a pattern, the first: a clause's end, or nothing."""
+
+
+def label_fault(
+    label: Any,
+    schema: Mapping[str, Any],
+    *,
+    called: str = "the label",
+    pattern_fault: PatternFault | None = None,
+) -> str:
     """Where a label is not what a schema says, one clause without a full stop, or an empty string.
 
-    The schema has no `schema_fault`. `called` is what the clause calls the label.
+    The schema has no `schema_fault`. `called` is what the clause calls the label; without
+    `pattern_fault` patterns are passed over.
     """
     try:
-        return next(_Check(schema).faults(label, schema, called), "")
+        return next(_Check(schema, pattern_fault).faults(label, schema, called), "")
     except RecursionError:
         return f"{called} is nested too deep"
 
@@ -47,6 +57,7 @@ class _Check:
     """`root` holds the definitions that a `$ref` leads to."""
 
     root: Mapping[str, Any]
+    pattern_fault: PatternFault | None
 
     def faults(self, value: Any, part: Any, place: str) -> Iterator[str]:
         """What of a value is not as a part of the schema says."""
@@ -61,6 +72,10 @@ class _Check:
             yield f"{place} is not {_one_of(types)}"
         yield from _choices(value, part, place)
         yield from _sizes(value, part, place)
+        if isinstance(value, str) and "pattern" in part and self.pattern_fault is not None:
+            fault = self.pattern_fault(part["pattern"], value)
+            if fault:
+                yield f"{place} {fault}"
         if isinstance(value, dict):
             yield from self._properties(value, part, place)
         if isinstance(value, list):
@@ -116,8 +131,6 @@ def _choices(value: Any, part: Mapping[str, Any], place: str) -> Iterator[str]:
 def _sizes(value: Any, part: Mapping[str, Any], place: str) -> Iterator[str]:
     if isinstance(value, str):
         yield from _length(len(value), part, "Length", f"characters in {place}")
-        if not re.search(part.get("pattern", ""), value):
-            yield f"{place} does not match the schema's pattern"
     if isinstance(value, list):
         yield from _length(len(value), part, "Items", f"items in {place}")
     if _is(value, "number"):

@@ -5,9 +5,11 @@ It leaves out a grammar that it cannot parse and says nothing.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from dizuo.core.digests import sha256_bytes
 from dizuo.core.errors import InvalidInput
 from dizuo.families.errors import GenerationFailed
 from dizuo.families.text import excerpts
@@ -39,7 +41,8 @@ class Enforcement:
     def __init__(self, complete: Complete, turns: Turns) -> None:
         self._complete = complete
         self._turns = turns
-        self._tried: dict[str, bool] = {}
+        self._lock = threading.Lock()
+        self._tried: dict[str, bool] = {}  # by the digest of the grammar, used last at the end
 
     def require(self, schema: Mapping[str, Any], waits: Callable[[], bool]) -> bool:
         """Whether the answer is still wanted once its schema has been tried.
@@ -66,16 +69,20 @@ class Enforcement:
 
     def _try(self, grammar_text: str, waits: Callable[[], bool]) -> bool | None:
         """Whether a grammar is enforced; None if `waits` gave up before that was known."""
-        enforced = self._tried.get(grammar_text)
-        if enforced is not None:
-            return enforced
+        digest = sha256_bytes(grammar_text.encode())
+        with self._lock:
+            enforced = self._tried.pop(digest, None)
+            if enforced is not None:
+                self._tried[digest] = enforced
+                return enforced
         with self._turns.turn(frozenset(), waits) as admitted:
             if not admitted:
                 return None
             enforced = self._begins_object(grammar_text)
-        if len(self._tried) >= _SCHEMAS_REMEMBERED:
-            self._tried.clear()  # by other threads too, at any time
-        self._tried[grammar_text] = enforced
+        with self._lock:
+            self._tried[digest] = enforced
+            if len(self._tried) > _SCHEMAS_REMEMBERED:
+                del self._tried[next(iter(self._tried))]
         return enforced
 
     def _begins_object(self, grammar_text: str) -> bool:
@@ -96,7 +103,7 @@ class Enforcement:
 
 def require_kept(written: Written, schema: Mapping[str, Any], said: str) -> None:
     """See that an answer is what its schema says: each with excerpts has a grammar of its own, and
-    llama.cpp may leave it out.
+    llama.cpp may leave it out. Patterns are left to it: a caller's may take for ever to compare.
 
     Raises:
         GenerationFailed: it is not.

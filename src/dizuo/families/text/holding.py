@@ -11,7 +11,7 @@ from llguidance import LLMatcher, LLTokenizer, TokenizerWrapper
 from torch import Tensor
 
 from dizuo.core.errors import InvalidInput
-from dizuo.families.text.schema import grammar
+from dizuo.families.text.schema import by_name, grammar
 from dizuo.families.text.tokens import Tokens
 
 
@@ -24,7 +24,7 @@ class Rule:
 
     def __init__(self, tokens: Tokens, schema: Mapping[str, Any]) -> None:
         self._vocabulary = LLTokenizer(TokenizerWrapper(_Vocabulary(tokens)))
-        self._schema = schema
+        self._schema = by_name(schema)
         self.hold("")
 
     def hold(self, said: str) -> Hold:

@@ -23,6 +23,7 @@ from dizuo.core.files import write_json
 from dizuo.families.errors import LayerRefused
 from dizuo.families.golden import GOLDEN_NAME, TRAINED_ANSWERS_NAME
 from dizuo.families.text import calibration, slots
+from dizuo.families.text.schema import by_name
 
 MANIFEST_NAME = "layer.json"
 CONFIG_NAME = "config.json"
@@ -164,7 +165,7 @@ def read_gguf_facts(directory: Path) -> GgufFacts:
         ) from error
 
 
-def read_schema(directory: Path, manifest: Manifest) -> dict[str, Any] | None:
+def read_schema(directory: Path, manifest: Manifest) -> Mapping[str, Any] | None:
     """The JSON schema that a layer's answers are held to, if it has one.
 
     Raises:
@@ -178,8 +179,7 @@ def read_schema(directory: Path, manifest: Manifest) -> dict[str, Any] | None:
             f"The layer in {directory.name} does not hold the {SCHEMA_NAME} it names.",
             next_step="Build the layer again.",
         )
-    schema: dict[str, Any] = json.loads(path.read_bytes())
-    return schema
+    return by_name(json.loads(path.read_bytes()))
 
 
 def read_stack(stack: StackFiles) -> tuple[Manifest, ...]:

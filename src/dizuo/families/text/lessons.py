@@ -34,6 +34,7 @@ from dizuo.families.text.messages import (
     row_messages,
     with_system,
 )
+from dizuo.families.text.patterns import pattern_fault
 from dizuo.families.text.recipe import AnswerTask, ExtractTask
 from dizuo.families.text.schema import key_order
 
@@ -165,7 +166,7 @@ def check_labels(rows: Sequence[Row], task: AnswerTask | ExtractTask) -> None:
 
 def _label_fault(row: Row, schema: Mapping[str, Any]) -> str:
     answer = row_answer(row)
-    return label_fault(answer, schema) or excerpts.answer_fault(
+    return label_fault(answer, schema, pattern_fault=pattern_fault) or excerpts.answer_fault(
         answer, schema, prompt_text(row_messages(row))
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from dizuo.core.digests import canonical_json
 from dizuo.families.text import excerpts
@@ -169,19 +169,22 @@ def _below(part: Mapping[str, Any]) -> list[Any]:
     return found
 
 
-def key_order(schema: Mapping[str, Any]) -> tuple[str, ...]:
-    """The properties in the order in which an answer writes them: by name.
+def by_name(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A schema with its keys in the order of their names, those of its parts too: as a layer has
+    it, whose JSON is kept in canonical form."""
+    return cast("Mapping[str, Any]", json.loads(canonical_json(schema)))
 
-    The engine writes them in the order of `properties`, and JSON that was kept in canonical form
-    has no other order than by name.
-    """
-    return tuple(sorted(schema.get("properties", {})))
+
+def key_order(schema: Mapping[str, Any]) -> tuple[str, ...]:
+    """The properties in the order in which an answer to a layer's schema writes them."""
+    return tuple(by_name(schema).get("properties", {}))
 
 
 def grammar(schema: Mapping[str, Any], said: str) -> str:
     """The llguidance grammar that holds an answer to a schema, without spaces between its parts.
 
-    Its excerpts are of `said`. llama.cpp is built with llguidance here; a grammar that it cannot
+    An answer has its keys in the order of the schema's properties, and its excerpts are of `said`.
+    llama.cpp is built with llguidance here; a grammar that it cannot
     parse is left out silently, so only schemas without a `schema_fault` may come, and
     `Llama.enforces` tries them.
     """
@@ -189,7 +192,7 @@ def grammar(schema: Mapping[str, Any], said: str) -> str:
     if not quoted:
         return f"%llguidance {{}}\nstart: {_json(schema)}"
     parts, rules = [], []
-    for number, name in enumerate(key_order(schema)):
+    for number, name in enumerate(schema["properties"]):
         key = ("," if number else "{") + json.dumps(name, ensure_ascii=False) + ":"
         parts.append(json.dumps(key, ensure_ascii=False))
         if name in quoted:
@@ -204,7 +207,7 @@ def grammar(schema: Mapping[str, Any], said: str) -> str:
 
 def _json(schema: Mapping[str, Any]) -> str:
     held = {**schema, "x-guidance": _COMPACT}
-    return "%json " + json.dumps(held, ensure_ascii=False, sort_keys=True)
+    return "%json " + json.dumps(held, ensure_ascii=False)
 
 
 ANY_OBJECT: Mapping[str, Any] = {"type": "object"}

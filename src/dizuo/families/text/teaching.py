@@ -269,7 +269,7 @@ def teach_preferences(
             peft_config=adapter,
             callbacks=course.callbacks,
         )
-        return _run(trainer, course, [2 * pair.length for pair in pairs])
+        return _run(trainer, course, [pair.length for pair in pairs], per_row=2)
 
 
 @contextmanager
@@ -281,12 +281,12 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def _run(trainer: Any, course: Course, lengths: Sequence[int]) -> Model:
-    """Train; `lengths` are the tokens of each row."""
+def _run(trainer: Any, course: Course, lengths: Sequence[int], *, per_row: int = 1) -> Model:
+    """Train; `lengths` are the tokens of the longest of the `per_row` sequences of each row."""
     if course.method.group_by_length:
         trainer.lengths = lengths
     trained, longest = trainer.model, max(lengths)
-    at_once = trainer.args.per_device_train_batch_size
+    at_once = per_row * trainer.args.per_device_train_batch_size
     with ExitStack() as around:
         around.enter_context(threads_for(trained, longest * at_once))
         if not course.method.packing:
