@@ -11,7 +11,7 @@ import multiprocessing
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +20,9 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 import typer
-from numpy.typing import NDArray
-from scipy.optimize import isotonic_regression
 
 from benchmarks.rig import hotline, meters
+from benchmarks.rig.curves import AIM_SHARE, SIDES, Curve, code_digest, together
 from benchmarks.rig.drifts import Drift
 from benchmarks.rig.learning import right_answers
 from benchmarks.rig.machine import machine
@@ -31,181 +30,27 @@ from benchmarks.rig.result import Result, publish, run
 from benchmarks.rig.reviewing import Desk
 from dizuo.cli.output import say
 from dizuo.core.errors import InvalidInput
-from dizuo.core.files import open_atomic
 from dizuo.datasets.content import input_digest
 from dizuo.families.base import Row
 from dizuo.families.text.lessons import MIN_ROWS
-from dizuo.gates.bootstrap import wilson
 
 AIM_RATIO = 2.0
-AIM_SHARE = 0.95
 AIM_DRIFTS = 3
 SIZES = (25, 50, 100, 200, 300)
-SIDES = ("sampler", "random")
-NUM_RESAMPLES = 2000
-
-_CONFIDENCE = 0.95
-_ENDS = ((1 - _CONFIDENCE) / 2, (1 + _CONFIDENCE) / 2)
-
-Right = NDArray[np.bool_]
-"""Which held-out rows were answered right: shape (seeds, rows), or (seeds, sizes, rows)."""
-
-FAMILIES: Mapping[str, Callable[[int, Path], Iterator[Drift]]] = {
-    "vision": meters.drifts,
-    "text": hotline.drifts,
-}
 
 
 @dataclass(frozen=True, slots=True)
-class Curve:
-    """One drift over all seeds: before it, after it, and with each number of labels by each side.
+class Family:
+    """The names of its drifts, and what makes them of a seed, with what serves before."""
 
-    `num_returned` is what the sampler returned of the stream, for each seed.
-    """
-
-    family: str
-    drift: str
-    sizes: tuple[int, ...]
-    usual: Right
-    changed: Right
-    learned: Mapping[str, Right]
-    num_returned: tuple[int, ...] = ()
-
-    def write(self, path: Path) -> None:
-        """Keep it in a NumPy archive."""
-        about = ("family", "drift", "sizes", "num_returned", "usual", "changed")
-        held: dict[str, Any] = {name: getattr(self, name) for name in about}
-        held |= {f"learned_{side}": right for side, right in self.learned.items()}
-        with open_atomic(path) as stream:
-            np.savez(stream, allow_pickle=False, **held)
-
-    @classmethod
-    def read(cls, path: Path) -> Curve:
-        """What `write` kept."""
-        with np.load(path, allow_pickle=False) as held:
-            return cls(
-                str(held["family"]),
-                str(held["drift"]),
-                tuple(int(size) for size in held["sizes"]),
-                held["usual"],
-                held["changed"],
-                {side: held[f"learned_{side}"] for side in SIDES},
-                tuple(int(num) for num in held["num_returned"]),
-            )
-
-    def resampled(self, random: np.random.Generator) -> Curve:
-        """With seeds drawn anew, and held-out rows within each; the same ones for both sides."""
-        num_seeds, num_rows = self.changed.shape
-        seeds = random.integers(num_seeds, size=num_seeds)
-        rows = random.integers(num_rows, size=(num_seeds, num_rows))
-        return Curve(
-            self.family,
-            self.drift,
-            self.sizes,
-            np.take_along_axis(self.usual[seeds], rows, axis=1),
-            np.take_along_axis(self.changed[seeds], rows, axis=1),
-            {
-                side: np.take_along_axis(right[seeds], rows[:, np.newaxis], axis=2)
-                for side, right in self.learned.items()
-            },
-        )
-
-    def accuracies(self, side: str) -> list[float]:
-        """The mean accuracy at each size."""
-        return [float(mean) for mean in self.learned[side].mean(axis=(0, 2))]
-
-    @property
-    def aimed_at(self) -> float:
-        """The accuracy at which AIM_SHARE of what was lost is regained."""
-        before, after = float(self.usual.mean()), float(self.changed.mean())
-        return after + AIM_SHARE * (before - after)
-
-    @property
-    def goal(self) -> float:
-        """What `needed` asks for: `aimed_at`, or the most that the random side reached, if less."""
-        return min(self.aimed_at, self._rising("random")[-1])
-
-    def needed(self, side: str) -> float | None:
-        """The number of labels at which a side reaches the goal, interpolated; None if none of the
-        sizes is enough."""
-        means, goal = self._rising(side), self.goal
-        if means[-1] < goal:
-            return None
-        sizes = [0, *self.sizes]
-        place = next(index for index, mean in enumerate(means) if mean >= goal)
-        if place == 0:
-            return 0.0
-        low, high = means[place - 1], means[place]
-        part = (goal - low) / (high - low)
-        return sizes[place - 1] + part * (sizes[place] - sizes[place - 1])
-
-    def _rising(self, side: str) -> list[float]:
-        """The accuracies from no label on, made to never fall: the least squares fit that does
-        not (isotonic regression), since labels do not take away and what looks so is chance."""
-        means = [float(self.changed.mean()), *self.accuracies(side)]
-        return [float(mean) for mean in isotonic_regression(means).x]
-
-    @property
-    def ratio(self) -> float:
-        """Random's labels over the sampler's; where the sampler does not reach the goal, over the
-        largest size, which is the most that the ratio can be."""
-        random = self.needed("random") or 0.0
-        sampler = self.needed("sampler")
-        return random / max(self.sizes[-1] if sampler is None else sampler, 1.0)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Every figure, with 95% intervals: Wilson's for accuracies over all seeds, the percentile
-        bootstrap over seeds and rows for the ratio."""
-        random = np.random.default_rng(0)
-        ratios = [self.resampled(random).ratio for _ in range(NUM_RESAMPLES)]
-        reached = self.needed("sampler") is not None
-        return {
-            "family": self.family,
-            "drift": self.drift,
-            "num_returned": list(self.num_returned),
-            "before": _told(self.usual),
-            "after": _told(self.changed),
-            "aimed_at": round(self.aimed_at, 4),
-            "goal": round(self.goal, 4),
-            "random_reaches_aim": self.goal == self.aimed_at,
-            "sampler_reaches_goal": reached,
-            "labels": {
-                side: {
-                    str(size): _told(self.learned[side][:, place])
-                    for place, size in enumerate(self.sizes)
-                }
-                for side in SIDES
-            },
-            "by_seed": self._by_seed(),
-            "needed": {side: _rounded(self.needed(side)) for side in SIDES},
-            "ratio": round(self.ratio, 3),
-            "ratio_interval": [round(float(end), 3) for end in np.quantile(ratios, _ENDS)],
-        }
-
-    def _by_seed(self) -> list[dict[str, Any]]:
-        """The accuracies of each seed; what they differ by, trainings differ by too."""
-        return [
-            {
-                "before": _share(self.usual[seed]),
-                "after": _share(self.changed[seed]),
-                **{side: [_share(right) for right in self.learned[side][seed]] for side in SIDES},
-            }
-            for seed in range(len(self.usual))
-        ]
+    changes: Iterable[str]
+    drifts: Callable[[int, Path], Iterator[Drift]]
 
 
-def _share(right: Right) -> float:
-    return round(float(right.mean()), 4)
-
-
-def _told(right: Right) -> list[float]:
-    """An accuracy, and the ends of its interval."""
-    found = wilson(int(right.sum()), right.size, _CONFIDENCE)
-    return [round(value, 4) for value in (found.point, found.low, found.high)]
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 1)
+FAMILIES: Mapping[str, Family] = {
+    "vision": Family(meters.CHANGES, meters.drifts),
+    "text": Family(hotline.CHANGES, hotline.drifts),
+}
 
 
 def main(
@@ -222,8 +67,8 @@ def main(
     keep: Annotated[
         Path | None,
         typer.Option(
-            help="Keep here what each drift and seed gave, and go on from what is there. What is"
-            " measured must not have changed since."
+            help="Keep here what each drift and seed gave, and go on from what is there; what other"
+            " code gave is refused."
         ),
     ] = None,
 ) -> None:
@@ -285,46 +130,55 @@ def measure(plan: Plan, scratch: Path) -> list[Curve]:
     found: dict[tuple[str, str], list[Curve]] = {}
     for curve in curves:
         found.setdefault((curve.family, curve.drift), []).append(curve)
-    return [_together(some) for some in found.values()]
+    return [together(some) for some in found.values()]
 
 
 def curves_of(family: str, seed: int, plan: Plan, scratch: Path) -> list[Curve]:
-    """Every wanted drift of a family with one seed."""
-    say(f"Building what serves before the drifts of {family}, seed {seed} ...")
-    folder = scratch / f"{family}-{seed}"
-    return [
-        _curve(Trial(family, drift, plan.sizes, seed, folder / f"trial-{drift.name}"), plan.keep)
-        for drift in FAMILIES[family](seed, folder)
-        if not plan.drifts or drift.name in plan.drifts
-    ]
+    """Every wanted drift of a family with one seed: as it was kept, or measured and kept now."""
+    names = [name for name in FAMILIES[family].changes if not plan.drifts or name in plan.drifts]
+    shelf = None if plan.keep is None else _Shelf(plan.keep, f"{family}-{seed}", plan.sizes)
+    found = {} if shelf is None else shelf.read(names)
+    if len(found) < len(names):
+        say(f"Building what serves before the drifts of {family}, seed {seed} ...")
+        folder = scratch / f"{family}-{seed}"
+        for drift in FAMILIES[family].drifts(seed, folder):
+            if drift.name not in names or drift.name in found:
+                continue
+            trial = Trial(family, drift, plan.sizes, seed, folder / f"trial-{drift.name}")
+            found[drift.name] = trial.curve()
+            if shelf is not None:
+                shelf.keep(found[drift.name])
+    return [found[name] for name in names]
 
 
-def _curve(trial: Trial, keep: Path | None) -> Curve:
-    """What a trial gives, or gave before."""
-    if keep is None:
-        return trial.curve()
-    sizes = "-".join(str(size) for size in trial.sizes)
-    path = keep / f"{trial.family}-{trial.seed}-{trial.drift.name}-{sizes}.npz"
-    if path.exists():
-        say(f"{path.stem}: measured before")
-        return Curve.read(path)
-    curve = trial.curve()
-    keep.mkdir(parents=True, exist_ok=True)
-    curve.write(path)
-    return curve
+class _Shelf:
+    """The curves of a family's seed that are kept in a folder, those of this code alone."""
 
+    def __init__(self, folder: Path, title: str, sizes: Sequence[int]) -> None:
+        self._title, self._code = title, code_digest()
+        self._folder, self._sizes = folder, "-".join(map(str, sizes))
 
-def _together(curves: Sequence[Curve]) -> Curve:
-    """The curves of one drift's seeds as one."""
-    return Curve(
-        curves[0].family,
-        curves[0].drift,
-        curves[0].sizes,
-        np.concatenate([curve.usual for curve in curves]),
-        np.concatenate([curve.changed for curve in curves]),
-        {side: np.concatenate([curve.learned[side] for curve in curves]) for side in SIDES},
-        tuple(num for curve in curves for num in curve.num_returned),
-    )
+    def _path(self, drift: str) -> Path:
+        return self._folder / f"{self._title}-{drift}-{self._sizes}.npz"
+
+    def read(self, drifts: Sequence[str]) -> dict[str, Curve]:
+        """Those of these drifts that are there.
+
+        Raises:
+            InvalidInput: other code measured one.
+        """
+        found = {
+            name: Curve.read(self._path(name), self._code)
+            for name in drifts
+            if self._path(name).exists()
+        }
+        for name in found:
+            say(f"{self._title}, {name}: measured before")
+        return found
+
+    def keep(self, curve: Curve) -> None:
+        """Keep one, so that it need not be measured again."""
+        curve.write(self._path(curve.drift), self._code)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks.labels import Curve, _different, conclude
+from benchmarks.labels import Plan, _different, conclude, measure
+from benchmarks.rig import curves
+from benchmarks.rig.curves import Curve, code_digest
 from benchmarks.rig.meters import CHANGES, NUM_FRAMES, frames
 from benchmarks.rig.reviewing import Desk
 from tests.benchmarks.test_measurements import last_line
 from tests.families.vision import factory
 
-from benchmarks import labels
 from dizuo.core.digests import sha256_bytes
+from dizuo.core.errors import InvalidInput
 from dizuo.datasets.content import from_wire, input_digest
 from dizuo.demo.meter.digits import split_digits
 from dizuo.edge.wire import Direction
@@ -26,7 +28,7 @@ NUM_ROWS = 100
 @pytest.fixture(autouse=True)
 def _few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
     """Intervals are there, only rougher."""
-    monkeypatch.setattr(labels, "NUM_RESAMPLES", 100)
+    monkeypatch.setattr(curves, "NUM_RESAMPLES", 100)
 
 
 def right(*accuracies: float) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
@@ -62,10 +64,32 @@ def test_a_dip_is_taken_for_chance() -> None:
 
 def test_what_was_measured_is_kept_whole(tmp_path: Path) -> None:
     made = replace(curve(sampler=(0.9, 0.8), random=(0.5, 0.7)), num_returned=(37,))
-    made.write(tmp_path / "kept.npz")
-    found = Curve.read(tmp_path / "kept.npz")
+    path = tmp_path / "folder" / "kept.npz"
+    made.write(path, code_digest())
+    found = Curve.read(path, code_digest())
     assert found.as_dict() == made.as_dict()
     assert (found.sizes, found.num_returned) == ((100, 200), (37,))
+
+
+def test_what_other_code_measured_is_refused(tmp_path: Path) -> None:
+    made, path = curve(sampler=(0.9, 0.8), random=(0.5, 0.7)), tmp_path / "kept.npz"
+    made.write(path, sha256_bytes(b"before"))
+    with pytest.raises(InvalidInput, match=r"kept\.npz was measured by other code"):
+        Curve.read(path, code_digest())
+    path.write_bytes(b"cut off")
+    with pytest.raises(InvalidInput, match="no curve"):
+        Curve.read(path, code_digest())
+
+
+def test_a_measurement_that_was_broken_off_goes_on_from_what_it_kept(tmp_path: Path) -> None:
+    """All of it is there, so that nothing is measured: what comes is what was kept."""
+    for seed in (1, 2):
+        one = replace(curve(sampler=(0.9, 0.8), random=(0.5, 0.7)), num_returned=(seed,))
+        one.write(tmp_path / f"vision-{seed}-lens-100-200.npz", code_digest())
+    plan = Plan(("vision",), (100, 200), (1, 2), frozenset({"lens"}), 1, tmp_path)
+    (found,) = measure(plan, tmp_path / "scratch")
+    assert found.num_returned == (1, 2)
+    assert len(found.usual) == 2
 
 
 def test_where_random_misses_the_aim_the_most_it_reached_is_asked_for() -> None:
