@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from dizuo.demo.hotline import story as hotline
-from dizuo.demo.hotline.story import HotlineScores
+from dizuo.demo.hotline.story import Confidence, HotlineScores
 from dizuo.demo.measure import Score, StoryScores
 from dizuo.demo.meter import story as meter
 from dizuo.demo.report import DemoReport
@@ -67,6 +67,7 @@ REPORT = DemoReport(
     sites=[site("site3", "meter-reading-site3"), site("hotline", "harbin-hotline-winter")],
     vision=SCORES,
     text=TEXT,
+    text_confidence=Confidence(before_drift=0.9, after_drift=0.7, after_update=0.9),
     trace=trace("site3"),
     text_trace=trace("hotline"),
     update_bytes={"site3": 45_000, "hotline": 46_000},
@@ -139,12 +140,19 @@ def test_what_is_told_in_the_small_promises_no_scores() -> None:
     assert replace(told, text_trace=trace("site3")).broken_promises() != []
 
 
+def test_answers_to_what_is_new_are_less_sure() -> None:
+    as_sure = Confidence(before_drift=0.9, after_drift=0.9, after_update=0.9)
+    (broken,) = replace(REPORT, text_confidence=as_sure).broken_promises()
+    assert broken.startswith("The hotline is as sure of what is new")
+    assert replace(REPORT, text_confidence=as_sure, small=True).broken_promises() == []
+
+
 def test_a_report_that_keeps_its_promises() -> None:
     assert REPORT.broken_promises() == []
 
 
 def test_a_story_that_was_not_told_promises_nothing() -> None:
-    meter = replace(REPORT, text=None, text_trace=[], sites=REPORT.sites[:1])
+    meter = replace(REPORT, text=None, text_confidence=None, text_trace=[], sites=REPORT.sites[:1])
     assert meter.broken_promises() == []
     hotline = replace(REPORT, vision=None, trace=[], sites=REPORT.sites[1:])
     assert hotline.broken_promises() == []

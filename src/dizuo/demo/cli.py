@@ -16,7 +16,7 @@ from dizuo.cli.options import JsonFlag
 from dizuo.cli.output import console, print_json
 from dizuo.core.errors import DizuoError
 from dizuo.demo.hotline import story as hotline
-from dizuo.demo.hotline.story import HotlineScores
+from dizuo.demo.hotline.story import HotlineTold
 from dizuo.demo.hub import DemoHub
 from dizuo.demo.measure import StoryScores
 from dizuo.demo.meter import story as meter
@@ -53,7 +53,7 @@ class _Told:
     """What was told."""
 
     vision: Told[StoryScores] | None
-    text: Told[HotlineScores] | None
+    text: HotlineTold | None
 
 
 def _tell(names: Sequence[StoryName], stage: Stage, sizes: hotline.Sizes) -> _Told:
@@ -134,6 +134,7 @@ def _report(town: Town, told: _Told, stage: Stage, *, small: bool) -> DemoReport
         sites=[_site(town.hub.site(name)) for name in town.sites],
         vision=vision.scores if vision else None,
         text=text.scores if text else None,
+        text_confidence=text.confidence if text else None,
         trace=vision.trace if vision else [],
         text_trace=text.trace if text else [],
         update_bytes={site: num for one in stories for site, num in one.update_bytes.items()},

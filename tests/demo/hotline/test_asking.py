@@ -70,8 +70,9 @@ def test_a_ticket_is_right_where_the_whole_json_is_and_is_not_sampled() -> None:
     }
     asked: list[httpx2.Request] = []
     with site(asked, noted.__getitem__) as client:
-        score = score_city(client, "city", ROWS)
-    assert score.score == pytest.approx(1 / 3)
+        reading = score_city(client, "city", ROWS)
+    assert reading.score.score == pytest.approx(1 / 3)
+    assert reading.confidence == 0.75
     assert {request.headers["dizuo-sample"] for request in asked} == {"no"}
 
 

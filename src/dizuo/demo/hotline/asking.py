@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 import httpx2
@@ -77,10 +78,18 @@ def _read_one(client: httpx2.Client, model: str, row: Row, headers: Mapping[str,
     return Note(text, reply["confidence"], reply["stack_digest"])
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How often a site noted all of a ticket right, and the mean confidence that it told."""
+
+    score: Score
+    confidence: float
+
+
 def score_city(
     client: httpx2.Client, model: str, rows: Sequence[Row], report: Reporter = silent
-) -> Score:
-    """How often a site notes all of a ticket right; these tickets are not sampled."""
+) -> Reading:
+    """Read tickets, which are not sampled."""
     notes = read_tickets(client, model, rows, sample=False, callers=CALLERS, report=report)
     num_right = sum(note.label == row["label"] for note, row in zip(notes, rows, strict=True))
-    return Score.of(num_right, len(rows))
+    return Reading(Score.of(num_right, len(rows)), fmean(note.confidence for note in notes))

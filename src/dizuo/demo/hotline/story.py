@@ -14,7 +14,7 @@ import httpx2
 import numpy as np
 
 from dizuo.core.progress import silent
-from dizuo.demo.hotline.asking import CALLERS, read_tickets, score_city
+from dizuo.demo.hotline.asking import CALLERS, Reading, read_tickets, score_city
 from dizuo.demo.hotline.cities import HARBIN, SHENZHEN
 from dizuo.demo.hotline.copying import varied_rows
 from dizuo.demo.hotline.government import GOVERNMENT
@@ -102,6 +102,22 @@ class HotlineScores(StoryScores):
     other_city_after_update: Score
 
 
+@dataclass(frozen=True, slots=True)
+class Confidence:
+    """The mean confidence of the changed city's answers, for each of its scores."""
+
+    before_drift: float
+    after_drift: float
+    after_update: float
+
+
+@dataclass(frozen=True, slots=True)
+class HotlineTold(Told[HotlineScores]):
+    """What the story came to, and how sure the answers were."""
+
+    confidence: Confidence
+
+
 @dataclass
 class HotlineStory:
     """The story's steps in their order; each leaves what the next ones need."""
@@ -184,12 +200,15 @@ class HotlineStory:
                 self.stage.hub.roll_out(one.ref, [SITE], one.name, bars.report)
             bars.summary = f"{', '.join(one.ref for one in cities)} serving at {SITE}"
 
-    def measure(self, title: str, served_as: str, rows: Sequence[Row]) -> Score:
+    def measure(self, title: str, served_as: str, rows: Sequence[Row]) -> Reading:
         """One score, through the site's own address."""
         with self.stage.screen.step(title) as bars:
-            score = score_city(self.site, served_as, rows, bars.report)
-            bars.summary = f"{score.score:.1%} of {len(rows)} made-up tickets"
-            return score
+            reading = score_city(self.site, served_as, rows, bars.report)
+            bars.summary = (
+                f"{reading.score.score:.1%} of {len(rows)} made-up tickets, "
+                f"mean confidence {reading.confidence:.2f}"
+            )
+            return reading
 
     def test_rows(self, mix: Mix) -> list[Row]:
         """Tickets whose places, wordings and mixes no training saw."""
@@ -299,7 +318,7 @@ class HotlineStory:
         """Its score, where it is served."""
         title = "Read them with the L2 from random labels"
         if comparison:
-            return self.measure(title, RANDOM, rows)
+            return self.measure(title, RANDOM, rows).score
         with self.stage.screen.step(title) as bars:
             bars.summary = "not served"
         return None
@@ -342,7 +361,7 @@ def begin(stage: Stage, sizes: Sizes = FULL) -> Begun:
     return Begun(story, story.begin_industry(story.import_base()))
 
 
-def tell(begun: Begun) -> Told[HotlineScores]:
+def tell(begun: Begun) -> HotlineTold:
     """The rest of the story."""
     story = begun.story
     story.serve(story.finish_cities(story.finish_industry(begun.industry)))
@@ -363,17 +382,18 @@ def tell(begun: Begun) -> Told[HotlineScores]:
     story.finish_improvement(improvement_id)
     update_bytes = {SITE: bytes_fetched(story.stage.hub.client, SITE)}
     after_update = story.measure("Read them with the loop's L2", CHANGED, winter)
-    other_score = story.measure("Read held-out made-up tickets of Shenzhen", OTHER, other)
+    other_city = story.measure("Read held-out made-up tickets of Shenzhen", OTHER, other)
     scores = HotlineScores(
         data=DATA,
-        before_drift=before,
-        after_drift=after_drift,
-        after_update=after_update,
+        before_drift=before.score,
+        after_drift=after_drift.score,
+        after_update=after_update.score,
         random_arm=random_arm,
         num_returned=num_returned,
         num_labels=num_labels,
         num_test=len(winter),
-        other_city_after_update=other_score,
+        other_city_after_update=other_city.score,
     )
+    confidence = Confidence(before.confidence, after_drift.confidence, after_update.confidence)
     same = story.other_answers(other) == answers
-    return Told(scores, story.built, update_bytes, story.trace(), same)
+    return HotlineTold(scores, story.built, update_bytes, story.trace(), same, confidence)
