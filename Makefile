@@ -43,6 +43,7 @@ bench: $(STAMP) ## every figure in docs/benchmarks.md
 	$(BIN)/python -m benchmarks.update
 	$(BIN)/python -m benchmarks.scenarios
 	$(BIN)/python -m benchmarks.runtime
+	$(BIN)/python -m benchmarks.attention
 	$(BIN)/python -m benchmarks.labels --jobs 2
 	$(BIN)/python -m benchmarks.console
 

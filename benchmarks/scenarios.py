@@ -80,19 +80,18 @@ class Plan:
 class Memory:
     """Bytes in memory, pages that processes share counted once: of a site's engine (or the merged
     models' process) once it has answered, of the agent beside it, and the most that the engines of
-    two generations held together during a switch (0 where there was none)."""
+    two generations (or the old and the new merged models) held together during a switch."""
 
     engine_bytes: int
-    agent_bytes: int = 0
-    engines_at_switch_bytes: int = 0
+    agent_bytes: int
+    engines_at_switch_bytes: int
 
     def as_dict(self) -> dict[str, int]:
         """With the sums: the agent is part of what a site takes, steadily and at a switch."""
-        at_switch = self.engines_at_switch_bytes
         return {
             **asdict(self),
             "steady_bytes": self.engine_bytes + self.agent_bytes,
-            "peak_bytes": at_switch + self.agent_bytes if at_switch else 0,
+            "peak_bytes": self.engines_at_switch_bytes + self.agent_bytes,
         }
 
 
@@ -180,6 +179,7 @@ class _Models:
     newer: Shipped
     """What takes the place of the first scenario at a switch."""
     merged: Sequence[Path]
+    newer_merged: Path
 
     @classmethod
     def build(cls, plan: Plan, scratch: Path) -> _Models:
@@ -196,10 +196,10 @@ class _Models:
         built = [random_layer(industry, Level.L2, _RANK, scratch / name) for name in names]
         *shipped, newer = (_put(layout, Level.L2, one, below) for one in built)
         model = write_merged(built[0], scratch / "merged").exported.base.directory / "model.gguf"
-        merged = [scratch / f"{name}.gguf" for name in names[:-1]]
+        merged = [scratch / f"{name}.gguf" for name in names]
         for path in merged:
             shutil.copyfile(model, path)
-        return cls(home, shipped, newer, merged)
+        return cls(home, shipped, newer, merged[:-1], merged[-1])
 
     def generation(self, count: int, number: int) -> Generation:
         """So many scenarios; the second generation has another one in place of the first."""
@@ -247,7 +247,17 @@ def _ask_merged(plan: Plan, models: _Models, count: int, side: Side) -> None:
     with bare_servers(models.merged[:count], window, plan.threads) as bare:
         names = [one.name for one in models.shipped[:count]]
         _ask(plan, dict(zip(names, bare.urls, strict=True)), bare.pid, side)
-        side.memory.append(Memory(_bytes(psutil.Process(bare.pid))))
+        steady = _bytes(psutil.Process(bare.pid))
+        with _watching_memory(psutil.Process()) as most:
+            _ask_newer(plan, models, window)
+    side.memory.append(Memory(steady, 0, most[0]))
+
+
+def _ask_newer(plan: Plan, models: _Models, window: int) -> None:
+    """Serve the first scenario's successor beside those that serve, and ask it as a probe would."""
+    with bare_servers([models.newer_merged], window, plan.threads) as bare:
+        urls = {models.newer.name: bare.urls[0]}
+        ask_all(_posts(plan, urls)[:1], 1, bare.pid)
 
 
 async def _switch(plan: Plan, models: _Models, count: int) -> int:
@@ -323,6 +333,7 @@ def conclude(plan: Plan, held: Mapping[Key, Side], about: Mapping[str, Any]) -> 
             "memory_ratio": round(memory, 3),
             "memory_ratio_of_engine": round(shared["engine_bytes"] / one, 3),
             "peak_ratio": round(shared["peak_bytes"] / one, 3),
+            "peak_against_all_merged": round(merged["peak_bytes"] / shared["peak_bytes"], 3),
             "memory_against_all_merged": round(merged["steady_bytes"] / shared["steady_bytes"], 3),
             "mixed_ratio": round(mixed, 3),
             "mixed_ratio_per_cpu": round(per_cpu[0] / per_cpu[1], 3),
@@ -342,7 +353,7 @@ def _rows(figures: Sequence[Mapping[str, Any]]) -> list[tuple[object, ...]]:
             one["num_scenarios"],
             one["side"],
             size(one["steady_bytes"]),
-            size(one["peak_bytes"]) if one["peak_bytes"] else "",
+            size(one["peak_bytes"]),
             f"{one['single_requests_per_second']:.2f}",
             f"{one['mixed_requests_per_second']:.2f}",
             f"{one['mixed_requests_per_second'] / one['single_requests_per_second']:.2f}",
