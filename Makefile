@@ -4,10 +4,10 @@ VENV := .venv
 STAMP := $(VENV)/.installed
 BIN := $(VENV)/bin
 STORY := both
-# Two files of tests at once: many wait for the processes that they start. A worker that dies ends the
-# session: one that takes its place would be waited for, for ever. In the order of folders, whose files
-# share hubs and sites that a worker sets up once if it comes to them one after the other.
-TWO := -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
+# Three files of tests at once on two cores: many wait for the processes that they start. A worker that
+# dies ends the session: one that takes its place would be waited for, for ever. In the order of folders:
+# tests/conftest.py gives some of them whole to one worker.
+WORKERS := -n 3 --no-loadscope-reorder --max-worker-restart 0
 
 .PHONY: demo test test-all check bench screenshots lock clean
 
@@ -31,10 +31,10 @@ check: $(STAMP) ## style, types and the direction of imports
 	$(BIN)/lint-imports
 
 test: check ## what CI runs
-	$(BIN)/python -m pytest -m "not slow" $(TWO) --cov --cov-report=term
+	$(BIN)/python -m pytest -m "not slow" $(WORKERS) --cov --cov-report=term
 
 test-all: check ## the slow campaigns too
-	$(BIN)/python -m pytest $(TWO) --cov --cov-report=term
+	$(BIN)/python -m pytest $(WORKERS) --cov --cov-report=term
 
 bench: $(STAMP) ## every figure in docs/benchmarks.md
 	$(BIN)/python -m benchmarks.check_in --sites 10000

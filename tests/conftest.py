@@ -7,12 +7,31 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 from dizuo.database.engine import Database, sqlite_url
 from dizuo.database.tables import Row
+
+_ONE_WORKER = ("tests/e2e/", "tests/cli/")
+"""Folders whose files share a hub, or hubs and sites, that take longer to set up than most files of
+tests to run."""
+
+
+class FileScheduling(LoadFileScheduling):  # type: ignore[misc]
+    """A worker gets a file of tests at a time, and some folders whole."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = str(super()._split_scope(nodeid))
+        return next((folder for folder in _ONE_WORKER if file.startswith(folder)), file)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FileScheduling:
+    """What hands out the tests where several workers run them."""
+    return FileScheduling(config, log)
 
 
 @pytest.fixture(scope="session")
