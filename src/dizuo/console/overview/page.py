@@ -137,14 +137,17 @@ def _figure(
 
 
 def _running(words: Words, figures: Figures) -> Markup:
-    """What most sites run."""
+    """What most sites online run."""
     if not figures.running:
         return _nothing(words, "running")
     rows = [
         (stack_ref_link(ref) if (ref := figures.refs.get(digest)) else "–", number(num_sites))
         for digest, num_sites in figures.running
     ]
-    columns = [Column(words("column.stack")), Column(words("nav.sites"), is_number=True)]
+    columns = [
+        Column(words("column.stack")),
+        Column(words("overview.sites_online"), is_number=True),
+    ]
     title = words("overview.running")
     return panel(title, table(columns, rows, title))
 
