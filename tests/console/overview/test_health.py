@@ -9,7 +9,7 @@ from tests.releases.stacks import HubClock
 
 from dizuo.console.messages import Language, Words
 from dizuo.console.overview.figures import Disk
-from dizuo.console.overview.health import SOON_MS, Signing, health_panel, signing_of
+from dizuo.console.overview.health import SOON_MS, Health, Signing, health_panel, signing_of
 from dizuo.core.clock import now_ms
 from dizuo.releases.keys import init_keys
 from dizuo.releases.repository import Repository
@@ -65,7 +65,7 @@ def test_signatures_are_good_until_the_first_of_those_that_take_a_person(tmp_pat
 def test_what_needs_care_is_marked(
     sites: SiteCounts, signing: Signing, disk: Disk, told: list[str]
 ) -> None:
-    said = health_panel(WORDS, sites, signing, disk, NOW)
+    said = health_panel(WORDS, Health(sites, signing, disk), NOW)
     marks = ("state=offline", "state=fallen_back", "soon over", "no keys", "damaged", "badge-bad")
     assert all(one in said for one in told)
     assert any(mark in said for mark in marks) is bool(told)

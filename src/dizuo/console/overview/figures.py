@@ -57,6 +57,8 @@ class Figures:
             "answers": self.sites.num_answers,
             "samples_waiting": self.num_waiting_samples,
             "runs_active": self.num_active_runs,
+            "stacks": self.num_stacks,
+            "approvals": self.num_awaiting_approval,
         }
 
 
@@ -90,6 +92,10 @@ class Disk:
     def is_short(self) -> bool:
         """Whether less than a twentieth is left."""
         return self.free_bytes * 20 < self.total_bytes
+
+    def noted(self) -> dict[str, float]:
+        """What a history is kept of."""
+        return {"disk_free": self.free_bytes}
 
 
 def disk_of(home: Path) -> Disk:

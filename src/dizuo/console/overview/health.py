@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from dizuo.console.elements.markup import address, badge, facts, join, link, panel, tag
+from dizuo.console.elements.markup import EMPTY, address, badge, facts, join, link, panel, tag
 from dizuo.console.elements.telling import exactly, num_bytes, number
 from dizuo.console.messages import Words
 from dizuo.console.overview.figures import Disk
@@ -46,17 +46,26 @@ def signing_of(repository: Repository) -> Signing:
     return Signing(min(expiries[role] for role in _OFFLINE_ROLES), overdue=overdue)
 
 
-def health_panel(
-    words: Words, sites: SiteCounts, signing: Signing, disk: Disk, now_ms: int
-) -> Markup:
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What is looked at; `disk_line` is how much of the disk was free lately, drawn."""
+
+    sites: SiteCounts
+    signing: Signing
+    disk: Disk
+    disk_line: Markup = EMPTY
+
+
+def health_panel(words: Words, health: Health, now_ms: int) -> Markup:
     """Each with a mark where it needs care."""
+    sites = health.sites
     num_offline = sites.num_sites - sites.num_online
     num_fallen = sites.by_state.get(FALLEN_BACK, 0)
     rows = [
         (words("health.offline"), _count(num_offline, "offline", "warn")),
         (words("health.fallen_back"), _count(num_fallen, FALLEN_BACK, "bad")),
-        (words("health.signing"), _signing(words, signing, now_ms)),
-        (words("overview.disk"), _disk(words, disk)),
+        (words("health.signing"), _signing(words, health.signing, now_ms)),
+        (words("overview.disk"), join([_disk(words, health.disk), health.disk_line])),
     ]
     return panel(words("overview.health"), facts(rows))
 
