@@ -67,6 +67,11 @@ class Page:
         self.news.clear()
         return self.told[-1] if self.told else None
 
+    async def next_warning(self, *, is_there: bool) -> None:
+        """Return once the last warning is one, or takes one back."""
+        while not self.warned or (self.warned[-1] is not None) is not is_there:
+            await self.next()
+
     def close(self) -> None:
         self.is_deleted = True
         for end in self.endings:
@@ -75,16 +80,21 @@ class Page:
 
 @dataclass
 class Source:
-    """What is read; it notes in which threads."""
+    """What is read; it notes in which threads. It takes as long as it is not `free`."""
 
     value: Any = 1
     readings: int = 0
     threads: set[int] = field(default_factory=set)
     error: Exception | None = None
+    free: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.free.set()
 
     def read(self) -> Any:
         self.readings += 1
         self.threads.add(threading.get_ident())
+        assert self.free.wait(10)
         if self.error is not None:
             raise self.error
         return self.value
@@ -181,6 +191,34 @@ async def test_pages_hear_that_what_they_show_is_old_and_that_it_is_fresh_again(
     assert (late.told, late.warned) == ([1], [trouble, None])
     page.close()
     late.close()
+
+
+@apart
+async def test_pages_hear_of_a_reading_that_takes_too_long_until_it_is_done() -> None:
+    feeds, source, page = Feeds(late_seconds=SOON), Source(), Page("one")
+    feeds.follow(page, "key", source.read, page.show, warn=page.warn, seconds=SOON)
+    while await page.next() is None:
+        pass  # the first reading was late, too
+    source.free.clear()
+    await page.next_warning(is_there=True)
+    assert page.told == [1]
+    source.free.set()
+    await page.next_warning(is_there=False)
+    assert page.told == [1]
+    page.close()
+
+
+@apart
+async def test_a_reading_that_fails_late_is_logged_too(caplog: pytest.LogCaptureFixture) -> None:
+    feeds, source, page = Feeds(late_seconds=SOON), Source(), Page("one")
+    source.free.clear()
+    feeds.follow(page, "key", source.read, page.show, warn=page.warn, seconds=SOON)
+    await page.next_warning(is_there=True)
+    source.error = Unavailable("The database is away.")
+    source.free.set()
+    await rounds(source, 3)
+    assert caplog.text.count("The database is away.") == 1
+    page.close()
 
 
 @apart

@@ -20,11 +20,14 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 import dizuo
 from dizuo.access.model import Role
-from dizuo.console import messages
+from dizuo.console import messages, sentences
 from dizuo.console.messages import Language, Words
 from dizuo.console.sentences import (
     KNOWN,
     MOST_CHARACTERS,
+    MOST_PARTS,
+    Part,
+    Reader,
     Template,
     catalogue,
     error_sentence,
@@ -62,6 +65,18 @@ JOINED = {
     f"The {HOLE} run ended as {HOLE}.": "without the message that it ends with otherwise",
 }
 """What the code puts together in a way that is not seen here."""
+
+NOT_MET_GATES = (
+    "onnx answers 19 of 20 single requests within 5 ms: 7.00 ms over 30 single requests.",
+    "accuracy on t@1 is at least 0.9 at 95% confidence: 9 rows cannot tell; a larger suite could.",
+    "accuracy on t@1 drops by at most 0.01 from the parent's: 0.02 worse than m:2 (95% interval "
+    "0.01 to 0.03, 300 rows).",
+    "onnx answers as the trained model did on at least 99.0%: 90 of 100 answers agree (90.0%).",
+)
+HOSTILE = " ".join(
+    f"a{n} is b{n} of c{n}: d{n} on e{n} is at least f{n}, line g{n}: h{n} worse than i{n} (j{n})."
+    for n in range(11)
+)
 
 WRONG_VALUES: list[tuple[Any, list[Any]]] = [
     (Annotated[int, Field(ge=1, le=9)], [0, 10, "1", 1.5]),
@@ -332,6 +347,42 @@ def test_what_is_not_known_stays_as_it_is() -> None:
 def test_long_texts_take_no_long_time(text: str) -> None:
     assert translated(text) is None
     assert translated(text * MOST_CHARACTERS) is None
+
+
+def num_parts(text: str) -> int:
+    reader = Reader(text)
+    reader.said(Part(text))
+    return reader.num_parts
+
+
+def test_gates_that_are_not_met_are_told_apart() -> None:
+    text = " ".join(["m:3 has not passed: 0 of 4 gates were met.", *NOT_MET_GATES])
+    assert num_parts(text) < 200
+    assert spoken(CHINESE, text) == (
+        "m:3 未通过：4 条门禁中 0 条达标。"
+        "onnx 单次请求的 P95 延迟不超过 5 毫秒：30 次单独请求，7.00 毫秒。"
+        "t@1 上的 accuracy 不低于 0.9（置信水平 95%）：9 行不足以判定，需要更大的评测集。"
+        "t@1 上的 accuracy 比父栈至多下降 0.01：比 m:2 低 0.02（95% 区间 0.01 至 0.03，300 行）。"
+        "onnx 与训练模型的一致率不低于 99.0%：100 个回答中 90 个一致（90.0%）。"
+    )
+
+
+@pytest.mark.parametrize("text", [*NOT_MET_GATES, "recipe, line 3: m:3 is wrong: x lacks y."])
+def test_twice_the_text_has_at_most_four_times_the_parts(text: str) -> None:
+    assert num_parts(" ".join([text] * 8)) <= 4 * num_parts(" ".join([text] * 4))
+
+
+def test_a_text_with_too_many_parts_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    readers: list[Reader] = []
+
+    def noted(text: str) -> Reader:
+        readers.append(Reader(text))
+        return readers[-1]
+
+    monkeypatch.setattr(sentences, "Reader", noted)
+    for _ in range(2):
+        assert spoken(CHINESE, HOSTILE) == HOSTILE
+    assert [reader.num_parts for reader in readers] == [MOST_PARTS]  # and it is remembered
 
 
 def test_an_error_is_told_with_what_to_do_and_as_its_kind_where_it_is_not_known() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,10 +40,11 @@ class Hub:
     """What takes notes, and a fleet that it takes notes of."""
 
     database: Database
+    home: Path
     clock: Clock = field(default_factory=Clock)
 
     def __post_init__(self) -> None:
-        self.notes = Notes(self.database, 30.0, self.clock)
+        self.notes = Notes(self.database, self.home, 30.0, self.clock)
 
     def series(self, name: str, project_id: str = "default") -> list[float | None]:
         """A figure's last five minutes."""
@@ -72,19 +74,23 @@ def _joined(database: Database, home: Path, *names: str) -> None:
 
 
 def test_each_minute_has_its_figures(any_database: Database, tmp_path: Path) -> None:
-    hub = Hub(any_database)
+    hub = Hub(any_database, tmp_path)
     _joined(any_database, tmp_path, "a", "b")
     hub.notes.take()
     hub.clock.at_ms += 2 * MINUTE_MS  # both have missed more than three check-ins by now
     hub.notes.take()
     assert hub.series("sites_online") == [None, None, 2, None, 0]
     assert hub.series("answers") == [None, None, 14, None, 14]
+    assert hub.series("stacks") == hub.series("approvals") == [None, None, 0, None, 0]
+    free = hub.series("disk_free")[-1]
+    assert free is not None
+    assert 0 < free < shutil.disk_usage(tmp_path).total
 
 
 def test_every_project_with_people_has_a_history_of_its_own(
     database: Database, tmp_path: Path
 ) -> None:
-    hub = Hub(database)
+    hub = Hub(database, tmp_path)
     _joined(database, tmp_path, "a")
     password = passwords.hashed("eve", "correct horse battery")
     admin = Principal("1", "root", Surface.API, "other", Role.ADMIN)
@@ -96,7 +102,7 @@ def test_every_project_with_people_has_a_history_of_its_own(
 
 
 def test_sites_are_written_down_now_and_then_only(database: Database, tmp_path: Path) -> None:
-    hub = Hub(database)
+    hub = Hub(database, tmp_path)
     _joined(database, tmp_path, "a")
     hub.notes.take()
     assert hub.num_hours() == 1
@@ -110,8 +116,8 @@ def test_sites_are_written_down_now_and_then_only(database: Database, tmp_path: 
         assert noted == (7 if passed == MINUTE_MS else 50)
 
 
-def test_old_minutes_are_dropped(database: Database) -> None:
-    hub = Hub(database)
+def test_old_minutes_are_dropped(database: Database, tmp_path: Path) -> None:
+    hub = Hub(database, tmp_path)
     hub.notes.take()
     hub.clock.at_ms += history.KEPT_MS + MINUTE_MS
     hub.notes.take()

@@ -107,7 +107,8 @@ def test_a_project_without_a_key_signs_nothing(repository: Repository) -> None:
 def test_without_keys_there_is_no_repository(tmp_path: Path) -> None:
     repository = Repository(tmp_path)
     assert not repository.is_ready
-    for call in (repository.root_sha256, repository.refresh, repository.expiries_ms):
+    known = (repository.expiries_ms, repository.overdue)
+    for call in (repository.root_sha256, repository.refresh, *known):
         with pytest.raises(KeysMissing, match="keys init"):
             call()
 
@@ -232,6 +233,26 @@ def test_the_hub_renews_what_used_up_half_of_its_time(
     after = repository.expiries_ms()
     assert {name for name in after if after[name] != before[name]} == set(renewed)
     assert repository.refresh() == ()
+
+
+@pytest.mark.parametrize(
+    ("days", "overdue"),
+    [
+        (4.4, ()),
+        (4.6, ("timestamp",)),
+        (15.9, ("timestamp",)),
+        (16.1, ("timestamp", "snapshot")),
+        (46.1, ("timestamp", "snapshot", "project-default")),
+        (800, ("timestamp", "snapshot", "project-default")),
+    ],
+)
+def test_what_was_not_signed_again_in_time_is_known(
+    repository: Repository, clock: HubClock, days: float, overdue: tuple[str, ...]
+) -> None:
+    clock.pass_days(days)
+    assert repository.overdue() == overdue
+    repository.refresh()
+    assert repository.overdue() == ()
 
 
 def test_a_renewed_repository_is_still_accepted(

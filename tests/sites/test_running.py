@@ -24,7 +24,13 @@ def direction(digest: str, served_as: str = "meter") -> Direction:
     )
 
 
-def join(session: Session, name: str, *stacks: Direction, project_id: str = "default") -> None:
+def join(
+    session: Session,
+    name: str,
+    *stacks: Direction,
+    project_id: str = "default",
+    last_seen_ms: int = 2,
+) -> None:
     """A site that says it runs these."""
     site = Site(
         id=new_id(),
@@ -43,7 +49,7 @@ def join(session: Session, name: str, *stacks: Direction, project_id: str = "def
         samples_waiting=0,
         answers=0,
         joined_ms=1,
-        last_seen_ms=2,
+        last_seen_ms=last_seen_ms,
     )
     store.add(session, site)
 
@@ -67,10 +73,20 @@ def test_a_site_counts_once_for_each_version(any_database: Database) -> None:
 def test_what_most_sites_run_comes_first(any_database: Database) -> None:
     fill(any_database)
     with any_database.reading() as session:
-        assert running.most(session, 5) == [(A, 2), (B, 1)]
-        assert running.most(session, 1) == [(A, 2)]
-        assert running.most(session, 5, project_id="other") == [(A, 1)]
-        assert running.most(session, 5, project_id="empty") == []
+        assert running.most(session, 0, 5) == [(A, 2), (B, 1)]
+        assert running.most(session, 0, 1) == [(A, 2)]
+        assert running.most(session, 0, 5, project_id="other") == [(A, 1)]
+        assert running.most(session, 0, 5, project_id="empty") == []
+
+
+def test_what_silent_sites_run_does_not_count(any_database: Database) -> None:
+    with any_database.transaction() as session:
+        join(session, "one", direction(A), last_seen_ms=9)
+        join(session, "two", direction(A), direction(B, "second"), last_seen_ms=10)
+        join(session, "three", direction(B), last_seen_ms=11)
+    with any_database.reading() as session:
+        assert running.most(session, 10, 5) == [(B, 2), (A, 1)]
+        assert running.most(session, 12, 5) == []
 
 
 def test_sites_come_by_name_in_pages(any_database: Database) -> None:

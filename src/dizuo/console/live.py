@@ -27,6 +27,9 @@ class Trouble:
     is_gone: bool
 
 
+LATE_SECONDS = 10.0
+"""How long one reading may take before pages hear that what they show is old."""
+
 Show = Callable[[Any], None]
 Warn = Callable[[Trouble | None], None]
 _logger = logging.getLogger(__name__)
@@ -70,13 +73,19 @@ class _Feed:
     last: Any = None
     read_ms: int = field(default_factory=now_ms)
     trouble: Trouble | None = None
+    failed_as: type[Exception] | None = None
     task: asyncio.Task[None] | None = None
 
 
 class Feeds:
-    """All feeds of a console. Used from its event loop alone."""
+    """All feeds of a console. Used from its event loop alone.
 
-    def __init__(self) -> None:
+    Args:
+        late_seconds: how long one reading may take before pages hear of it.
+    """
+
+    def __init__(self, *, late_seconds: float = LATE_SECONDS) -> None:
+        self._late_seconds = late_seconds
         self._feeds: dict[Hashable, _Feed] = {}
 
     def follow(
@@ -96,7 +105,8 @@ class Feeds:
             key: what is read; feeds with equal keys are one, and read by the first one's function.
             read: called in a worker thread; its answers are compared by `==`.
             show: called in the page with each new answer, the first one included.
-            warn: called in the page when it cannot be read, and with None when it can be again.
+            warn: called in the page when it cannot be read, or not in time, and with None when it
+                can be again.
             seconds: how long after one reading the next begins.
         """
         feed = self._feeds.setdefault(key, _Feed(read, seconds))
@@ -126,36 +136,47 @@ class Feeds:
                 feed.task.cancel()
 
     async def _run(self, key: Hashable, feed: _Feed) -> None:
+        loop = asyncio.get_running_loop()
         while True:
+            late = loop.call_later(self._late_seconds, _warn, feed)
             try:
                 found = await run_in_threadpool(feed.read)
             except DizuoError as error:
-                if _warn(feed, is_gone=isinstance(error, NotFound)):
+                if _fail(feed, error):
                     _logger.warning("what pages follow as %s could not be read: %s", key, error)
-            except Exception:  # the feed's edge: logged and told, and read again
-                if _warn(feed, is_gone=False):
+            except Exception as error:  # the feed's edge: logged and told, and read again
+                if _fail(feed, error):
                     _logger.exception("what pages follow as %s could not be read", key)
             else:
                 _show(feed, found)
+            finally:
+                late.cancel()
             await asyncio.sleep(feed.seconds)
 
 
-def _warn(feed: _Feed, *, is_gone: bool) -> bool:
-    """Tell all followers that what they show is old; whether they did not know that yet."""
+def _fail(feed: _Feed, error: Exception) -> bool:
+    """Tell all followers that it could not be read; whether it did not fail so the last time."""
+    is_news = feed.failed_as is not type(error)
+    feed.failed_as = type(error)
+    _warn(feed, is_gone=isinstance(error, NotFound))
+    return is_news
+
+
+def _warn(feed: _Feed, *, is_gone: bool = False) -> None:
+    """Tell all followers that what they show is old, if they do not know that yet."""
     trouble = Trouble(feed.read_ms, is_gone)
     if trouble == feed.trouble:
-        return False
+        return
     feed.trouble = trouble
     for follower in list(feed.followers.values()):
         _tell(follower.client, follower.warn, trouble)
-    return True
 
 
 def _show(feed: _Feed, found: Any) -> None:
     """Tell all followers what was read, where it has changed, and that it could be read."""
     feed.read_ms = now_ms()
     was_in_trouble, has_changed = feed.trouble is not None, found != feed.last
-    feed.trouble, feed.last = None, found
+    feed.trouble, feed.failed_as, feed.last = None, None, found
     for follower in list(feed.followers.values()):
         if was_in_trouble:
             _tell(follower.client, follower.warn, None)

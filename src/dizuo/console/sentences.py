@@ -7,11 +7,11 @@ second catalogue has each of these sentences in Chinese.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.resources import files
-from itertools import chain, product
+from itertools import chain
 from string import Formatter
 
 from ruamel.yaml import YAML
@@ -25,9 +25,14 @@ KNOWN = "known"
 """Marks a field in which only what is in the catalogue itself may stand."""
 MOST_CHARACTERS = 4000
 """A longer text is left as it is."""
+MOST_PARTS = 1000
+"""A text in which more may be a sentence is left as it is, as pages wait while it is read."""
 _MOST_SENTENCES = 12
-_DEPTH = 4
+_DEPTH = 20
 """How deep sentences are looked for in the fields of sentences."""
+
+Said = tuple[str, int]
+"""A text in Chinese, and how many of its characters stand there as they were."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +43,9 @@ class Template:
     literals: tuple[str, ...]
     fields: tuple[tuple[str, str], ...]
     chinese: str
-    place: int = 0
-    """In the catalogue; of two that fit as well, the first is taken."""
 
     @classmethod
-    def of(cls, english: str, chinese: str, place: int = 0) -> Template:
+    def of(cls, english: str, chinese: str) -> Template:
         """Both written as `str.format` reads them."""
         literals, fields = [""], []
         for literal, name, mark, _ in Formatter().parse(english):
@@ -50,7 +53,15 @@ class Template:
             if name is not None:
                 fields.append((name, mark or ""))
                 literals.append("")
-        return cls(tuple(literals), tuple(fields), chinese, place)
+        return cls(tuple(literals), tuple(fields), chinese)
+
+    @property
+    def longest(self) -> str:
+        """The longest literal part, less the capital and the full stop that may be lost where the
+        sentence stands in another one."""
+        first, *others = self.literals
+        *inner, last = [first[1:], *others]
+        return max(*inner, last.removesuffix("."), "", key=len)
 
     def values(self, text: str) -> list[str] | None:
         """What stands in the fields; None if the text is not this sentence.
@@ -81,74 +92,147 @@ def catalogue() -> tuple[Mapping[str, str], ...]:
 
 
 @cache
-def _templates() -> Mapping[tuple[str, str], tuple[Template, ...]]:
-    """By the characters that a sentence begins and ends with; none where a field stands there."""
-    found: dict[tuple[str, str], list[Template]] = {}
-    for place, entry in enumerate(catalogue()):
-        one = Template.of(entry["en"], entry["zh"], place)
-        found.setdefault((one.literals[0][:1], one.literals[-1][-1:]), []).append(one)
-    return {ends: tuple(templates) for ends, templates in found.items()}
+def _templates() -> Sequence[tuple[str, Template]]:
+    """In the catalogue's order, each after its longest literal part."""
+    each = [Template.of(entry["en"], entry["zh"]) for entry in catalogue()]
+    return [(one.longest, one) for one in each]
 
 
 def translated(text: str) -> str | None:
-    """A sentence, or several, in Chinese; None if one of them is not known."""
-    said = _said(text, _DEPTH) if text and len(text) <= MOST_CHARACTERS else None
+    """A sentence, or several, in Chinese; None if one of them is not known, or too much in the text
+    may be a sentence."""
+    return _translated(text) if text and len(text) <= MOST_CHARACTERS else None
+
+
+@lru_cache(maxsize=512)
+def _translated(text: str) -> str | None:
+    try:
+        said = Reader(text).said(Part(text))
+    except _TooManyPartsError:
+        return None
     return None if said is None else said[0]
 
 
-@lru_cache(maxsize=4096)
-def _said(text: str, depth: int) -> tuple[str, int] | None:
-    """A text in Chinese, and how many of its characters stand there as they were: of all ways to
-    read it, the one that leaves the fewest."""
-    found = [*_as_one(text, depth), *_as_several(text, depth)]
-    return min(found, key=lambda said: said[1], default=None)
+class _TooManyPartsError(Exception):
+    """A text has more than `MOST_PARTS`."""
 
 
-def _as_one(text: str, depth: int) -> Iterator[tuple[str, int]]:
-    ends = product((text[:1], ""), (text[-1:], ""))
-    candidates = chain.from_iterable(_templates().get(one, ()) for one in ends)
-    for template in sorted(candidates, key=lambda one: one.place):
-        values = template.values(text)
-        said = None if values is None else _filled(template, values, depth)
-        if said is not None:
-            yield said
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What may be a sentence, or several. In another sentence's field it may have lost its capital,
+    which `any_case` allows for, and its full stop (`any_end`)."""
+
+    text: str
+    any_case: bool = False
+    any_end: bool = False
+
+    @classmethod
+    def of_field(cls, value: str) -> Part:
+        """What stands in a field; a single word has lost nothing."""
+        return cls(value, " " in value, " " in value and not value.endswith("."))
+
+    def split(self, end: int) -> tuple[Part, Part]:
+        """What stands before and after the space that ends here."""
+        head = Part(self.text[: end - 1], self.any_case)
+        return head, Part(self.text[end:], any_end=self.any_end)
+
+    def as_in(self, template: Template) -> str:
+        """As it is in the catalogue, if it is this sentence. Where a field begins that, the change
+        of the first letter is left to what stands in the field."""
+        text, begin = self.text, template.literals[0][:1]
+        if self.any_case and begin == text[:1].swapcase():
+            text = begin + text[1:]
+        return f"{text}." if self.any_end and template.literals[-1].endswith(".") else text
 
 
-def _as_several(text: str, depth: int) -> Iterator[tuple[str, int]]:
-    ends = [found.end() for found in re.finditer(r"\. ", text)]
-    for end in ends if len(ends) < _MOST_SENTENCES else ():
-        head = _said(text[: end - 1], depth)
-        rest = _said(text[end:], depth) if head else None
-        if head and rest:
-            yield head[0] + rest[0], head[1] + rest[1]
+class Reader:
+    """Reads a text, and once each part of it that may be a sentence: these begin and end where the
+    literal parts of sentences stand, so their number grows with the square of the text's length at
+    most. Of sentences that fit as well, the first in the catalogue is taken.
 
+    Args:
+        text: of which each part is.
+    """
 
-def _filled(template: Template, values: Sequence[str], depth: int) -> tuple[str, int] | None:
-    """A template's sentence, if what must be known in it is."""
-    inner: dict[str, str] = {}
-    num_left = 0
-    for (name, mark), value in zip(template.fields, values, strict=True):
-        said = _clause(value, depth) if mark in ("", KNOWN) else _word(mark, value)
-        if said is None and mark:
+    def __init__(self, text: str) -> None:
+        self._templates = [one for longest, one in _templates() if longest in text]
+        self._read: dict[Part, Said | None] = {}
+
+    @property
+    def num_parts(self) -> int:
+        """How many parts were read."""
+        return len(self._read)
+
+    def said(self, part: Part, depth: int = _DEPTH) -> Said | None:
+        """Of all ways to read a part, the one that leaves the fewest characters as they were; None
+        if there is none.
+
+        Raises:
+            _TooManyPartsError: more would be read than `MOST_PARTS`.
+        """
+        if part not in self._read:
+            if self.num_parts == MOST_PARTS:
+                raise _TooManyPartsError
+            self._read[part] = None  # counts from here on, and is not read in itself
+            readings = chain(self._as_several(part, depth), self._as_one(part, depth))
+            self._read[part] = _with_fewest_left(readings)
+        return self._read[part]
+
+    def _as_several(self, part: Part, depth: int) -> Iterator[Said]:
+        ends = [found.end() for found in re.finditer(r"\. ", part.text)]
+        for end in ends if len(ends) < _MOST_SENTENCES else ():
+            first, others = part.split(end)
+            head = self.said(first, depth)
+            rest = self.said(others, depth) if head else None
+            if head and rest:
+                yield head[0] + rest[0], head[1] + rest[1]
+
+    def _as_one(self, part: Part, depth: int) -> Iterator[Said]:
+        for template in self._templates:
+            values = template.values(part.as_in(template))
+            said = None if values is None else self._filled(template, values, depth)
+            if said is not None:
+                yield said
+
+    def _filled(self, template: Template, values: Sequence[str], depth: int) -> Said | None:
+        """A template's sentence, if what must be known in it is; that is looked at first."""
+        inner: dict[str, str] = {}
+        num_left = 0
+        fields = zip(template.fields, values, template.literals[1:], strict=True)
+        for (name, mark), value, after in sorted(fields, key=lambda field: not field[0][1]):
+            is_clause = mark in ("", KNOWN)
+            said = self._clause(value, after, depth) if is_clause else _word(mark, value)
+            if said is None and mark:
+                return None
+            inner[name], left = said or (value, len(value))
+            num_left += left
+        # A sentence that stands in another one brings its full stop with it.
+        return re.sub(r"。(?=[。，；：）])", "", template.chinese.format(**inner)), num_left
+
+    def _clause(self, value: str, after: str, depth: int) -> Said | None:
+        """What stands in a field, without a full stop that it does not have there. Nothing where
+        words come `after` it, but a sentence ends in it."""
+        is_across = after.startswith(" ") and ". " in value
+        if not value or not depth or is_across:
             return None
-        inner[name], left = said or (value, len(value))
-        num_left += left
-    # A sentence that stands in another one brings its full stop with it.
-    return re.sub(r"。(?=[。，；：）])", "", template.chinese.format(**inner)), num_left
+        said = self.said(Part.of_field(value), depth - 1)
+        if said is None or value.endswith("."):
+            return said
+        return said[0].removesuffix("。"), said[1]
 
 
-def _clause(value: str, depth: int) -> tuple[str, int] | None:
-    """What stands in a field, where it may have lost its full stop, its capital, or both."""
-    if depth == 0 or not value:
-        return None
-    other = value[0].swapcase() + value[1:]
-    forms = (value, f"{value}.", other, f"{other}.") if " " in value else (value,)
-    found = [said for form in forms if (said := _said(form, depth - 1))]
-    text, num_left = min(found, key=lambda said: said[1], default=("", 0))
-    return (text if value.endswith(".") else text.removesuffix("。"), num_left) if text else None
+def _with_fewest_left(readings: Iterable[Said]) -> Said | None:
+    """The first of those; what leaves nothing ends the search."""
+    best = None
+    for said in readings:
+        if best is None or said[1] < best[1]:
+            best = said
+        if not best[1]:
+            break
+    return best
 
 
-def _word(beginning: str, value: str) -> tuple[str, int] | None:
+def _word(beginning: str, value: str) -> Said | None:
     texts = messages.catalogue().get(f"{beginning}{value}")
     return None if texts is None else (texts[Language.CHINESE.value], 0)
 

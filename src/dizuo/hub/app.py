@@ -160,7 +160,7 @@ def _tidy(supervisor: Supervisor) -> AbstractContextManager[None]:
 
 def _noting(settings: HubSettings, supervisor: Supervisor) -> AbstractContextManager[None]:
     """Keep the histories that the console shows, while this is the process that leads."""
-    notes = Notes(supervisor.context.database, settings.poll_seconds)
+    notes = Notes(supervisor.context.database, settings.home, settings.poll_seconds)
     complaint = "the histories of figures could not be kept"
     return doing(Chore("notes", complaint, EVERY_SECONDS, notes.take, supervisor.leading))
 

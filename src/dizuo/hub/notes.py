@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from dizuo.access import accounts
 from dizuo.console.overview import history
-from dizuo.console.overview.figures import figures_of
+from dizuo.console.overview.figures import disk_of, figures_of
 from dizuo.core.clock import Clock, now_ms
 from dizuo.database.engine import Database
 from dizuo.database.tables import DEFAULT_PROJECT
@@ -24,11 +25,13 @@ class Notes:
 
     Args:
         database: what is read and written.
+        home: the hub's home, on the disk that is looked at.
         poll_seconds: how often sites check in.
         clock: the time.
     """
 
     database: Database
+    home: Path
     poll_seconds: float
     clock: Clock = now_ms
     _sites_ms: int = field(default=0, init=False)
@@ -43,9 +46,10 @@ class Notes:
         with self.database.reading() as session:
             projects = sorted({DEFAULT_PROJECT} | accounts.projects(session))
             found = {one: figures_of(session, one, online_since).noted() for one in projects}
+        disk = disk_of(self.home).noted()
         with self.database.transaction() as session:
             for project_id, values in found.items():
-                history.note(session, project_id, values, now)
+                history.note(session, project_id, values | disk, now)
             history.forget(session, now)
         if now - self._sites_ms >= SITES_EVERY_MS:
             hours.note(self.database, now)

@@ -36,6 +36,8 @@ from dizuo.releases.metadata import (
 _ROLE_PREFIX = project_role("")
 KEPT_VERSIONS = 20
 """How many versions of a role stay on disk, for sites in the middle of a refresh."""
+OVERDUE_MS = 24 * 3_600_000
+"""How long after the half of a role's lifetime the hub must have signed it again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +216,16 @@ class Repository:
             **{project_role(name): role for name, role in state.projects.items()},
         }
         return {name: int(role.expires.timestamp() * 1000) for name, role in roles.items()}
+
+    def overdue(self) -> tuple[str, ...]:
+        """The roles that `refresh` should have signed again more than `OVERDUE_MS` ago."""
+        state, then = self._load(), self._clock() - OVERDUE_MS
+        roles = [
+            (Timestamp.type, Timestamp.type, state.timestamp),
+            (Snapshot.type, Snapshot.type, state.snapshot),
+            *((project_role(name), PROJECT_TYPE, role) for name, role in state.projects.items()),
+        ]
+        return tuple(name for name, kind, role in roles if is_due(kind, role, then))
 
     def _edit(self, project: str, change: Callable[[Targets], bool]) -> bool:
         with exclusive_lock(self._lock):

@@ -40,16 +40,17 @@ def num_sites(
 
 
 def most(
-    session: Session, limit: int, *, project_id: str = DEFAULT_PROJECT
+    session: Session, seen_since_ms: int, limit: int, *, project_id: str = DEFAULT_PROJECT
 ) -> list[tuple[str, int]]:
-    """The digests of the versions that most sites run, and how many do, the most first."""
+    """The digests of the versions that most of the sites run that were seen since, and how many do,
+    the most first."""
     each, digest = taken_apart(session, "digest")
     number = func.count(SiteRow.id.distinct())
     query = (
         select(digest, number)
         .select_from(SiteRow)
         .join(each, true())
-        .where(SiteRow.project_id == project_id)
+        .where(SiteRow.project_id == project_id, SiteRow.last_seen_ms >= seen_since_ms)
         .group_by(digest)
         .order_by(number.desc(), digest)
     )

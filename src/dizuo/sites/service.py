@@ -38,9 +38,9 @@ from dizuo.sites.rollout_model import Entry
 
 DEFAULT_TOKEN_SECONDS = 24 * 3600
 QUIET_MS = 10_000
+"""A check-in that says nothing new within this time of the last written one writes nothing."""
 ONLINE_PERIODS = 3
 """A site that has missed so many check-ins in a row is no longer called online."""
-"""A check-in that says nothing new within this time of the last written one writes nothing."""
 
 _NEW_TOKEN = "Ask the hub's operator for a new one: dizuo site token."
 _SURFACES = (Surface.EDGE, Surface.REGISTRY)

@@ -27,8 +27,8 @@ NUM_SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """A project at one moment; `running` are digests of what most sites run, and how many do;
-    `refs` names stacks by their digests."""
+    """A project at one moment; `running` are digests of what most sites online run, and how many
+    do; `refs` names stacks by their digests."""
 
     sites: SiteCounts
     samples: Mapping[str, int]
@@ -57,13 +57,15 @@ class Figures:
             "answers": self.sites.num_answers,
             "samples_waiting": self.num_waiting_samples,
             "runs_active": self.num_active_runs,
+            "stacks": self.num_stacks,
+            "approvals": self.num_awaiting_approval,
         }
 
 
 def figures_of(session: Session, project_id: str, online_since_ms: int) -> Figures:
     """A project's figures; sites that were heard of since `online_since_ms` are online."""
     verdicts = gates.latest_verdicts(session, project_id=project_id, limit=NUM_SHOWN)
-    most = running.most(session, NUM_SHOWN, project_id=project_id)
+    most = running.most(session, online_since_ms, NUM_SHOWN, project_id=project_id)
     digests = {verdict.stack_digest for verdict in verdicts} | {digest for digest, _ in most}
     num_stacks, _ = stacks.count(session, project_id=project_id)
     return Figures(
@@ -90,6 +92,10 @@ class Disk:
     def is_short(self) -> bool:
         """Whether less than a twentieth is left."""
         return self.free_bytes * 20 < self.total_bytes
+
+    def noted(self) -> dict[str, float]:
+        """What a history is kept of."""
+        return {"disk_free": self.free_bytes}
 
 
 def disk_of(home: Path) -> Disk:

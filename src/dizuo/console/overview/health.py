@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from dizuo.console.elements.markup import address, badge, facts, link, panel
+from dizuo.console.elements.markup import EMPTY, address, badge, facts, join, link, panel, tag
 from dizuo.console.elements.telling import exactly, num_bytes, number
 from dizuo.console.messages import Words
 from dizuo.console.overview.figures import Disk
@@ -24,10 +24,11 @@ _OFFLINE_ROLES = ("root", "targets")
 @dataclass(frozen=True, slots=True)
 class Signing:
     """Until when sites trust what the hub's offline keys signed; None where nothing is signed, or
-    it `is_damaged`."""
+    it `is_damaged`. The hub should have signed the `overdue` roles again by itself."""
 
     until_ms: int | None
     is_damaged: bool = False
+    overdue: tuple[str, ...] = ()
 
     def is_short(self, now_ms: int) -> bool:
         """Whether that is soon, or over."""
@@ -37,25 +38,34 @@ class Signing:
 def signing_of(repository: Repository) -> Signing:
     """As the repository's newest metadata says."""
     try:
-        expiries = repository.expiries_ms()
+        expiries, overdue = repository.expiries_ms(), repository.overdue()
     except KeysMissing:
         return Signing(None)
     except RepositoryDamaged:
         return Signing(None, is_damaged=True)
-    return Signing(min(expiries[role] for role in _OFFLINE_ROLES))
+    return Signing(min(expiries[role] for role in _OFFLINE_ROLES), overdue=overdue)
 
 
-def health_panel(
-    words: Words, sites: SiteCounts, signing: Signing, disk: Disk, now_ms: int
-) -> Markup:
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What is looked at; `disk_line` is how much of the disk was free lately, drawn."""
+
+    sites: SiteCounts
+    signing: Signing
+    disk: Disk
+    disk_line: Markup = EMPTY
+
+
+def health_panel(words: Words, health: Health, now_ms: int) -> Markup:
     """Each with a mark where it needs care."""
+    sites = health.sites
     num_offline = sites.num_sites - sites.num_online
     num_fallen = sites.by_state.get(FALLEN_BACK, 0)
     rows = [
         (words("health.offline"), _count(num_offline, "offline", "warn")),
         (words("health.fallen_back"), _count(num_fallen, FALLEN_BACK, "bad")),
-        (words("health.signing"), _signing(words, signing, now_ms)),
-        (words("overview.disk"), _disk(words, disk)),
+        (words("health.signing"), _signing(words, health.signing, now_ms)),
+        (words("overview.disk"), join([_disk(words, health.disk), health.disk_line])),
     ]
     return panel(words("overview.health"), facts(rows))
 
@@ -71,6 +81,9 @@ def _signing(words: Words, signing: Signing, now_ms: int) -> object:
         return badge(words("health.damaged"), "bad")
     if signing.until_ms is None:
         return badge(words("health.no_keys"), "warn")
+    if signing.overdue:
+        late = badge(words("health.overdue", roles=", ".join(signing.overdue)), "bad")
+        return join([late, tag("span", words("health.overdue_step"), class_="under")])
     if signing.is_short(now_ms):
         return badge(words("health.renew", command="dizuo keys renew"), "bad")
     return exactly(signing.until_ms)

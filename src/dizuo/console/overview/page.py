@@ -28,14 +28,17 @@ from dizuo.console.frame import View, console_page
 from dizuo.console.messages import Words
 from dizuo.console.overview import history
 from dizuo.console.overview.figures import Disk, Figures, disk_of, figures_of
-from dizuo.console.overview.health import Signing, health_panel, signing_of
+from dizuo.console.overview.health import Health, Signing, health_panel, signing_of
 from dizuo.core.clock import now_ms
 from dizuo.sites import service as sites
 from dizuo.sites.rollout_model import EntryState
 
 _DAY_MS = 24 * 60 * history.MINUTE_MS
 _NUM_POINTS = 48
-_HISTORIES = ("sites_online", "samples_waiting", "runs_active")
+_HISTORIES = (
+    *("sites_online", "samples_waiting", "runs_active", "stacks", "approvals", "answers"),
+    "disk_free",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,44 +116,45 @@ def _figures(words: Words, seen: Seen) -> list[Markup]:
     figures = seen.figures
     counts = figures.sites
     online = words("word.part_of", part=number(counts.num_online), whole=number(counts.num_sites))
+    shown = [
+        ("sites_online", online, "/sites"),
+        ("samples_waiting", number(figures.num_waiting_samples), "/review"),
+        ("runs_active", number(figures.num_active_runs), "/runs"),
+        ("stacks", number(figures.num_stacks), "/stacks"),
+        ("approvals", number(figures.num_awaiting_approval), "/approvals"),
+        ("answers", number(counts.num_answers), "/sites"),
+    ]
     return [
-        _figure(words, "sites_online", online, "/sites", seen.histories),
-        _figure(
-            words, "samples_waiting", number(figures.num_waiting_samples), "/review", seen.histories
-        ),
-        _figure(words, "runs_active", number(figures.num_active_runs), "/runs", seen.histories),
-        _figure(words, "stacks", number(figures.num_stacks), "/stacks", {}),
-        _figure(words, "approvals", number(figures.num_awaiting_approval), "/approvals", {}),
+        figure(link(words(f"overview.{name}"), href), value, _line(words, name, seen))
+        for name, value, href in shown
     ]
 
 
-def _figure(
-    words: Words,
-    name: str,
-    value: object,
-    href: str,
-    histories: Mapping[str, Sequence[float | None]],
-) -> Markup:
-    title = words(f"overview.{name}")
-    line = sparkline(histories.get(name, ()), words("overview.last_day", figure=title))
-    return figure(link(title, href), value, line)
+def _line(words: Words, name: str, seen: Seen) -> Markup:
+    """What a figure was in the last day."""
+    title = words("overview.last_day", figure=words(f"overview.{name}"))
+    return sparkline(seen.histories[name], title)
 
 
 def _running(words: Words, figures: Figures) -> Markup:
-    """What most sites run."""
+    """What most sites online run."""
     if not figures.running:
         return _nothing(words, "running")
     rows = [
         (stack_ref_link(ref) if (ref := figures.refs.get(digest)) else "–", number(num_sites))
         for digest, num_sites in figures.running
     ]
-    columns = [Column(words("column.stack")), Column(words("nav.sites"), is_number=True)]
+    columns = [
+        Column(words("column.stack")),
+        Column(words("overview.sites_online"), is_number=True),
+    ]
     title = words("overview.running")
     return panel(title, table(columns, rows, title))
 
 
 def _health(words: Words, seen: Seen) -> Markup:
-    return health_panel(words, seen.figures.sites, seen.signing, seen.disk, now_ms())
+    line = _line(words, "disk_free", seen)
+    return health_panel(words, Health(seen.figures.sites, seen.signing, seen.disk, line), now_ms())
 
 
 def _rollouts(words: Words, figures: Figures) -> Markup:
