@@ -101,7 +101,7 @@ def resolve(source: Source, files: Sequence[str], *, at_most_bytes: int) -> str:
 def _check_files(
     source: Source, known: Iterable[RepoSibling], files: Sequence[str], at_most_bytes: int
 ) -> None:
-    from huggingface_hub.utils import filter_repo_objects
+    from huggingface_hub.utils import filter_repo_objects  # type: ignore[attr-defined]
 
     wanted = filter_repo_objects(
         known,
