@@ -96,7 +96,12 @@ class Tab:
     async def asking(self, what: str, **typed: str) -> None:
         fields = {key: text for key, text in self.given.items() if not key.endswith(KEPT)}
         given = fields | typed
-        sent = {"what": what, "path": "", "drawn": str(self.place.num_drawn), "given": given}
+        await self.send(
+            {"what": what, "path": "", "drawn": str(self.place.num_drawn), "given": given}
+        )
+
+    async def send(self, sent: Any) -> None:
+        """What the page's script sends."""
         await self.place.hear(cast(GenericEventArguments, SimpleNamespace(args=sent)))
 
     def renew(self) -> None:
@@ -147,6 +152,21 @@ def test_an_undo_that_is_refused_leaves_what_was_typed(room: Room) -> None:
     assert tab.place.num_drawn == drawn + 1  # the page takes keys again
     tab.ask("save")
     assert room.sample(key).label == "5"
+
+
+def test_the_page_takes_keys_again_whatever_was_asked(room: Room) -> None:
+    [key] = room.receive(1)
+    tab = room.open()
+    tab.ask("save")
+    assert tab.place.before is None
+    for what in ("save", "skip", "nonsense"):
+        drawn = tab.place.num_drawn
+        tab.ask(what)
+        assert tab.place.num_drawn == drawn + 1
+    asyncio.run(tab.send({"what": "save"}))
+    assert tab.place.num_drawn == drawn + 2
+    tab.ask("undo")
+    assert tab.sample == key
 
 
 def test_what_was_judged_elsewhere_meanwhile_is_told_and_passed_over(room: Room) -> None:

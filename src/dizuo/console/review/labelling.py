@@ -152,10 +152,19 @@ class Place:
         self.shown.set_content(desk_of(self.view.words, self._desk))
 
     async def hear(self, event: GenericEventArguments) -> None:
-        """Do what a key or a button of the page asks for, if it is about what is shown now."""
-        asked = Asking.of(event.args)
-        if asked is None or asked.drawn != str(self.num_drawn):
+        """Do what a key or a button of the page asks for, if it is about what is shown now. The
+        page takes no more keys until it is drawn anew, so it is, whatever comes of this one."""
+        asked, drawn = Asking.of(event.args), self.num_drawn
+        if asked is not None and asked.drawn != str(drawn):
             return
+        try:
+            if asked is not None:
+                await self._do(asked)
+        finally:
+            if self.num_drawn == drawn:
+                self.draw()
+
+    async def _do(self, asked: Asking) -> None:
         if self.before is not None:
             given = jsonform.typed_over(self.entry.given, asked.given)
             self.entry = replace(self.entry, given=given, faults={}, focus=None)
@@ -169,9 +178,6 @@ class Place:
         except Conflict as error:  # judged elsewhere meanwhile
             self.tell(error_sentence(self.view.words, error))
             await self.go_on()
-        finally:
-            if self.num_drawn == int(asked.drawn):
-                self.draw()  # whatever was refused: the page takes keys again
 
     def _act_for(self, what: str) -> Callable[[Asking], Awaitable[None]] | None:
         acts: dict[str, Callable[[Asking], Awaitable[None]]] = {
