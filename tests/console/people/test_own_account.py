@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import pytest
+from anyio import from_thread, to_thread
 from argon2 import PasswordHasher
 from nicegui import Client
 from nicegui.page import page
@@ -86,3 +87,30 @@ async def test_an_empty_field_is_told_and_is_no_try(town: Town) -> None:
         assert errors(form) == [None, "This is needed.", "This is needed."]
         assert [entry.action for entry in town.log()] == ["account.created", "session.begun"]
         assert town.sign_in("ann")
+
+
+@apart
+async def test_hashing_takes_none_of_the_threads_that_the_hub_shares(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    borrowed = []
+
+    class Watched(PasswordHasher):
+        """Notes how many of the shared threads are in use while it works."""
+
+        def hash(self, password: str | bytes, *, salt: bytes | None = None) -> str:
+            borrowed.append(from_thread.run_sync(num_borrowed))
+            return super().hash(password, salt=salt)
+
+        def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:
+            borrowed.append(from_thread.run_sync(num_borrowed))
+            return super().verify(hash, password)
+
+    def num_borrowed() -> int:
+        return int(to_thread.current_default_thread_limiter().borrowed_tokens)
+
+    async with form_of(town, "ann") as (form, change):
+        monkeypatch.setattr(passwords, "_HASHER", Watched(1, 8, 1))
+        fill(form, PASSWORD, OTHER, OTHER)
+        await change()
+    assert set(borrowed) == {0}

@@ -8,7 +8,6 @@ from functools import partial
 from markupsafe import Markup
 from nicegui import ui
 from sqlalchemy.orm import Session
-from starlette.concurrency import run_in_threadpool
 
 from dizuo.access import people, sessions
 from dizuo.access.model import Account
@@ -20,6 +19,7 @@ from dizuo.console.elements.buttons import button
 from dizuo.console.elements.markup import facts, join, panel, tag
 from dizuo.console.elements.telling import when
 from dizuo.console.frame import OWN_ACCOUNT, View, console_page
+from dizuo.console.hashing import in_turn
 from dizuo.console.messages import Words
 from dizuo.console.people.listing import password_field
 from dizuo.console.people.person import NUM_SESSIONS, sessions_panel
@@ -96,7 +96,7 @@ class PasswordForm:
             sessions.change_password(view.parts.database, view.secret, present, chosen)
 
         try:
-            await run_in_threadpool(change)
+            await in_turn(change)
         except (WrongPassword, TooManyTries) as error:
             self.present.error = error_sentence(view.words, error)
             return
@@ -117,7 +117,7 @@ class PasswordForm:
         if not self.chosen.value:
             return None
         try:
-            chosen = await run_in_threadpool(hashed, name, self.chosen.value)
+            chosen = await in_turn(partial(hashed, name, self.chosen.value))
         except PasswordRefused as error:
             self.chosen.error = error_sentence(words, error)
             return None
