@@ -1,4 +1,4 @@
-"""Every page as everybody: no action that is not theirs, no name of another project."""
+"""Every page as everybody: no action that is not theirs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import httpx2
 import pytest
 from benchmarks.rig.browser import Chromium
 from tests.console.approvals import decisions_scene
-from tests.console.approvals.decisions_scene import BOSS, NAME, OTHER, SITES, Scene
+from tests.console.approvals.decisions_scene import NAME, Scene
 from tests.console.browsing import visiting
 from tests.console.conftest import PASSWORD, PEOPLE, Place
 
@@ -106,33 +106,3 @@ def test_pages_on_which_things_are_done_are_for_who_may_do_them(
         headers = {"Cookie": cookie_of(place, name, PASSWORD), "Accept": "text/html"}
         answer = httpx2.get(place.url + address, headers=headers, timeout=30)
         assert answer.status_code == (200 if held >= needed else 403), (name, address)
-
-
-@pytest.mark.parametrize("name", PEOPLE)
-def test_no_page_holds_a_name_of_another_project(scene: Scene, place: Place, name: str) -> None:
-    """In what is sent as a whole, in which NiceGUI's elements are too."""
-    headers = {"Cookie": cookie_of(place, name, PASSWORD)}
-    for address in addresses():
-        answer = httpx2.get(place.url + address.format(waiting=scene.waiting[1]), headers=headers)
-        assert answer.status_code in (200, 403)
-        assert OTHER not in answer.text, address
-
-
-def test_a_person_of_another_project_finds_nothing_of_this_one(scene: Scene, place: Place) -> None:
-    headers = {"Cookie": cookie_of(place, BOSS, decisions_scene.PASSWORD)}
-    ours = (NAME, *SITES, *(f"person:{name}" for name in PEOPLE), *scene.waiting)
-    seen = ""
-    for address in (href for _, href in NAVIGATION):
-        answer = httpx2.get(place.url + address, headers=headers)
-        assert answer.status_code == 200
-        assert [name for name in ours if name in answer.text] == [], address
-        seen += answer.text
-    assert f"{OTHER}-model:1" in seen
-    own = httpx2.get(f"{place.url}/approvals/{scene.others}", headers=headers)
-    assert own.status_code == 200
-    for address in DETAILS:
-        wanted = address.format(waiting=scene.waiting[1])
-        answer = httpx2.get(place.url + wanted, headers=headers)
-        assert answer.status_code == 404, address
-        own_address = answer.text.replace(wanted, "")  # the frame leads back to where one is
-        assert [name for name in ours if name in own_address.replace(scene.waiting[1], "")] == []

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from dizuo.console.messages import Language, Words
+from dizuo.console.sentences import error_sentence
 from dizuo.console.work import NUM_LOOKS_EACH, Standing, Work, Works
 from dizuo.core.errors import Conflict, Unavailable
 from dizuo.core.progress import Progress
@@ -121,13 +123,23 @@ def test_looks_keep_no_import_waiting_and_nobody_has_too_many(works: Works) -> N
             for number in range(NUM_LOOKS_EACH)
         ]
         assert works.look("a", f"{person} 0", until_stopped, person) is own[0]
-        with pytest.raises(Unavailable, match="still under way"):
+        with pytest.raises(Unavailable) as refused:
             works.look("a", "one more", until_stopped, person)
+        told = error_sentence(Words(Language.CHINESE), refused.value)
+        assert told.startswith(f"您发起的 {NUM_LOOKS_EACH} 个比较或预览仍在进行。请关闭")
     assert works.look("a", "ann 0", until_stopped, "bo").looker == "ann"
     assert ended(works.start("a", "add", lambda _work: 7)).result == 7
     own[0].stop()
     ended(own[0])
     assert works.look("a", "one more", until_stopped, "bo").looker == "bo"
+
+
+def test_what_waits_for_a_thread_says_so(works: Works) -> None:
+    under_way = [works.start("a", str(number), until_stopped) for number in range(2)]
+    waiting = works.start("a", "later", lambda _work: 7)
+    assert waiting.standing == Standing(is_waiting=True)
+    under_way[0].stop()
+    assert ended(waiting) == Standing(has_ended=True, result=7)
 
 
 def test_what_has_not_begun_when_the_hub_ends_never_does() -> None:

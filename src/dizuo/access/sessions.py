@@ -109,6 +109,9 @@ def change_password(
         person = recognise(session, secret, clock=clock)
         found = account_store.get(session, person.account_id)
         verdict = throttle.count_try(session, found.name, clock())
+        if verdict.is_news:
+            account = account_store.to_account(found)
+            _record_account(session, person.principal.actor, "account.password_refused", account)
     verdict.require()
     kept = _kept(found, password)
     with database.transaction() as session:

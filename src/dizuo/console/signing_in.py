@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from functools import cache, partial
+from functools import partial
 from typing import Annotated
 from urllib.parse import quote
 
-from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse, Response
 from markupsafe import Markup
@@ -15,6 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from dizuo.access import accounts, sessions
 from dizuo.console.elements.markup import EMPTY, link, tag
 from dizuo.console.gate import SESSION_COOKIE, SIGN_IN
+from dizuo.console.hashing import in_turn
 from dizuo.console.messages import Language, Words
 from dizuo.console.parts import Parts
 from dizuo.console.plain import plain_page
@@ -24,16 +24,9 @@ from dizuo.core.errors import DizuoError, Unavailable
 
 router = APIRouter()
 _YEAR_SECONDS = 365 * 24 * 3600
-_MOST_AT_ONCE = 8
 _LONGEST_ADDRESS = 8000
 _MOST_CHARACTERS = 4000
 """Of what is typed as a password, more than any has."""
-
-
-@cache
-def _at_once() -> CapacityLimiter:
-    """Sign-ins wait for each other, and leave the hub's other threads alone."""
-    return CapacityLimiter(_MOST_AT_ONCE)
 
 
 @router.get(SIGN_IN)
@@ -63,7 +56,7 @@ async def sign_in(
     try:
         typed = password[:_MOST_CHARACTERS]
         begin = partial(sessions.sign_in, parts.database, name, typed, host)
-        secret = await to_thread.run_sync(begin, limiter=_at_once())
+        secret = await in_turn(begin)
     except DizuoError as error:
         return await _form(request, next, name, error)
     answer = RedirectResponse(inside(next), 303)

@@ -27,10 +27,11 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a piece of work stands. Once it `has_ended` there is a result or an error, or neither
-    where the hub failed over it."""
+    """How a piece of work stands. It `is_waiting` until a thread is free for it; once it
+    `has_ended` there is a result or an error, or neither where the hub failed over it."""
 
     progress: Progress | None = None
+    is_waiting: bool = False
     has_ended: bool = False
     result: Any = None
     error: DizuoError | None = None
@@ -42,7 +43,7 @@ class Work:
     Args:
         project_id: whose it is.
         key: what is done, so that nobody does the same twice at a time.
-        looker: who began it by looking at a page; empty for imports and their previews.
+        looker: who began it by looking at a page; empty for imports.
     """
 
     def __init__(self, project_id: str, key: str, looker: str = "") -> None:
@@ -50,7 +51,7 @@ class Work:
         self.project_id = project_id
         self.key = key
         self.looker = looker
-        self.standing = Standing()
+        self.standing = Standing(is_waiting=True)
         self._num_watchers = 0
         self._unwanted = threading.Event()
         self._ended = threading.Event()
@@ -85,6 +86,7 @@ class Work:
 
     def run(self, do: Callable[[Work], Any]) -> None:
         """Do it, and keep what came of it."""
+        self.standing = Standing()
         try:
             ended = Standing(has_ended=True, result=do(self))
         except DizuoError as error:
@@ -114,7 +116,7 @@ class Works:
         return known or self._begin(self._threads, Work(project_id, key), do)
 
     def look(self, project_id: str, key: str, do: Callable[[Work], Any], looker: str) -> Work:
-        """`start` for what `looker`, who need not be a builder, begins by looking at a page.
+        """`start` for what `looker` begins by looking at a page: a comparison or a preview.
 
         Raises:
             Unavailable: too many of theirs are under way.
@@ -125,7 +127,7 @@ class Works:
         own = [one for one in self._known.values() if one.looker == looker]
         if sum(not one.standing.has_ended for one in own) >= NUM_LOOKS_EACH:
             raise Unavailable(
-                f"{NUM_LOOKS_EACH} comparisons that you asked for are still under way.",
+                f"{NUM_LOOKS_EACH} comparisons or previews that you asked for are still under way.",
                 next_step="Close their pages or wait until one is done, then load this page again.",
             )
         return self._begin(self._looks, Work(project_id, key, looker), do)

@@ -96,12 +96,23 @@ class Tab:
     async def asking(self, what: str, **typed: str) -> None:
         fields = {key: text for key, text in self.given.items() if not key.endswith(KEPT)}
         given = fields | typed
-        sent = {"what": what, "path": "", "drawn": str(self.place.num_drawn), "given": given}
+        await self.send(
+            {"what": what, "path": "", "drawn": str(self.place.num_drawn), "given": given}
+        )
+
+    async def send(self, sent: Any) -> None:
+        """What the page's script sends."""
         await self.place.hear(cast(GenericEventArguments, SimpleNamespace(args=sent)))
 
     def renew(self) -> None:
         """A minute has gone by."""
         asyncio.run(self.place.renew())
+
+    def let_go(self) -> None:
+        """Let others have what is shown, though it still is."""
+        with self.place.view.parts.database.transaction() as session:
+            assert self.place.before is not None
+            desk.release(session, self.place.before.held.token)
 
     def has_stopped(self) -> bool:
         """Whether the page says that it has stopped."""
@@ -149,6 +160,21 @@ def test_an_undo_that_is_refused_leaves_what_was_typed(room: Room) -> None:
     assert room.sample(key).label == "5"
 
 
+def test_the_page_takes_keys_again_whatever_was_asked(room: Room) -> None:
+    [key] = room.receive(1)
+    tab = room.open()
+    tab.ask("save")
+    assert tab.place.before is None
+    for what in ("save", "skip", "nonsense"):
+        drawn = tab.place.num_drawn
+        tab.ask(what)
+        assert tab.place.num_drawn == drawn + 1
+    asyncio.run(tab.send({"what": "save"}))
+    assert tab.place.num_drawn == drawn + 2
+    tab.ask("undo")
+    assert tab.sample == key
+
+
 def test_what_was_judged_elsewhere_meanwhile_is_told_and_passed_over(room: Room) -> None:
     one, two = room.receive(2)
     tab = room.open()
@@ -173,6 +199,7 @@ def test_a_forgotten_page_only_stops_and_takes_nothing(room: Room) -> None:
     forgotten.ask("take")
     assert forgotten.place.before is None
     assert not forgotten.has_stopped()
+    assert "What you typed for it was not saved" in forgotten.told.content
 
 
 def test_a_forgotten_page_with_another_filter_lets_go_of_nothing(room: Room) -> None:
@@ -202,12 +229,54 @@ def test_a_stopped_page_keeps_what_was_typed_until_it_is_taken_up_again(room: Ro
     assert room.sample(key).label == "5"
 
 
+def test_what_was_typed_for_a_sample_stands_there_when_it_comes_back(room: Room) -> None:
+    one, two = room.receive(2)
+    tab = room.open()
+    tab.ask("save", label="1")
+    tab.ask("undo", label="5")
+    assert (tab.sample, tab.given) == (one, {"label": "1"})
+    tab.ask("save")
+    assert (tab.sample, tab.given) == (two, {"label": "5"})
+    tab.ask("unusable", label="6")
+    tab.ask("undo")
+    assert (tab.sample, tab.given) == (two, {"label": "6"})
+
+
+def test_what_was_typed_and_not_saved_is_kept_when_nothing_is_left(room: Room) -> None:
+    [key] = room.receive(1)
+    tab = room.open()
+    tab.let_go()
+    theirs = room.open("lin")
+    tab.ask("save", label="5")
+    assert tab.has_stopped()
+    tab.ask("take")
+    assert tab.place.before is None
+    assert "What you typed for it was not saved" in tab.told.content
+    theirs.let_go()
+    with room.database.transaction() as session:
+        review.judge(session, room.home, key, review.Verdict("1"), "person:mei")
+    tab.ask("undo")  # what was said goes before what was typed
+    assert (tab.sample, tab.given) == (key, {"label": "1"})
+
+
+def test_only_so_much_of_what_was_typed_is_kept(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(labelling, "_NUM_LAID_ASIDE", 2)
+    room.receive(4)
+    tab = room.open()
+    shown = []
+    for label in "0125":
+        assert tab.place.before is not None
+        shown.append(tab.place.before.held.sample.id)
+        tab.ask("skip", label=label)
+    assert list(tab.place.laid_aside) == shown[2:]
+
+
 def test_what_went_to_somebody_else_is_not_shown_again(room: Room) -> None:
     one, two = room.receive(2)
     mine = room.open()
-    with room.database.transaction() as session:
-        assert mine.place.before is not None
-        desk.release(session, mine.place.before.held.token)
+    mine.let_go()
     theirs = room.open("lin")
     assert (mine.sample, theirs.sample) == (one, one)
     mine.renew()

@@ -123,7 +123,11 @@ def test_skip_not_usable_and_undo_are_keys(
     press(page, "Enter")
     assert [sample(place, key).state for key in (two, three)] == ["reviewed", "reviewed"]
     expect(page.locator("#desk")).to_contain_text("Nothing waits")
+    before = page.locator("#desk").get_attribute("data-drawn")
+    page.locator("h1").click()
+    page.keyboard.press("Enter")  # there is nothing to save
     press(page, "Alt+z")  # from the empty desk too
+    assert page.locator("#desk").get_attribute("data-drawn") == str(int(before or 0) + 1)
     assert sample(place, three).state == "returned"
 
 

@@ -50,11 +50,17 @@ def recipe(name: str = "bars", epochs: int = 4) -> str:
 
 
 def add_run(
-    place: Place, kind: str, spec: dict[str, Any], losses: Sequence[float], ended: dict[str, Any]
+    place: Place,
+    kind: str,
+    spec: dict[str, Any],
+    losses: Sequence[float],
+    ended: dict[str, Any],
+    *,
+    project: str = "default",
 ) -> str:
     """An ended run that has told these losses; `ended` is its outcome, or its error with a code."""
     with place.database.transaction() as session:
-        run = service.submit(session, kind, spec, new_id(), "account:bo")
+        run = service.submit(session, kind, spec, new_id(), "account:bo", project_id=project)
         service.start(session, run.id, 0)
         if "code" in ended:
             service.fail(session, run.id, 1, ended)

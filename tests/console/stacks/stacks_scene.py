@@ -48,7 +48,7 @@ family: {family}
 from: {parent}
 data:
   train: {data}
-method: {{kind: lora, rank: {rank}, epochs: 3}}
+method: {{kind: lora, rank: {rank}, epochs: 3, learning_rate: 0.01}}
 gates:
   - {{suite: {suite}, metric: exact_match, at_least: 0.9}}
 targets: [{targets}]

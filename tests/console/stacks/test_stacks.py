@@ -157,7 +157,7 @@ def test_what_changed_since_the_version_before_and_since_the_parent(
     diff = visitor.page.locator("#diff")
     assert diff.locator("tr.removed code").all_inner_texts() == [
         "  train: hotline@1",
-        "method: {kind: lora, rank: 8, epochs: 3}",
+        "method: {kind: lora, rank: 8, epochs: 3, learning_rate: 0.01}",
     ]
     assert "rank: 16" in diff.locator("tr.added code").last.inner_text()
     assert "−0.05" in diff.inner_text()

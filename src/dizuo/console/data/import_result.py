@@ -36,7 +36,7 @@ def previewed(words: Words, work: Work, standing: Standing) -> Markup:
     """How far a look at an upload is, and then what would come of it."""
     title = words("data.preview")
     if not standing.has_ended:
-        return panel(title, _progress(words, standing, "data.looking"))
+        return panel(title, _progress(words, standing, "data.looking", "data.look_waits"))
     if not isinstance(standing.result, Preview):
         return panel(title, _failed(words, standing))
     preview = standing.result
@@ -51,13 +51,14 @@ def previewed(words: Words, work: Work, standing: Standing) -> Markup:
     )
 
 
-def _progress(words: Words, standing: Standing, key: str) -> Markup:
+def _progress(words: Words, standing: Standing, key: str, waiting: str) -> Markup:
     progress = standing.progress
     stage = progress.stage if progress else "begin"
     told = words(f"data.stage_{stage}", count=number(progress.done if progress else 0))
+    said = words(waiting) if standing.is_waiting else f"{words(key)} {told}"
     return join(
         [
-            tag("p", words(key), " ", told, role="status"),
+            tag("p", said, role="status"),
             tag("progress", "", aria_label=words(key)),
         ]
     )
@@ -165,7 +166,8 @@ def adding(words: Words, work: Work, standing: Standing, wish: Wish) -> Markup:
     """How far an import is, and then what came of it; `wish` leads back to the form."""
     if not standing.has_ended:
         title = words("data.adding", name=wish.name)
-        return panel(title, _progress(words, standing, "data.under_way"), _stop(words, work, wish))
+        progress = _progress(words, standing, "data.under_way", "data.add_waits")
+        return panel(title, progress, _stop(words, work, wish))
     back = link(words("data.back_to_form"), wish.address(checked=1), class_="button")
     if not isinstance(standing.result, Addition):
         return panel(words("data.not_added"), _failed(words, standing), back)

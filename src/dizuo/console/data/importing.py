@@ -121,9 +121,8 @@ async def _look(view: View, wish: Wish, *, is_checked: bool, is_lost: bool) -> N
     source, kind = path, Format(asked.wish.format)
     to_look, parts = asked.draft, view.parts
     key = f"look:{to_look.name}:{to_look.family}:{to_look.origin}"
-    work = view.works.start(
-        view.project_id, key, lambda work: look(parts, to_look, source, kind, work)
-    )
+    rehearse = partial(look, parts, to_look, source, kind)
+    work = view.works.look(view.project_id, key, rehearse, view.person.account_id)
 
     def show(standing: Standing) -> None:
         shown.set_content(previewed(words, work, standing))

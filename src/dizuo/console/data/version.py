@@ -279,7 +279,8 @@ def _choose(words: Words, found: DatasetVersion, others: Sequence[int], other: i
 
 def _standing(words: Words, standing: Standing) -> Markup:
     if not standing.has_ended:
-        return tag("p", words("data.comparing"), class_="muted", role="status")
+        said = words("data.look_waits" if standing.is_waiting else "data.comparing")
+        return tag("p", said, class_="muted", role="status")
     if standing.result is None:
         error = standing.error
         sentence = error_sentence(words, error) if error else words("told.failed")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from markupsafe import Markup
 from nicegui import ui
 from sqlalchemy.orm import Session
-from starlette.concurrency import run_in_threadpool
 
 from dizuo.access import accounts, people
 from dizuo.access.accounts import AccountExists
@@ -19,6 +20,7 @@ from dizuo.console.elements.markup import Column, badge, join, link, panel, tabl
 from dizuo.console.elements.places import subject_address
 from dizuo.console.elements.telling import when
 from dizuo.console.frame import View, console_page
+from dizuo.console.hashing import in_turn
 from dizuo.console.messages import Words
 from dizuo.console.sentences import error_sentence
 from dizuo.core.clock import now_ms
@@ -160,7 +162,7 @@ class _Form:
         self._name.error = _fault(words, name)
         self._password.error = None
         try:
-            password = await run_in_threadpool(hashed, name, self._password.value)
+            password = await in_turn(partial(hashed, name, self._password.value))
         except PasswordRefused as error:
             self._password.error = error_sentence(words, error)
             return None

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from markupsafe import Markup
 from nicegui import ui
 from sqlalchemy.orm import Session
-from starlette.concurrency import run_in_threadpool
 
 from dizuo.access import accounts, people
 from dizuo.access.model import Account, Principal, Role
@@ -18,6 +18,7 @@ from dizuo.console.elements.buttons import Act, Question, button, is_sure
 from dizuo.console.elements.markup import Column, address, facts, join, link, panel, table, tag
 from dizuo.console.elements.telling import when
 from dizuo.console.frame import View, console_page
+from dizuo.console.hashing import in_turn
 from dizuo.console.messages import Words
 from dizuo.console.people.listing import account_state, password_field, role_choice
 from dizuo.console.sentences import error_sentence
@@ -141,7 +142,7 @@ class _Acting:
     async def _set_password(self) -> None:
         words, name = self._view.words, self._seen.account.name
         try:
-            password = await run_in_threadpool(hashed, name, self._password.value)
+            password = await in_turn(partial(hashed, name, self._password.value))
         except PasswordRefused as error:
             self._password.error = error_sentence(words, error)
             return

@@ -30,6 +30,7 @@ from dizuo.datasets.samples import MACHINE, SampleFilter
 
 _RENEW_SECONDS = 60.0
 _SETTLE = "settle"
+_NUM_LAID_ASIDE = 100
 
 
 @console_page("/review/label", "desk.title", "review")
@@ -68,6 +69,8 @@ class Place:
     num_drawn: int = 0
     is_stopped: bool = False
     known: dict[tuple[str, str], Asked] = field(default_factory=dict)
+    laid_aside: dict[str, Entry] = field(default_factory=dict)
+    """What was typed for samples that are not on the page now, by their ids."""
 
     @property
     def _desk(self) -> Desk:
@@ -138,13 +141,26 @@ class Place:
         self.num_waiting = sum(samples.count(session, wanted).values())
 
     def put(self, before: Before | None, said: Any = None) -> None:
-        """Let a sample be what the page shows; `said` stands in the fields instead of the
-        model's answer."""
+        """Let a sample be what the page shows. `said` stands in the fields, or else what was typed
+        there for it before, or else the model's answer."""
+        self._lay_aside()
         self.before, self.is_stopped = before, False
         if before is not None:
+            typed = self.laid_aside.pop(before.held.sample.id, None)
             answer = said if said is not None else _to_begin_with(before.held)
-            self.entry = entry_for(before.asked, answer)
+            self.entry = typed if typed and said is None else entry_for(before.asked, answer)
         self.draw()
+
+    def _lay_aside(self) -> None:
+        """Keep what was typed for the sample on the page, in case it comes back."""
+        if self.before is None:
+            return
+        begun = entry_for(self.before.asked, _to_begin_with(self.before.held))
+        if self.entry.given == begun.given:
+            return
+        self.laid_aside[self.before.held.sample.id] = self.entry
+        if len(self.laid_aside) > _NUM_LAID_ASIDE:
+            del self.laid_aside[next(iter(self.laid_aside))]
 
     def draw(self) -> None:
         """Draw what there is."""
@@ -152,10 +168,19 @@ class Place:
         self.shown.set_content(desk_of(self.view.words, self._desk))
 
     async def hear(self, event: GenericEventArguments) -> None:
-        """Do what a key or a button of the page asks for, if it is about what is shown now."""
-        asked = Asking.of(event.args)
-        if asked is None or asked.drawn != str(self.num_drawn):
+        """Do what a key or a button of the page asks for, if it is about what is shown now. The
+        page takes no more keys until it is drawn anew, so it is, whatever comes of this one."""
+        asked, drawn = Asking.of(event.args), self.num_drawn
+        if asked is not None and asked.drawn != str(drawn):
             return
+        try:
+            if asked is not None:
+                await self._do(asked)
+        finally:
+            if self.num_drawn == drawn:
+                self.draw()
+
+    async def _do(self, asked: Asking) -> None:
         if self.before is not None:
             given = jsonform.typed_over(self.entry.given, asked.given)
             self.entry = replace(self.entry, given=given, faults={}, focus=None)
@@ -169,9 +194,6 @@ class Place:
         except Conflict as error:  # judged elsewhere meanwhile
             self.tell(error_sentence(self.view.words, error))
             await self.go_on()
-        finally:
-            if self.num_drawn == int(asked.drawn):
-                self.draw()  # whatever was refused: the page takes keys again
 
     def _act_for(self, what: str) -> Callable[[Asking], Awaitable[None]] | None:
         acts: dict[str, Callable[[Asking], Awaitable[None]]] = {
@@ -200,9 +222,11 @@ class Place:
         self.told.set_content(stopped_of(self.view.words, self._desk))
 
     async def _take(self, _asked: Asking) -> None:
-        is_same = await self.go_on()
-        key = "desk.here_again" if is_same else "desk.lost"
-        self.tell(self.view.words(key) if self.before is not None else "")
+        if await self.go_on():
+            key = "desk.here_again"
+        else:
+            key = "desk.lost" if self.before is not None else "desk.lost_last"
+        self.tell(self.view.words(key))
 
     def tell(self, sentence: str) -> None:
         """Say what came of the last key."""

@@ -104,6 +104,7 @@
     }
     if (event.ctrlKey || event.metaKey) return;
     if (event.key === "Enter") {
+      if (!desk.dataset.token) return; // nothing is on the desk that could be saved
       if (target.closest("button, a") || (event.shiftKey && target.dataset.long !== undefined)) return;
       event.preventDefault();
       if (event.repeat) return;
