@@ -279,7 +279,8 @@ def _choose(words: Words, found: DatasetVersion, others: Sequence[int], other: i
 
 def _standing(words: Words, standing: Standing) -> Markup:
     if not standing.has_ended:
-        return tag("p", words("data.comparing"), class_="muted", role="status")
+        told = words("data.comparing")
+        return tag("p", told, class_="muted", role="status", aria_busy="true")
     if standing.result is None:
         error = standing.error
         sentence = error_sentence(words, error) if error else words("told.failed")
