@@ -24,7 +24,7 @@ from playwright.sync_api import Page
 
 from benchmarks.rig import fleet
 from benchmarks.rig.browser import chromium
-from benchmarks.rig.crowd import Crowd, Filled, fill
+from benchmarks.rig.crowd.fill import Crowd, Filled, fill
 from benchmarks.rig.lookers import looking
 from benchmarks.rig.machine import machine
 from benchmarks.rig.open_loop import Call, Load, generate_apart

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from benchmarks.console import AIM, Plan, Turn, conclude
-from benchmarks.rig.crowd import Crowd
+from benchmarks.rig.crowd.fill import Crowd
 from tests.benchmarks.test_measurements import last_line
 from tests.conftest import require_program
 
