@@ -1,7 +1,8 @@
 """Pictures of the console's pages, taken from a running demo.
 
 `dizuo demo --keep` leaves a hub and its sites running; this looks at every page of that hub in a
-browser and writes one picture a page into `docs/screenshots/`.
+browser, and at the first page of a hub that holds nothing, and writes one picture a page into
+`docs/screenshots/`.
 """
 
 from __future__ import annotations
@@ -9,14 +10,15 @@ from __future__ import annotations
 import io
 import json
 import secrets
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from benchmarks.rig.browser import chromium
+from benchmarks.rig.browser import Chromium, chromium
 from benchmarks.rig.result import run
 from PIL import Image
 from playwright.sync_api import BrowserContext, FilePayload, Page
@@ -26,6 +28,8 @@ from dizuo.client.credentials import ClientSettings, find_credentials
 from dizuo.client.hub import HubClient
 from dizuo.demo.hotline import story as hotline
 from dizuo.demo.meter import story as meter
+from dizuo.demo.processes import Fleet
+from dizuo.demo.town import running_town
 
 ACCOUNT = "photographer"
 OUT = Path(__file__).parent / "screenshots"
@@ -51,6 +55,12 @@ class Shot:
     prepare: Prepare | None = None
 
 
+SIGNED_OUT = (Shot("login", "/login"), Shot("login-zh", "/login?language=zh"))
+"""Before anybody has signed in; `language` and `theme` are nobody's yet."""
+EMPTY = (Shot("overview-empty", "/"), Shot("overview-empty-zh", "/", language="zh"))
+"""Of a hub that holds nothing."""
+
+
 def main(
     home: Annotated[Path, typer.Option(help="The running demo's hub.")] = Path(
         ".dizuo-demo/seed-1/hub"
@@ -63,18 +73,36 @@ def main(
     """
     known = find_credentials(ClientSettings.load(home=home))
     out.mkdir(parents=True, exist_ok=True)
+    with HubClient(known.url, known.token) as hub, chromium() as browser:
+        _take_all(browser, hub, signed_in_shots(_subjects(hub)), out, SIGNED_OUT)
+        with _empty_hub() as empty:
+            _take_all(browser, empty, EMPTY, out)
+
+
+@contextmanager
+def _empty_hub() -> Iterator[HubClient]:
+    """A hub of its own that holds nothing, while the block runs."""
     with (
-        HubClient(known.url, known.token) as hub,
-        _account(hub) as password,
-        chromium() as browser,
-        browser.visit(reduced_motion="reduce") as context,
+        tempfile.TemporaryDirectory(prefix="dizuo-screenshots-") as folder,
+        Fleet(Path(folder) / "logs") as processes,
+        running_town(Path(folder), processes, {}, sampler_seed=0) as town,
     ):
+        yield town.hub
+
+
+def _take_all(
+    browser: Chromium, hub: HubClient, shots: Sequence[Shot], out: Path, before: Sequence[Shot] = ()
+) -> None:
+    """Take some pictures of a hub before signing in, and the others after it."""
+    with _account(hub) as password, browser.visit(reduced_motion="reduce") as context:
         page = context.new_page()
         page.set_default_timeout(_PATIENCE_MS)
+        for shot in before:
+            _take(page, hub.url, shot, out)
         _sign_in(page, hub.url, password)
-        for shot in _shots(hub):
-            say(f"{shot.name}: {shot.address}")
-            _take(context, page, hub.url, shot, out)
+        for shot in shots:
+            _prefer(context, hub.url, shot)
+            _take(page, hub.url, shot, out)
 
 
 @contextmanager
@@ -104,12 +132,17 @@ def _settle(page: Page) -> None:
     """Until the page is drawn, its socket stands and all that it shows has come."""
     page.locator("h1").first.wait_for()
     page.wait_for_function("!window.socket || window.socket.connected")
+    page.wait_for_function("!document.querySelector('#main [aria-busy=true]')")
     page.wait_for_load_state("networkidle")
 
 
-def _take(context: BrowserContext, page: Page, url: str, shot: Shot, out: Path) -> None:
+def _prefer(context: BrowserContext, url: str, shot: Shot) -> None:
     preferred: dict[str, str | float | bool] = {"language": shot.language, "theme": shot.theme}
     context.request.post(f"{url}/preferences", form=preferred, headers={"Origin": url})
+
+
+def _take(page: Page, url: str, shot: Shot, out: Path) -> None:
+    say(f"{shot.name}: {shot.address}")
     page.set_viewport_size({"width": shot.width, "height": _HEIGHT})
     page.goto(url + shot.address)
     _settle(page)
@@ -122,51 +155,89 @@ def _take(context: BrowserContext, page: Page, url: str, shot: Shot, out: Path) 
         )
 
 
-def _shots(hub: HubClient) -> list[Shot]:
-    """Every page; of those about one thing, the one that the demo's last steps were about."""
+@dataclass(frozen=True, slots=True)
+class Subjects:
+    """What the pages about one thing are about: the thing that the demo's last steps were about, as
+    it stands in addresses."""
+
+    stack: str
+    stack_name: str
+    city_stack: str
+    pictures: str
+    calls: str
+    collected: str
+    run: str
+    other_run: str
+    release: str
+    rollout: str
+    improvement: str
+    entry: str
+
+
+def _subjects(hub: HubClient) -> Subjects:
     made = hub.stack_versions(meter.FINAL_STACK)[0]
     city = hub.stack_versions(f"{hotline.CHANGED}-winter")[0]
     tunes = [one for one in hub.runs({"kind": "tune"}) if one["outcome"] and not one["cached"]]
-    release = hub.releases()[0]
-    rollout = hub.rollouts()[0]
     improvement = hub.improvements()[0]
-    stack = f"/stacks/{made['name']}/{made['version']}"
-    data = _newest(hub, "meter-digits")
-    calls = _newest(hub, "harbin-tickets")
+    signed = [one for one in hub.audit(limit=1000) if one["action"] == "release.signed"]
+    return Subjects(
+        stack=f"{made['name']}/{made['version']}",
+        stack_name=made["name"],
+        city_stack=f"{city['name']}/{city['version']}",
+        pictures=_newest(hub, "meter-digits"),
+        calls=_newest(hub, "harbin-tickets"),
+        collected=improvement["dataset_versions"][0].replace("@", "/"),
+        run=tunes[0]["id"],
+        other_run=tunes[1]["id"],
+        release=hub.releases()[0]["id"],
+        rollout=hub.rollouts()[0]["id"],
+        improvement=improvement["id"],
+        entry=str(signed[-1]["sequence"]),
+    )
+
+
+def signed_in_shots(of: Subjects) -> list[Shot]:
+    """Every page that somebody sees who has signed in."""
     return [
         Shot("overview", "/"),
         Shot("overview-zh-dark", "/", language="zh", theme="dark"),
         Shot("overview-phone", "/", width=_PHONE),
         Shot("stacks", "/stacks"),
-        Shot("stack", stack),
-        Shot("stack-zh", f"/stacks/{city['name']}/{city['version']}", language="zh"),
+        Shot("stack-versions", f"/stacks/{of.stack_name}"),
+        Shot("stack", f"/stacks/{of.stack}"),
+        Shot("stack-zh", f"/stacks/{of.city_stack}", language="zh"),
         Shot("data", "/data"),
-        Shot("data-pictures", f"/data/{data}"),
-        Shot("data-tickets-zh", f"/data/{calls}", language="zh"),
+        Shot("data-versions", f"/data/{of.collected.partition('/')[0]}"),
+        Shot("data-pictures", f"/data/{of.pictures}"),
+        Shot("data-tickets-zh", f"/data/{of.calls}", language="zh"),
+        Shot("data-rejects", f"/data/{of.calls}/rejects"),
+        Shot("data-diff", f"/data/{of.collected}/diff"),
         Shot("data-import", "/data/import", prepare=_choose_tickets),
         Shot("runs", "/runs"),
-        Shot("run", f"/runs/{tunes[0]['id']}"),
-        Shot("runs-compared", f"/runs/compare?a={tunes[0]['id']}&b={tunes[1]['id']}"),
-        Shot("recipe-form", f"/runs/new?run={tunes[0]['id']}"),
-        Shot("recipe-yaml-dark", f"/runs/new?run={tunes[0]['id']}&as=yaml", theme="dark"),
+        Shot("run", f"/runs/{of.run}"),
+        Shot("runs-compared", f"/runs/compare?a={of.run}&b={of.other_run}"),
+        Shot("recipe-form", f"/runs/new?run={of.run}"),
+        Shot("recipe-yaml-dark", f"/runs/new?run={of.run}&as=yaml", theme="dark"),
         Shot("review", "/review"),
         Shot("labelling", f"/review/label?stack={meter.SERVED_AS}"),
         Shot("labelling-zh", f"/review/label?stack={hotline.CHANGED}", language="zh"),
         Shot("labelling-phone", f"/review/label?stack={meter.SERVED_AS}", width=_PHONE),
         Shot("releases", "/releases"),
-        Shot("release", f"/releases/{release['id']}"),
+        Shot("release", f"/releases/{of.release}"),
         Shot("rollouts", "/releases/rollouts"),
-        Shot("rollout", f"/releases/rollouts/{rollout['id']}"),
-        Shot("rollout-start", f"/releases/rollouts/new?release={release['id']}"),
+        Shot("rollout", f"/releases/rollouts/{of.rollout}"),
+        Shot("rollout-start", f"/releases/rollouts/new?release={of.release}"),
         Shot("sites", "/sites"),
         Shot("site", f"/sites/{meter.DRIFTED_SITE}"),
         Shot("site-dark", f"/sites/{meter.DRIFTED_SITE}", theme="dark"),
         Shot("join", "/join"),
         Shot("approvals", "/approvals"),
-        Shot("improvement", f"/approvals/{improvement['id']}"),
+        Shot("improvement", f"/approvals/{of.improvement}"),
         Shot("improvement-start", "/approvals/new"),
         Shot("audit", "/audit"),
+        Shot("audit-entry", f"/audit/{of.entry}"),
         Shot("people", "/people"),
+        Shot("person", f"/people/{ACCOUNT}"),
         Shot("account", "/account"),
     ]
 

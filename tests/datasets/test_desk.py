@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import event
 from tests.datasets.scene import sample, warehouse_in
 
 from dizuo.audit import service as audit
@@ -61,6 +62,10 @@ class Room:
         held = self.held(who)
         self.decide(held, label)
         return held.sample.digest
+
+    def skip(self, held: Held) -> None:
+        with self.database.transaction() as session:
+            desk.skip(session, held.token)
 
     def undo(self, who: Reviewer) -> tuple[Held, Any]:
         with self.database.transaction() as session:
@@ -200,6 +205,35 @@ def test_a_skipped_sample_comes_back_to_the_same_person_only_later(room: Room) -
     room.now_ms += SKIP_MS
     room.decide(room.held(BO), "x")
     assert room.held(ANN).sample == second.sample
+
+
+def test_what_is_hidden_from_somebody_hides_nothing_behind_it(room: Room) -> None:
+    digests = room.receive(7)
+    for _ in range(3):
+        room.skip(room.held(ANN))
+    assert [room.held(who).sample.digest for who in (BO, MEI)] == digests[:2]
+    seen = []
+    while (held := room.take(ANN)) is not None:
+        seen.append(held.sample.digest)
+        room.skip(held)
+    assert seen == digests[3:]
+
+
+def test_of_those_that_wait_only_the_first_are_read(database: Database, home: Path) -> None:
+    room = Room(database, home)
+    room.receive(3)
+    asked: list[tuple[str, Any]] = []
+    event.listen(
+        database.engine,
+        "before_cursor_execute",
+        lambda _connection, _cursor, statement, given, *_more: asked.append((statement, given)),
+    )
+    room.held(ANN, looks=(Look.FIRST,))
+    [(chosen, given)] = [one for one in asked if one[0].count("FROM samples") > 1]
+    with database.engine.connect() as connection:
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {chosen}", given).all()
+    assert "ix_samples_queue (project_id=? AND state=?)" in str(plan)
+    assert "samples_2 (project_id=? AND digest=?)" in str(plan)
 
 
 def test_a_label_that_the_family_does_not_take_changes_nothing(room: Room) -> None:

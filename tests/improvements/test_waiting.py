@@ -113,6 +113,17 @@ def test_it_is_done_once_its_sites_serve_it(works: Works) -> None:
     assert (works.read(waiting).state, works.read(waiting).reason) == (State.DONE, "")
 
 
+def test_waiting_for_sites_reads_none_of_them(works: Works) -> None:
+    waiting = shipped(works)
+    asked: list[str] = []
+    event.listen(works.database.engine, "before_cursor_execute", _noting(asked))
+    works.improver._watch_all()
+    assert works.read(waiting).reason == "0 of 2 sites serve it."
+    of_sites = [one for one in asked if "rollout_sites" in one]
+    assert of_sites
+    assert all("GROUP BY rollout_sites.state" in one for one in of_sites)
+
+
 def fall_back(works: Works, _rollout_id: str) -> None:
     scene.fall_back(works.database, scene.SITES[0])
 

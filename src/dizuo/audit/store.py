@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
-from sqlalchemy import Index, Select, Text, or_, select
+from sqlalchemy import Index, Select, Text, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from dizuo.audit.model import AuditEntry
@@ -88,13 +88,18 @@ def about(
 ) -> list[AuditEntry]:
     """The newest entries of what somebody (`site:site3`) did or what was done to them, newest
     first; `before` leaves that sequence number and later ones out."""
-    query = select(AuditRow).where(
-        AuditRow.project_id == project_id, or_(AuditRow.subject == name, AuditRow.actor == name)
-    )
+    query = select(AuditRow).where(AuditRow.project_id == project_id)
     if before is not None:
         query = query.where(AuditRow.sequence < before)
-    rows = session.scalars(query.order_by(AuditRow.sequence.desc()).limit(limit))
-    return [_entry(row) for row in rows]
+    query = query.order_by(AuditRow.sequence.desc()).limit(limit)
+    # One after the other, each by its own index: asked for both at once, and of somebody who is
+    # seldom in it, SQLite would read the whole log.
+    done, suffered = (
+        entries(session, query.where(column == name))
+        for column in (AuditRow.actor, AuditRow.subject)
+    )
+    found = {entry.sequence: entry for entry in (*done, *suffered)}
+    return [found[sequence] for sequence in sorted(found, reverse=True)[:limit]]
 
 
 def entries(session: Session, query: Select[AuditRow]) -> list[AuditEntry]:

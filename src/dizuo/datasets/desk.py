@@ -91,7 +91,7 @@ def take(
     desk_store.drop_claims(session, reviewer.project_id, reviewer.name)
     for look in looks:
         eligible = _eligible(look, wanted, reviewer)
-        query = _first(desk_store.open_to(eligible, reviewer.name, now_ms()))
+        query = _first(look, eligible, wanted, reviewer)
         for _ in range(_MAX_TRIES):
             sample_id = session.scalar(query)
             if sample_id is None:
@@ -117,8 +117,22 @@ def _own(
     return _claim(session, known.sample_id, Look(known.look), reviewer)
 
 
-def _first(query: Select[Any]) -> Select[Any]:
-    return query.order_by(*samples.in_order()).limit(1)
+def _first(
+    look: Look, eligible: Select[Any], wanted: SampleFilter, reviewer: Reviewer
+) -> Select[Any]:
+    """The first of the eligible ones that is open to this reviewer.
+
+    A hundred thousand may wait for a first look. Of these only so many are read as there may be
+    hidden ones before it; which they are is told by the queue's index alone.
+    """
+    order = samples.in_order()
+    query = desk_store.open_to(eligible, reviewer.name, now_ms()).order_by(*order).limit(1)
+    if look is not Look.FIRST:
+        return query
+    waiting = replace(wanted, state=MACHINE.initial)
+    front = samples.narrowed(select(SampleRow.digest), waiting).order_by(*order)
+    near = front.limit(desk_store.num_hidden(reviewer.name) + 1).subquery()
+    return query.join(near, SampleRow.digest == near.c.digest)
 
 
 def _eligible(look: Look, wanted: SampleFilter, reviewer: Reviewer) -> Select[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ForeignKey, Index, Select, Text, delete, exists, select
+from sqlalchemy import ColumnElement, ForeignKey, Index, Select, Text, delete, exists, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -111,6 +111,13 @@ def open_to(query: Select[str], reviewer: str, now_ms: int) -> Select[str]:
         SkipRow.until_ms > now_ms,
     )
     return query.where(~held, ~left)
+
+
+def num_hidden(reviewer: str) -> ColumnElement[int]:
+    """How many samples `open_to` leaves out at most."""
+    claims = select(func.count()).select_from(ClaimRow)
+    skips = select(func.count()).select_from(SkipRow).where(SkipRow.reviewer == reviewer)
+    return claims.scalar_subquery() + skips.scalar_subquery()
 
 
 def opinion_of(session: Session, sample_id: str) -> OpinionRow | None:

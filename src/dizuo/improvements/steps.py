@@ -27,8 +27,8 @@ from dizuo.releases.repository import Repository
 from dizuo.runs import service as runs
 from dizuo.runs.model import Run, RunState
 from dizuo.runs.supervisor import Supervisor
-from dizuo.sites import rollouts
-from dizuo.sites.rollout_model import EntryState, Rollout, RolloutState
+from dizuo.sites import rollout_finding, rollouts
+from dizuo.sites.rollout_model import Rollout, RolloutState
 from dizuo.stacks import service as stacks
 from dizuo.stacks.recipe import parse_recipe
 
@@ -99,14 +99,15 @@ class Steps:
         return f"It waits for reviewed samples of {name}: {found} of {least} are there."
 
     def _look_at_rollout(self, session: Session, improvement: Improvement) -> Step | str:
-        project = improvement.project_id
-        rollout = rollouts.get(session, improvement.rollout_id, project_id=project)
-        if rollout.is_open:
-            there = sum(entry.state is EntryState.DONE for entry in rollout.entries)
-            return f"{there} of {len(rollout.entries)} sites serve it."
-        if rollout.state is RolloutState.DONE:
+        """Its sites are counted, not read: they may be ten thousand, and this is done often."""
+        found = rollout_finding.show(
+            session, improvement.rollout_id, project_id=improvement.project_id
+        )
+        if found.rollout.is_open:
+            return f"{found.num_done} of {found.num_sites} sites serve it."
+        if found.rollout.state is RolloutState.DONE:
             return Step("finish", {})
-        return Step("fail", {}, _how_it_ended(rollout))
+        return Step("fail", {}, _how_it_ended(found.rollout))
 
     def _gather(self, improvement: Improvement) -> None:
         """Put the reviewed samples into a dataset version, once for each improvement.

@@ -13,6 +13,9 @@ from tests.console.browsing import Visitor, visiting
 from tests.console.conftest import PASSWORD, Place
 from tests.console.data.data_scene import add, pictures, ticket
 
+from dizuo.console.data import version
+from dizuo.console.messages import Language, Words
+from dizuo.console.work import Standing
 from dizuo.datasets.model import DatasetPin, Reject
 from dizuo.datasets.table import read_page
 
@@ -165,6 +168,13 @@ def test_versions_are_compared(visitor: Visitor, tickets: DatasetPin) -> None:
     visitor.open("/data/tickets/2/diff?to=7")
     assert "no version 7" in visitor.page.locator("[role=alert]").inner_text()
     visitor.faults.clear()  # the browser itself notes the 404
+
+
+def test_a_comparison_that_is_under_way_says_so_to_whoever_waits_for_it() -> None:
+    under_way = version._standing(Words(Language.ENGLISH), Standing())
+    assert 'role="status" aria-busy="true"' in under_way
+    failed = version._standing(Words(Language.ENGLISH), Standing(has_ended=True))
+    assert "aria-busy" not in failed
 
 
 def test_pictures_of_rows_are_only_pictures(place: Place, digits: DatasetPin) -> None:

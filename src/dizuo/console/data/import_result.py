@@ -58,7 +58,7 @@ def _progress(words: Words, standing: Standing, key: str, waiting: str) -> Marku
     said = words(waiting) if standing.is_waiting else f"{words(key)} {told}"
     return join(
         [
-            tag("p", said, role="status"),
+            tag("p", said, role="status", aria_busy="true"),
             tag("progress", "", aria_label=words(key)),
         ]
     )

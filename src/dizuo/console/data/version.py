@@ -280,7 +280,7 @@ def _choose(words: Words, found: DatasetVersion, others: Sequence[int], other: i
 def _standing(words: Words, standing: Standing) -> Markup:
     if not standing.has_ended:
         said = words("data.look_waits" if standing.is_waiting else "data.comparing")
-        return tag("p", said, class_="muted", role="status")
+        return tag("p", said, class_="muted", role="status", aria_busy="true")
     if standing.result is None:
         error = standing.error
         sentence = error_sentence(words, error) if error else words("told.failed")
