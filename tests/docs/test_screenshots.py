@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from urllib.parse import urlsplit
 
-from docs.screenshots import EMPTY, SIGNED_OUT, Shot, Subjects, signed_in_shots
+from docs.screenshots import EMPTY, OUT, SIGNED_OUT, Shot, Subjects, signed_in_shots
 from tests.console.test_walk import registered_pages
 
 SUBJECTS = Subjects(
@@ -53,6 +53,10 @@ def test_no_declared_page_is_without_a_shot() -> None:
 def test_each_shot_has_a_name_of_its_own() -> None:
     names = Counter(shot.name for shot in all_shots())
     assert [name for name, number in names.items() if number > 1] == []
+
+
+def test_the_pictures_that_are_kept_are_those_that_are_taken() -> None:
+    assert {path.stem for path in OUT.glob("*.png")} == {shot.name for shot in all_shots()}
 
 
 def test_an_address_is_that_of_its_most_literal_page() -> None:
