@@ -10,6 +10,7 @@ import pytest
 from starlette.routing import Route
 from tests.agent.agent_process import AgentProcess, install, request
 from tests.agent.hub_simulator import HubSimulator
+from tests.idling import outlives_a_client
 
 from dizuo.agent.local_api import LocalApi
 from dizuo.agent.slots import Slots
@@ -59,6 +60,10 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx2.Client]:
 def ask(api: httpx2.Client, method: str, path: str, headers: dict[str, str]) -> httpx2.Response:
     body = request(1.0) if method == "POST" else None
     return api.request(method, path, json=body, headers=headers)
+
+
+def test_a_connection_is_kept_for_longer_than_clients_keep_it(api: httpx2.Client) -> None:
+    assert outlives_a_client(str(api.base_url), "/healthz")
 
 
 def test_without_the_key_no_route_answers(api: httpx2.Client) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from tests.cli.door import Said, dizuo, ok
 from tests.client.serving import free_url
+from tests.idling import outlives_a_client
 
 from dizuo.demo.processes import Fleet, free_port, wait_until_answers
 
@@ -151,6 +152,11 @@ def test_nobody_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         f"No hub answers at {url}.",
         "Start one with: dizuo up, or set DIZUO_URL.",
     ]
+
+
+def test_a_connection_is_kept_for_longer_than_clients_keep_it(at_hub: Path) -> None:
+    known = json.loads((at_hub / "credentials.json").read_bytes())
+    assert outlives_a_client(known["url"], "/api/v1/health")
 
 
 def test_the_log_shows_what_was_done_to_it(at_hub: Path, tmp_path: Path) -> None:

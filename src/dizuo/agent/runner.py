@@ -41,6 +41,7 @@ from dizuo.agent.threads import in_thread
 from dizuo.agent.updater import Places, Updater, UpdateRules
 from dizuo.artifacts.layout import Layout
 from dizuo.core.clock import now_ms
+from dizuo.core.connections import KEEP_ALIVE_SECONDS
 from dizuo.core.settings import InvalidSetting
 from dizuo.edge.egress import policy
 from dizuo.edge.trust import TrustStore
@@ -175,6 +176,7 @@ class Agent:
             ws="none",
             proxy_headers=False,
             server_header=False,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=max(1, round(settings.drain_seconds)),
             ssl_certfile=settings.tls_certificate,
             ssl_keyfile=settings.tls_key,

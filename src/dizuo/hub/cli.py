@@ -17,6 +17,7 @@ from dizuo.cli.output import print_fields, print_json, say
 from dizuo.cli.settings_command import with_settings
 from dizuo.console import app as console
 from dizuo.console.parts import Parts
+from dizuo.core.connections import KEEP_ALIVE_SECONDS
 from dizuo.hub import home as homes
 from dizuo.hub.app import Hub, attach, create_app, running_hub
 from dizuo.hub.listening import listen
@@ -106,6 +107,7 @@ def _server(settings: HubSettings, app: FastAPI) -> uvicorn.Server:
         access_log=False,
         log_level="warning",
         lifespan="on",
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_DRAIN_SECONDS,
     )
     return uvicorn.Server(config)
