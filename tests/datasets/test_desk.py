@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
@@ -427,4 +427,25 @@ def test_known_values_are_those_of_the_project(room: Room) -> None:
     with room.database.reading() as session:
         assert samples.known(session, "served_as", "default", 10) == ["a", "b"]
         assert samples.known(session, "served_as", "default", 1) == ["a"]
+        assert samples.known(session, "site", "default", 10) == ["site3"]
         assert samples.known(session, "site", "other", 10) == []
+        assert samples.known(session, "reason", "default", 10) == ["uncertain"]
+        assert samples.known(session, "reason", "other", 10) == []
+
+
+@pytest.mark.parametrize("column", ["site", "served_as", "reason"])
+def test_known_values_are_found_without_reading_every_sample(
+    database: Database, column: Literal["site", "served_as", "reason"]
+) -> None:
+    """Each step is a search in an index, never a scan."""
+    asked: list[tuple[str, Any]] = []
+    event.listen(
+        database.engine, "before_cursor_execute", lambda *told: asked.append((told[2], told[3]))
+    )
+    with database.reading() as session:
+        samples.known(session, column, "default", 10)
+        for statement, values in [told for told in asked if told[0] != "BEGIN DEFERRED"]:
+            plan = session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
+            steps = [row.detail for row in plan if "samples" in row.detail]
+            assert steps
+            assert all(step.startswith("SEARCH samples USING COVERING INDEX") for step in steps)

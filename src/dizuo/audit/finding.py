@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from dizuo.audit import store
 from dizuo.audit.errors import EntryNotFound
 from dizuo.audit.model import AuditEntry
 from dizuo.audit.store import AuditRow
+from dizuo.database.values import known_values
 
 ACTOR_KINDS = ("person", "operator", "site", "registry", "workflow", "hub", "join_token")
 """What may stand before a colon in an actor."""
@@ -108,16 +109,8 @@ def get(session: Session, project_id: str, sequence: int) -> AuditEntry:
 
 
 def actions(session: Session, project_id: str) -> list[str]:
-    """Every action that a project's log knows, sorted. Each is one step in an index, however long
-    the log is."""
-    found: list[str] = []
-    query = select(func.min(AuditRow.action)).where(AuditRow.project_id == project_id)
-    while True:
-        beyond = query.where(AuditRow.action > found[-1]) if found else query
-        action = session.scalar(beyond)
-        if action is None:
-            return found
-        found.append(action)
+    """Every action that a project's log knows, sorted."""
+    return known_values(session, AuditRow.action, AuditRow.project_id == project_id)
 
 
 def _has_any(session: Session, query: Select[AuditRow], before: int) -> bool:

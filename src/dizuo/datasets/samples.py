@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +24,7 @@ from dizuo.core.ids import new_id
 from dizuo.core.transitions import Rule, StateMachine
 from dizuo.database.engine import Database
 from dizuo.database.tables import DEFAULT_PROJECT
+from dizuo.database.values import known_values
 from dizuo.datasets import store
 from dizuo.datasets.content import from_wire, normalise
 from dizuo.datasets.errors import RowRefused, SampleDamaged, SampleMissing
@@ -300,9 +302,15 @@ def known(
     session: Session, column: Literal["site", "served_as", "reason"], project_id: str, limit: int
 ) -> list[str]:
     """The first `limit` values that samples of a project have in a column, sorted."""
-    field = getattr(SampleRow, column)
-    query = select(field).where(SampleRow.project_id == project_id).distinct()
-    return list(session.scalars(query.order_by(field).limit(limit)))
+    own = SampleRow.project_id == project_id
+    if column != "reason":
+        return known_values(session, getattr(SampleRow, column), own, limit=limit)
+    # The queue's index has a reason after each state, and there are few of either.
+    found = (
+        known_values(session, SampleRow.reason, own, SampleRow.state == state, limit=limit)
+        for state in MACHINE.states
+    )
+    return sorted(set(chain.from_iterable(found)))[:limit]
 
 
 def _select(wanted: SampleFilter, *columns: Any) -> Select[Any]:

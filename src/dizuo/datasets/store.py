@@ -82,6 +82,7 @@ class SampleRow(Row):
             *("project_id", "state", "reason", "digest", "changed", "site", "served_as", "family"),
         ),
         Index(None, "reviewer", "reviewed_ms"),
+        Index(None, "project_id", "served_as"),
         # All that histories of a site are made of, so that they are read from the index alone.
         Index("ix_samples_of_site", *_OF_SITE),
     )
