@@ -28,6 +28,18 @@ def test_a_span_has_the_mean_of_its_minutes_and_none_where_nothing_was_noted(
     assert found == [6.0, None, 1.0]
 
 
+def test_a_history_that_is_shorter_is_all_there_is(any_database: Database) -> None:
+    """So that a hub that is minutes old shows them, and not a day without notes."""
+    with any_database.transaction() as session:
+        for minute in range(4):
+            note(session, "default", {"sites": minute}, NOW + minute * MINUTE_MS)
+    since, now = NOW - 24 * 60 * MINUTE_MS, NOW + 3 * MINUTE_MS + 500
+    with any_database.reading() as session:
+        for name, values in (("sites", [0.0, 1.0, 2.0, 3.0]), ("runs", [None] * 48)):
+            found = series(session, "default", name, since_ms=since, now_ms=now, num_points=48)
+            assert found == values
+
+
 def test_what_is_noted_last_in_a_minute_counts(any_database: Database) -> None:
     with any_database.transaction() as session:
         note(session, "default", {"sites": 4}, NOW + 10)

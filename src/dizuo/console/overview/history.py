@@ -41,18 +41,18 @@ def forget(session: Session, now_ms: int) -> None:
 def series(
     session: Session, project_id: str, name: str, *, since_ms: int, now_ms: int, num_points: int
 ) -> Sequence[float | None]:
-    """A figure's mean in each of `num_points` equal spans from `since_ms` to now, oldest first;
-    None where nothing was noted."""
+    """A figure's mean in each of at most `num_points` equal spans, a minute each or more, from
+    `since_ms` or the first note after it until now, oldest first; None where nothing was noted."""
+    own = (FigureRow.project_id == project_id, FigureRow.name == name)
+    first = select(func.min(FigureRow.minute_ms)).where(*own, FigureRow.minute_ms >= since_ms)
+    since_ms = session.scalar(first) or since_ms
     span = max(MINUTE_MS, (now_ms - since_ms) // num_points)
     place = (FigureRow.minute_ms - since_ms) / span
     query = (
         select(func.floor(place), func.avg(FigureRow.value))
-        .where(
-            FigureRow.project_id == project_id,
-            FigureRow.name == name,
-            FigureRow.minute_ms >= since_ms,
-        )
+        .where(*own, FigureRow.minute_ms >= since_ms)
         .group_by(func.floor(place))
     )
     found = {int(index): float(mean) for index, mean in session.execute(query)}
-    return [found.get(index) for index in range(num_points)]
+    num_spans = min(num_points, (now_ms - since_ms) // span + 1)
+    return [found.get(index) for index in range(num_spans)]
