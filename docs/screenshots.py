@@ -11,7 +11,7 @@ import io
 import json
 import secrets
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +32,15 @@ from dizuo.demo.processes import Fleet
 from dizuo.demo.town import running_town
 
 ACCOUNT = "photographer"
+NOTES = "town-notes"
+"""A dataset of two versions, the newer one with a row that could not be taken."""
 OUT = Path(__file__).parent / "screenshots"
+_TICKETS = (
+    {"prompt": "春晖路12号的路灯不亮，请尽快修。", "label": "streetlight"},
+    {"prompt": "Water is running out of the ground at 7 Harbour Lane.", "label": "water"},
+    {"prompt": "工地夜里一点还在施工，睡不着。", "label": "noise"},
+    {"prompt": "", "label": "noise"},
+)
 _WIDTH, _HEIGHT, _PHONE = 1280, 800, 390
 _PATIENCE_MS = 30_000
 _NUM_COLOURS = 128
@@ -74,9 +82,26 @@ def main(
     known = find_credentials(ClientSettings.load(home=home))
     out.mkdir(parents=True, exist_ok=True)
     with HubClient(known.url, known.token) as hub, chromium() as browser:
+        _add_notes(hub)
         _take_all(browser, hub, signed_in_shots(_subjects(hub)), out, SIGNED_OUT)
         with _empty_hub() as empty:
             _take_all(browser, empty, EMPTY, out)
+
+
+def _add_notes(hub: HubClient) -> None:
+    """Make both versions of NOTES, unless that was done before."""
+    if any(one["name"] == NOTES for one in hub.datasets()):
+        return
+    shape = {"format": "jsonl", "family": "text", "mode": "replace"}
+    with tempfile.TemporaryDirectory(prefix="dizuo-screenshots-") as folder:
+        for tickets in (_TICKETS[:2], _TICKETS[1:]):
+            path = Path(folder) / "tickets.jsonl"
+            path.write_bytes(_as_lines(tickets))
+            hub.add_dataset_version(NOTES, {"upload": hub.upload(path)["digest"], **shape})
+
+
+def _as_lines(rows: Sequence[Mapping[str, str]]) -> bytes:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
 
 
 @contextmanager
@@ -165,7 +190,6 @@ class Subjects:
     city_stack: str
     pictures: str
     calls: str
-    collected: str
     run: str
     other_run: str
     release: str
@@ -186,7 +210,6 @@ def _subjects(hub: HubClient) -> Subjects:
         city_stack=f"{city['name']}/{city['version']}",
         pictures=_newest(hub, "meter-digits"),
         calls=_newest(hub, "harbin-tickets"),
-        collected=improvement["dataset_versions"][0].replace("@", "/"),
         run=tunes[0]["id"],
         other_run=tunes[1]["id"],
         release=hub.releases()[0]["id"],
@@ -207,11 +230,11 @@ def signed_in_shots(of: Subjects) -> list[Shot]:
         Shot("stack", f"/stacks/{of.stack}"),
         Shot("stack-zh", f"/stacks/{of.city_stack}", language="zh"),
         Shot("data", "/data"),
-        Shot("data-versions", f"/data/{of.collected.partition('/')[0]}"),
+        Shot("data-versions", f"/data/{NOTES}"),
         Shot("data-pictures", f"/data/{of.pictures}"),
         Shot("data-tickets-zh", f"/data/{of.calls}", language="zh"),
-        Shot("data-rejects", f"/data/{of.calls}/rejects"),
-        Shot("data-diff", f"/data/{of.collected}/diff"),
+        Shot("data-rejects", f"/data/{NOTES}/2/rejects"),
+        Shot("data-diff", f"/data/{NOTES}/1/diff?to=2"),
         Shot("data-import", "/data/import", prepare=_choose_tickets),
         Shot("runs", "/runs"),
         Shot("run", f"/runs/{of.run}"),
@@ -244,14 +267,8 @@ def signed_in_shots(of: Subjects) -> list[Shot]:
 
 def _choose_tickets(page: Page) -> None:
     """Choose a file of tickets, and wait until the hub has looked into it."""
-    rows = [
-        {"prompt": "春晖路12号的路灯不亮，请尽快修。", "label": "streetlight"},
-        {"prompt": "Water is running out of the ground at 7 Harbour Lane.", "label": "water"},
-        {"prompt": "工地夜里一点还在施工，睡不着。", "label": "noise"},
-        {"prompt": "", "label": "noise"},
-    ]
-    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    file = FilePayload(name="tickets.jsonl", mimeType="application/jsonl", buffer=lines.encode())
+    lines = _as_lines(_TICKETS)
+    file = FilePayload(name="tickets.jsonl", mimeType="application/jsonl", buffer=lines)
     page.locator("#file").set_input_files(file)
     page.wait_for_url("**/data/import?*upload=sha256*")
     page.locator(".figures.small").wait_for()

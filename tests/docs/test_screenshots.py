@@ -14,7 +14,6 @@ SUBJECTS = Subjects(
     city_stack="city/1",
     pictures="digits/2",
     calls="calls/1",
-    collected="digits/2",
     run="run-2",
     other_run="run-1",
     release="release-1",
