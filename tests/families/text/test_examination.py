@@ -39,6 +39,7 @@ from dizuo.families.text.llama import Llama, Manner
 from dizuo.families.text.messages import answer_of
 from dizuo.families.text.network import merged_model
 from dizuo.families.text.recipe import parse_task
+from dizuo.families.text.schema import by_name
 from dizuo.families.text.tokens import read_tokens
 from dizuo.gates.fidelity import compare
 
@@ -108,7 +109,8 @@ def test_it_tells_the_same_pieces(
     writer = Writer(model, tokens, max_tokens=20, window=128, rule=rule)
     questions = [Question({}, chat, tokens.prompt(chat)) for chat in chats]
     answers = writer.answers(questions, lambda _: None)
-    manner = Manner(frozenset(range(len(manifests) - 1)), max_tokens=20, schema=schema)
+    of_layer = None if schema is None else by_name(schema)
+    manner = Manner(frozenset(range(len(manifests) - 1)), max_tokens=20, schema=of_layer)
     for chat, answer in zip(chats, answers, strict=True):
         ask = protocol.ask_of({"messages": chat, "temperature": 0})
         written = llama.write(ask, manner, lambda _: True)
