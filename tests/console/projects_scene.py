@@ -16,13 +16,12 @@ from tests.console.stacks.stacks_scene import StackScene, digit, score, worst
 
 from dizuo.artifacts.model import Level
 from dizuo.audit import store as audit_store
-from dizuo.core.clock import now_ms
-from dizuo.core.ids import new_id
 from dizuo.datasets import samples
 from dizuo.datasets.content import row_digest
 from dizuo.datasets.model import Mode, Reject
 from dizuo.releases import store as releases_store
-from dizuo.releases.model import Release, ReleaseState
+from dizuo.releases.model import Release
+from dizuo.releases.service import signed_release
 from dizuo.sites import rollouts
 from dizuo.stacks.model import StackVersion
 
@@ -160,20 +159,6 @@ def _row(word: str, number: int) -> dict[str, Any]:
 
 def _release(session: Session, stack: StackVersion) -> Release:
     """In the database alone, as a hub has keys for its default project only."""
-    made = Release(
-        id=new_id(),
-        project_id=stack.project_id,
-        name=stack.name,
-        version=stack.version,
-        digest=stack.digest,
-        size_bytes=stack.index_size_bytes,
-        family=stack.family,
-        level=str(stack.level),
-        targets=tuple(stack.targets),
-        state=ReleaseState.SIGNED,
-        actor=f"person:{stack.name}",
-        created_ms=now_ms(),
-        withdrawn_ms=None,
-    )
+    made = signed_release(stack, f"person:{stack.name}")
     releases_store.add(session, made)
     return made

@@ -63,7 +63,7 @@ def release(
         )
     if known is None:
         _require_passed(session, stack)
-        known = _new(stack, actor)
+        known = signed_release(stack, actor)
         store.add(session, known)
         stacks.mark_released(session, stack, actor)
         detail = {"stack": known.stack, "digest": known.digest, **(cause or {})}
@@ -245,7 +245,8 @@ def _require_passed(session: Session, stack: StackVersion) -> None:
         )
 
 
-def _new(stack: StackVersion, actor: str) -> Release:
+def signed_release(stack: StackVersion, actor: str) -> Release:
+    """The release of a stack that has just been signed, with an id of its own."""
     return Release(
         id=new_id(),
         project_id=stack.project_id,

@@ -177,7 +177,7 @@ def by_name(schema: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def key_order(schema: Mapping[str, Any]) -> tuple[str, ...]:
     """The properties in the order in which an answer to a layer's schema writes them."""
-    return tuple(by_name(schema).get("properties", {}))
+    return tuple(sorted(schema.get("properties", {})))
 
 
 def grammar(schema: Mapping[str, Any], said: str) -> str:
